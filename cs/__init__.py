@@ -1,0 +1,1 @@
+"""The compute server: benchmarks itself, announces itself, verifies, runs, answers."""

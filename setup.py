@@ -1,0 +1,44 @@
+"""Metadata of the distribution ``rjs-cluster``; tool configuration is in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="rjs-cluster",
+    version="0.1.0",
+    description="Turns the desktops that an organisation already owns into a compute cluster",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    packages=find_packages(include=["rjs", "rjs.*", "lus", "lus.*", "cs", "cs.*", "ws", "ws.*"]),
+    package_data={name: ["py.typed"] for name in ("rjs", "lus", "cs", "ws")},
+    install_requires=[
+        "attrs>=24.2",
+        "click>=8.1.7",
+        "cryptography>=44",
+        "msgspec>=0.19",
+        "numpy>=1.26",
+        "pillow>=10.3",
+        "platformdirs>=4.2",
+        "pyopenssl>=24.3",
+        "rich>=13.7",
+        "service-identity>=24.2",
+        "twisted>=24.11",
+        "watchdog>=6",
+        "zeroconf>=0.140",
+    ],
+    entry_points={"console_scripts": ["rjs = rjs.cli:main"]},
+    extras_require={
+        "test": [
+            "hypothesis>=6.120",
+            "import-linter>=2.1",
+            "mypy>=1.14",
+            "psutil>=6",
+            "pytest>=8.3",
+            "pytest-timeout>=2.3",
+            "ruff>=0.9",
+        ],
+    },
+)

@@ -1,0 +1,1 @@
+"""The web server: homes, the durable job queue, the token authority and the API."""
