@@ -8,3 +8,115 @@ from __future__ import annotations
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
+
+# --- rjs.wire -------------------------------------------------------------------------------------------
+
+PROTOCOL = 1
+"""Version of the frame protocol that this release speaks; it also speaks with PROTOCOL - 1 once there is one."""
+
+HELLO_FRAME = 16 * KIB
+"""Longest frame before both hellos are in: an unknown peer may not make us buffer more."""
+
+FRAME = MIB
+"""Longest frame in a session: a blob chunk or an inline answer, with room for its envelope."""
+
+BLOB_CHUNK = 256 * KIB
+"""Bytes of one blob.data: large enough to amortise a round trip, small enough to share a connection."""
+
+BLOB_WINDOW = 8
+"""Chunks that a reader asks for ahead (2 MiB in flight): fills a fast LAN, bounds both ends' memory."""
+
+INLINE_ANSWER = 64 * KIB
+"""An answer up to this size travels inside its offer and rests in the commit's own row."""
+
+REQUESTS_IN_FLIGHT = 4096
+"""Unanswered requests one peer may have with us: beyond it the peer floods."""
+
+HELD_BYTES = 32 * MIB
+"""Bytes of calls held for a peer that does not read our replies: beyond it the peer is cut off."""
+
+HEARTBEAT = 1.0
+"""Seconds between pings on every session, both ways."""
+
+SILENCE = 15.0
+"""Seconds without a byte after which a session is given up. Leases, not this, decide what becomes of work."""
+
+HANDSHAKE = 10.0
+"""Seconds for connecting, TLS and both hellos together: a peer that stalls holds no socket for longer."""
+
+SEND_BUFFER_STALL = 30.0
+"""Seconds that a peer may leave our bytes unread before it is cut off (slow loris)."""
+
+DIAL_BACKOFF_FIRST = 0.1
+DIAL_BACKOFF_MOST = 5.0
+"""Seconds between attempts to dial, doubling with jitter: quick after a restart, gentle to a dead host."""
+
+# --- leases (DESIGN section 3) --------------------------------------------------------------------------
+
+LUS_LEASE = 60.0
+"""Seconds that a WS lease lives unless the LUS renews: rides out a WAN hiccup."""
+
+LUS_RENEWAL = 20.0
+"""Seconds between renewals: two may be lost."""
+
+CS_LEASE = 4.0
+"""Seconds that a CS lease lives unless a heartbeat arrives: four heartbeats."""
+
+# --- rjs.bundle: against archives made to exhaust whoever reads them ---
+
+MAX_ARCHIVE_BYTES = 2 * GIB
+"""Keeps every offset and size far from ZIP64, which the reader refuses."""
+MAX_UNPACKED_BYTES = 4 * GIB - 1
+"""All files of one archive together, inflated."""
+MAX_RATIO = 200
+"""Inflated to archive size; deflate itself reaches 1032, real programs and data stay under 50."""
+RATIO_FREE_BYTES = 16 * MIB
+"""Inflated size that no ratio is asked of: a small archive of zeros harms nobody."""
+MAX_ENTRIES = 50_000
+"""Below ZIP64's 65,535; a Python environment with numpy and scipy has about 5,000."""
+MAX_DIRECTORY_BYTES = 16 * MIB
+"""The central directory is held in memory: 50,000 records with names of 270 bytes fit."""
+MAX_MANIFEST_BYTES = 16 * MIB
+"""MANIFEST.MF and the .SF file, each held in memory; 50,000 sections of 300 bytes fit."""
+MAX_BLOCK_BYTES = 64 * KIB
+"""The CMS block: ten large certificates and a timestamp fit."""
+MAX_BLOCK_CERTIFICATES = 10
+"""Bounds the signature checks that one block can ask for."""
+MAX_PATH_CERTIFICATES = 6
+"""Leaf to root; ours have two to four."""
+MAX_RSA_BITS = 8192
+"""An RSA check costs the square of this."""
+MIN_RSA_BITS = 2048
+MAX_NAME_BYTES = 1024
+MAX_NAME_PART_BYTES = 255
+"""One file name on ext4, APFS and NTFS."""
+MAX_NAME_DEPTH = 32
+"""Each level costs system calls at unpacking."""
+READ_CHUNK_BYTES = 256 * KIB
+"""Memory held while hashing or unpacking, whatever the file's size."""
+MAX_DESCRIPTOR_BYTES = 64 * KIB
+MAX_TASKS = 1_000_000
+MAX_ARGUMENTS = 1_000
+MAX_ARGUMENT_BYTES = 64 * KIB
+"""All arguments together, before expansion; Linux allows 128 KiB for one."""
+MAX_RECEIPT_BYTES = 16 * MIB
+"""A receipt names every file of its answer, like a manifest."""
+
+# --- rjs.config -----------------------------------------------------------------------------------------
+
+CONFIG_FILE = 64 * KIB
+"""Largest config.toml: a person writes it by hand; more is a mistake of file."""
+
+# --- rjs.storage, rjs.background ------------------------------------------------------------------------
+
+STORAGE_BATCH = 256
+"""Operations in one commit: one sync of the disk is shared by all, and none waits for many others."""
+
+STORAGE_QUEUE = 16_384
+"""Operations that may wait for the disk: a quarter of a second's work when measured; more is a flood."""
+
+WORKERS_AT_ONCE = 4
+"""Functions that run beside the reactor at a time, of its pool's 10: looking up names must not starve."""
+
+WORKERS_WAITING = 1_024
+"""Functions that may wait for a worker: beyond it a peer asks for more than this machine can check."""

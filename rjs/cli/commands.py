@@ -1,0 +1,48 @@
+"""The table of commands: name → where it is and its summary. Help reads this table and imports no command.
+
+To add a command, write its file with a ``click`` command in it and add its row here. The summary repeats the
+first sentence of the command's docstring; a test compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+
+class Leaf(NamedTuple):
+    """A command: ``module:attribute`` of its click command, and one sentence about it."""
+
+    location: str
+    summary: str
+
+
+class Branch(NamedTuple):
+    """A group of commands: one sentence about it, and its own table."""
+
+    summary: str
+    table: Mapping[str, Leaf]
+
+
+CA: Final = {
+    "init": Leaf("rjs.cli.ca:init", "Make an operator's folder with a new organisation root."),
+    "invite": Leaf("rjs.cli.ca:invite", "Write invitations, each one line and good for one use."),
+    "issue": Leaf("rjs.cli.ca:issue", "Certify a person's signing key."),
+    "list": Leaf("rjs.cli.ca:list_issued", "List what this folder has issued."),
+}
+
+TRUST: Final = {
+    "list": Leaf("rjs.cli.trust:list_grants", "List the signers that this machine's owner trusts."),
+    "add": Leaf("rjs.cli.trust:add", "Trust a signer: its bundles may run on this machine."),
+    "remove": Leaf("rjs.cli.trust:remove", "Take the trust in a signer back."),
+}
+
+COMMANDS: Final[Mapping[str, Leaf | Branch]] = {
+    "ca": Branch("Keep the organisation root: invite members, certify signing keys.", CA),
+    "pack": Leaf("rjs.cli.pack:command", "Make a signed bundle from a folder or a script."),
+    "verify": Leaf("rjs.cli.verify:command", "Judge a bundle or an answer as a compute server would."),
+    "inspect": Leaf("rjs.cli.inspect:command", "Show what a bundle or an answer holds."),
+    "trust": Branch("Say whose bundles may run on this machine.", TRUST),
+    "benchmark": Leaf("rjs.cli.benchmark:command", "Measure this machine's speed with Linpack."),
+    "completion": Leaf("rjs.cli.completion:command", "Print the script that completes rjs in your shell."),
+}
