@@ -1,13 +1,13 @@
 """One task's share of a picture of the Mandelbrot set, in nothing but the standard library.
 
-Task i of n computes the rows i, i + n, i + 2n, … (every task meets easy and hard rows alike, so all take about
-as long) and writes them, top to bottom, as ``band.ppm``: a binary PPM (P6), which picture viewers open.
+Task i of n computes the rows i, i + n, i + 2n, … (every task meets easy and hard rows alike, so all take
+about as long) and writes them, top to bottom, as ``band.ppm``: a binary PPM (P6), which picture viewers open.
 ``splice.py`` puts the bands together. Run by hand, without a task around it, it computes the whole picture::
 
     python mandelbrot.py
 
-A pixel is the same on every machine: the arithmetic is + - * / and comparison of IEEE doubles, each rounded once,
-and ``frexp``, which is exact. The C library's logarithm differs from one system to the next, so we have our own.
+A pixel is the same on every machine: the arithmetic is + - * / and comparison of IEEE doubles, each rounded
+once, and ``frexp``, which is exact. The C library's logarithm differs between systems, so we have our own.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def circle_of_shades() -> list[tuple[int, ...]]:
         part = rest / SHADES
         part *= part * (3 - 2 * part)  # ease in and out: no edge where two blends meet
         before, after = COLOURS[at], COLOURS[(at + 1) % len(COLOURS)]
-        shades.append(tuple(int(a + (b - a) * part) for a, b in zip(before, after)))
+        shades.append(tuple(int(a + (b - a) * part) for a, b in zip(before, after, strict=True)))
     return shades
 
 

@@ -2,8 +2,8 @@
 
     python splice.py -o mandelbrot.png 0/out/band.ppm 1/out/band.ppm 2/out/band.ppm …
 
-The bands stand in the order of their tasks: row r of the picture is row r // n of band r % n. A band came from
-another machine, so nothing in it is taken on trust: it is a P6 of the stated form, or it is refused.
+The bands stand in the order of their tasks: row r of the picture is row r // n of band r % n. A band came
+from another machine, so nothing in it is taken on trust: it is a P6 of the stated form, or it is refused.
 """
 
 import argparse
@@ -17,7 +17,7 @@ HEADER = re.compile(rb"P6\n([1-9][0-9]{0,4}) (0|[1-9][0-9]{0,4})\n255\n")
 
 
 def rows_of(band: bytes) -> tuple[int, list[memoryview]]:
-    """Cut one band into its stride (bytes a row) and rows. Raises ValueError where it is not the PPM that a task writes."""
+    """Cut a band into its stride (bytes a row) and rows. Raises ValueError where it is no PPM of a task."""
     header = HEADER.match(band)
     if header is None:
         raise ValueError("a band does not begin like the PPM that mandelbrot.py writes")
