@@ -44,3 +44,14 @@ class UnreachableError(RjsError):
 
 class IllegalTransitionError(RjsError):
     """Our own fault: a state machine was asked for a transition that it does not have."""
+
+
+# --- rjs.storage, rjs.background ------------------------------------------------------------------------
+
+
+class StorageError(RjsError):
+    """Durable state cannot be opened, read or written; the message names the fault and the remedy."""
+
+
+class OverloadedError(RefusedError):
+    """More work waits than this server promises to hold; asking again later is right."""

@@ -120,3 +120,43 @@ WORKERS_AT_ONCE = 4
 
 WORKERS_WAITING = 1_024
 """Functions that may wait for a worker: beyond it a peer asks for more than this machine can check."""
+
+# --- rjs.identity ---------------------------------------------------------------------------------------
+
+_DAY = 24 * 3600
+
+ROOT_LIFETIME = 20 * 365 * _DAY
+"""Seconds an organisation root lives: a new one means that everybody joins again."""
+
+ENROLMENT_CA_LIFETIME = 10 * 365 * _DAY
+"""Seconds the enrolment CA lives; answer keys under it end with it."""
+
+TOKEN_INTERMEDIATE_LIFETIME = 365 * _DAY
+"""Seconds a web server may issue token certificates before the operator certifies it again."""
+
+TOKEN_LIFETIME = 2 * _DAY
+"""Seconds a token certificate lives: a machine may be off for a night, a stolen key is soon worthless."""
+
+SIGNING_LIFETIME = 3 * 365 * _DAY
+"""Seconds a signing certificate lives; the key is kept at renewal."""
+
+INVITATION_LIFETIME = 7 * _DAY
+"""Seconds within which an invitation must be used, unless the operator says otherwise."""
+
+CLOCK_SKEW = 600
+"""Seconds that certificates are dated back: a desktop's clock may be that much behind."""
+
+CERTIFICATE = 4 * KIB
+"""Longest DER certificate or request read from anybody; ours have about 600 bytes."""
+
+CHAIN_LENGTH = 5
+"""Most certificates in a chain, root included; ours have at most 4 (answer, invitation, enrolment CA, root)."""
+
+INVITATION_TEXT = 16 * KIB
+"""Longest invitation read; ours have about 2.3 KiB."""
+
+WS_ADDRESSES = 8
+"""Most addresses of one web server that an invitation or a member's folder names."""
+
+IDENTITY_FILE = 64 * KIB
+"""Longest file of keys, certificates or membership read."""
