@@ -1,0 +1,48 @@
+"""Every cap and timer of the spawner, with its unit and its reason or its attacker."""
+
+from __future__ import annotations
+
+from rjs.limits import GIB, MIB
+
+MESSAGE = 1 * MIB
+"""Bytes of one message on the socket: a command line and an environment are far smaller."""
+
+FILE_SIZE = 16 * GIB
+"""Bytes of any one file that a job writes (RLIMIT_FSIZE), unless its request says otherwise."""
+
+OUTPUT = 16 * MIB
+"""Bytes that a job may print to stdout and to stderr each; a job with more to say writes a file."""
+
+PROCESSES = 256
+"""Processes alive at once below one attempt: a fork bomb meets this before it meets the owner's desktop."""
+
+FIRST_SAMPLE = 0.01
+"""Seconds from the start to the first look at memory, doubling up to SAMPLE: a task of a millisecond pays none."""
+
+SAMPLE = 0.1
+"""Seconds between two looks at memory, output and number of processes."""
+
+PSS_SHARE = 0.1
+"""Largest share of time spent on exact memory figures, which the kernel computes page by page."""
+
+BEAT = 1.0
+"""Seconds between two signs of life while a job runs."""
+
+SILENCE = 5
+"""Silent seconds, each seen separately, after which a spawner is taken for stopped or wedged and killed.
+
+Above SWEEP, during which it is silent by design. Counted in wakes of the server, so that a suspended machine
+does not wake up to a false alarm.
+"""
+
+SWEEP = 3.0
+"""Seconds spent at most on killing what an attempt left; what survives that is stuck in the kernel."""
+
+SWEEP_PAUSE = 0.002
+"""Seconds between two passes, in which killed processes get the processor they need to die."""
+
+GOODBYE = 2.0
+"""Seconds beyond SWEEP in which a spawner whose connection closed ends by itself; then it is killed."""
+
+BURIAL_PAUSE = 0.01
+"""Seconds between two passes over a dead spawner's orphans: the server does other things in between."""

@@ -1,0 +1,151 @@
+"""What the compute server and its spawner say to each other: tagged msgpack maps, length first.
+
+The server sends Run and Stop; the spawner answers a Run with Failed, or with Started, Beats and one Ended.
+One attempt runs at a time, so no message carries an id: a Stop that crosses an Ended finds nothing to stop.
+Both ends are the same version of the same code; nothing here is read from a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+
+from cs.spawner import limits
+from rjs.errors import ProtocolError
+
+HEADER = 4
+"""Bytes of the length, big endian, in front of each message."""
+
+Positive = Annotated[int, msgspec.Meta(gt=0)]
+LimitName = Literal["memory", "wall_time", "file_size", "output", "processes"]
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one attempt may use. Bytes, seconds on a clock that counts sleep, processes."""
+
+    memory: Positive
+    """Summed over the main process and all its descendants, polled: a fast job overshoots before it is killed."""
+    wall_time: Annotated[float, msgspec.Meta(gt=0)]
+    file_size: Positive = limits.FILE_SIZE
+    output: Positive = limits.OUTPUT
+    processes: Positive = limits.PROCESSES
+
+
+class Run(msgspec.Struct, frozen=True, tag="run", forbid_unknown_fields=True):
+    """Start an attempt. All paths are absolute; ``environment`` is complete, nothing is inherited."""
+
+    argv: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+    """``argv[0]`` is the path of the program; no search path is consulted."""
+    cwd: str
+    environment: dict[str, str]
+    stdout: str
+    """A file that must not exist yet; the spawner creates it, 0600. So too ``stderr``."""
+    stderr: str
+    limits: Limits
+
+
+class Stop(msgspec.Struct, frozen=True, tag="stop", forbid_unknown_fields=True):
+    """End the running attempt: SIGTERM to its process group, SIGKILL to all of it after ``grace`` seconds."""
+
+    grace: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+
+
+class Started(msgspec.Struct, frozen=True, tag="started"):
+    """The program was executed as process ``pid``, leader of its own session."""
+
+    pid: int
+
+
+class Beat(msgspec.Struct, frozen=True, tag="beat"):
+    """The spawner watches; the attempt last measured ``memory`` bytes in ``processes`` processes."""
+
+    memory: int
+    processes: int
+
+
+class LimitHit(msgspec.Struct, frozen=True):
+    """The limit that ended an attempt: its name, what was allowed and what was measured (the limit's unit)."""
+
+    name: LimitName
+    allowed: float
+    measured: float
+
+
+class Ended(msgspec.Struct, frozen=True, tag="ended"):
+    """The attempt is over and, unless ``left`` says otherwise, none of its processes exists any more."""
+
+    exit_status: int | None
+    """0–255, or None when ``signal`` ended the main process."""
+    signal: int | None
+    limit: LimitHit | None
+    """The first limit that was hit: the attempt was killed for it, or (file size) died of it."""
+    stopped: bool
+    """A Stop came before the main process had ended."""
+    wall_seconds: float
+    cpu_seconds: float
+    """User and system time of all processes, except those whose parent declined to wait for them."""
+    max_memory: int
+    """Bytes: the largest sum seen by polling, or the largest single process, whichever is more."""
+    strays: int
+    """Processes besides the main one that had to be killed."""
+    left: int = 0
+    """Processes that did not die in time (stuck in the kernel); nothing new runs before they are gone."""
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """The attempt could not be started and left nothing; ``sentence`` names file and reason."""
+
+    code: Literal["spawner.output", "spawner.program", "spawner.occupied"]
+    sentence: str
+
+
+Request = Run | Stop
+Report = Started | Beat | Ended | Failed
+T = TypeVar("T")
+
+_requests = msgspec.msgpack.Decoder(Request)
+_reports = msgspec.msgpack.Decoder(Report)
+
+
+def frame(message: Request | Report) -> bytes:
+    """One message as bytes for the socket. Raises ProtocolError when it is longer than the cap."""
+    body = msgspec.msgpack.encode(message)
+    if len(body) > limits.MESSAGE:
+        raise ProtocolError(f"a spawner message of {len(body)} bytes is over the cap of {limits.MESSAGE}")
+    return len(body).to_bytes(HEADER, "big") + body
+
+
+class Inbox:
+    """Collects received bytes and gives out whole messages. One direction of one socket."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+
+    def requests(self, data: bytes) -> list[Request]:
+        """The server's messages that ``data`` completes. Raises ProtocolError."""
+        return [_decode(_requests, body) for body in self._bodies(data)]
+
+    def reports(self, data: bytes) -> list[Report]:
+        """The spawner's messages that ``data`` completes. Raises ProtocolError."""
+        return [_decode(_reports, body) for body in self._bodies(data)]
+
+    def _bodies(self, data: bytes) -> Iterator[bytes]:
+        self._pending += data
+        while len(self._pending) >= HEADER:
+            length = int.from_bytes(self._pending[:HEADER], "big")
+            if length > limits.MESSAGE:
+                raise ProtocolError(f"a spawner message claims {length} bytes; the cap is {limits.MESSAGE}")
+            if len(self._pending) < HEADER + length:
+                return
+            body = bytes(self._pending[HEADER : HEADER + length])
+            del self._pending[: HEADER + length]
+            yield body
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[T], body: bytes) -> T:
+    try:
+        return decoder.decode(body)
+    except msgspec.DecodeError as error:
+        raise ProtocolError(f"a spawner message cannot be read: {error}") from error
