@@ -1,8 +1,8 @@
 """Where a person's own folder is, and how a server's ``config.toml`` is written and read.
 
-A server states its settings once, as a frozen ``msgspec.Struct`` whose fields carry their default and, in a
-``msgspec.Meta``, their bounds and a description. From that one statement come the commented file that ``init``
-writes and the reader that refuses what it does not know, naming every fault at once.
+A server states its settings once, as a frozen ``msgspec.Struct`` whose fields carry a default and, in a
+``msgspec.Meta``, bounds and a description. From that one statement come the commented file of a new folder
+and the reader that refuses what it does not know, naming every fault at once.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def person_folder(chosen: Path | None) -> Path:
 
 
 def write_config(kind: type[Settings], folder: Path, given: Mapping[str, Setting]) -> Path:
-    """Write the commented ``config.toml`` of a new state folder: every setting with its default, ``given`` set.
+    """Write the commented ``config.toml`` of a new state folder: every setting, with ``given`` set.
 
-    A default stands as a comment, so a later release may improve it. Raises FileExistsError rather than replace
-    what a person may have edited, and ConfigError where ``given`` does not fit ``kind``.
+    A default stands as a comment, so a later release may improve it. Raises FileExistsError rather than
+    replace what a person may have edited, and ConfigError where ``given`` does not fit ``kind``.
     """
     _convert(kind, given, str(folder / CONFIG_NAME))
     path = folder / CONFIG_NAME

@@ -27,7 +27,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON o
 
 
 def safe_text(text: str) -> str:
-    """Replace every character that could act on a terminal by its visible escape, as ``\\x1b`` or ``\\u202e``."""
+    """Replace every character that could act on a terminal by its visible escape, such as ``\\x1b``."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(_visible(char) if unicodedata.category(char) in UNSAFE else char for char in text)

@@ -51,7 +51,7 @@ def _sentence(error: BaseException) -> tuple[str, int]:
 
 
 def safe_lines(text: str) -> str:
-    """Make a message safe for a terminal; its further lines are indented, so that none passes for another message."""
+    """Make a message safe for a terminal; further lines are indented: none passes for another message."""
     return "\n  ".join(safe_text(line) for line in text.split("\n"))
 
 

@@ -1,7 +1,7 @@
 """The root command: finds the others through the table, imports the one that is called, explains failures.
 
-Start-up is a promise (``rjs --help`` < 150 ms), so nothing but click and the standard library is imported here
-at the top. This module knows no role: the parts of a server are reached by name through ``role_entry``.
+Start-up is a promise (``rjs --help`` < 150 ms), so nothing but click and the standard library is imported at
+the top. This module knows no role: the parts of a server are reached by name through ``role_entry``.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def role_entry(name: str) -> Any:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line with ``arguments`` (the process's own by default) and give the exit status.
 
-    A command that returns a number, or calls ``ctx.exit``, chose its status; every failure is explained on stderr.
+    A command that returns a number, or calls ``ctx.exit``, chose its status. Failures go to stderr.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
