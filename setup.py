@@ -12,8 +12,15 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.11",
-    packages=find_packages(include=["rjs", "rjs.*", "lus", "lus.*", "cs", "cs.*", "ws", "ws.*"]),
-    package_data={name: ["py.typed"] for name in ("rjs", "lus", "cs", "ws")},
+    packages=[
+        *find_packages(include=["rjs", "rjs.*", "lus", "lus.*", "cs", "cs.*", "ws", "ws.*"]),
+        "rjs.examples.mandelbrot",  # `rjs demo` packs it, wherever rjs is installed
+    ],
+    package_dir={"rjs.examples.mandelbrot": "examples/mandelbrot"},
+    package_data={
+        "rjs.examples.mandelbrot": ["job.toml"],
+        **{name: ["py.typed"] for name in ("rjs", "lus", "cs", "ws")},
+    },
     install_requires=[
         "attrs>=24.2",
         "click>=8.1.7",
@@ -29,7 +36,18 @@ setup(
         "watchdog>=6",
         "zeroconf>=0.140",
     ],
-    entry_points={"console_scripts": ["rjs = rjs.cli:main"]},
+    entry_points={
+        "console_scripts": ["rjs = rjs.cli:main"],
+        # What the command line calls of a role, which it must not import (rjs.cli.group.role_entry).
+        "rjs.roles": [
+            "ws.init = ws.app:init",
+            "ws.run = ws.app:run",
+            "lus.run = lus.app:run",
+            "cs.run = cs.app:run",
+            "cs.benchmark = cs.linpack:load_or_measure",
+            "cs.trust_store = cs.trust_store:open_trust_store",
+        ],
+    },
     extras_require={
         "test": [
             "hypothesis>=6.120",

@@ -1,0 +1,69 @@
+# `make demo` shows RJS at work; `make test` runs everything that CI runs. Both start from a clean clone.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell .ci/find-python)
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# Tests see the installed package, never the checkout: -P keeps the working directory off the import path.
+PYTEST := env -u PYTHONPATH $(BIN)/python -P -m pytest
+
+# What the tests drive, as command=Debian package.
+TOOLS := sshd=openssh-server scp=openssh-client ip=iproute2 iptables=iptables \
+	jarsigner=default-jdk-headless
+
+# A fingerprint of all that is installed: a changed, added, moved or removed file installs anew, nothing else does.
+SOURCES := setup.py pyproject.toml README.md LICENSE rjs lus cs ws examples
+FINGERPRINT := $(shell find $(SOURCES) -type f -not -path '*/__pycache__/*' -exec cksum {} + \
+	| LC_ALL=C sort | cksum | tr -d ' ')
+INSTALLED := $(VENV)/.installed-$(FINGERPRINT)
+TESTABLE := $(VENV)/.testable-$(FINGERPRINT)
+
+.NOTPARALLEL:
+.PHONY: demo test test-long lint bench clean tools
+
+demo: $(INSTALLED)
+	@$(BIN)/rjs demo
+
+test: tools lint
+	$(PYTEST) -m "not long"
+
+test-long: tools $(TESTABLE)
+	$(PYTEST) -m long
+
+lint: $(TESTABLE)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED)
+	@set -e; for file in bench/*.py; do $(BIN)/python -P "$$file"; done
+
+tools:
+	@.ci/need $(TOOLS)
+
+# build/ would carry removed modules into the next wheel.
+define install
+	@echo "Installing into $(VENV)/ (a minute or two the first time) ..."
+	@rm -rf build *.egg-info $(VENV)/.installed-* $(VENV)/.testable-*
+	@$(PIP_INSTALL) $(1)
+	@rm -rf build *.egg-info
+endef
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)"
+	@.ci/make-venv "$(PYTHON)" $(VENV)
+	@touch $@
+
+$(INSTALLED): $(VENV)/.made
+	$(call install,.)
+	@touch $@
+
+$(TESTABLE): $(VENV)/.made
+	$(call install,".[test]")
+	@touch $@ $(INSTALLED)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		.import_linter_cache mandelbrot.png
