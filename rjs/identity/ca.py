@@ -1,0 +1,170 @@
+"""The operator's folder: organisation root and enrolment CA. It may be offline; no server needs it to run.
+
+======================  ===============================================================
+``root.key root.pem``   the organisation root, pinned by every member
+``enrolment.key .pem``  the enrolment CA, which certifies invitations; its chain
+======================  ===============================================================
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from cryptography import x509
+
+from rjs.files import make_private_folder
+from rjs.identity.certificates import Identity, Issuer, Subject, mint, organisation_of, self_signed_root
+from rjs.identity.errors import IdentityError
+from rjs.identity.invitation import Invitation, check_addresses
+from rjs.identity.keys import (
+    Chain,
+    PublicKey,
+    kept_key,
+    load_chain,
+    load_private,
+    new_key,
+    save_chain,
+    spki_digest,
+)
+from rjs.identity.names import (
+    INVITED,
+    SERVERS,
+    InvitationName,
+    RjsName,
+    Role,
+    check_common_name,
+    signer_account,
+)
+from rjs.identity.paths import check_chain
+from rjs.identity.profiles import Kind
+from rjs.identity.requests import read_request
+from rjs.ids import ClusterId
+from rjs.limits import (
+    ENROLMENT_CA_LIFETIME,
+    INVITATION_LIFETIME,
+    ROOT_LIFETIME,
+    SIGNING_LIFETIME,
+    TOKEN_INTERMEDIATE_LIFETIME,
+)
+
+_CLUSTER_DIGITS = 16
+
+
+def cluster_of(root: x509.Certificate) -> ClusterId:
+    """The cluster that this organisation root stands for."""
+    return ClusterId(spki_digest(root)[:_CLUSTER_DIGITS])
+
+
+class OperatorFolder:
+    """The folder of ``rjs ca``. Made by ``create`` or ``open``; keys are read only while they sign."""
+
+    def __init__(self, path: Path, enrolment_chain: Chain) -> None:
+        self.path = path
+        self.root = enrolment_chain[-1]
+        self._enrolment_chain = enrolment_chain
+
+    @classmethod
+    def create(cls, path: Path, organisation: str, now: dt.datetime) -> Self:
+        """Make the root and the enrolment CA of a new organisation in the folder ``path``; durable on return.
+
+        ``organisation`` is 1 to 64 printable characters. Killed in here, it can be called again: the last file
+        written makes the folder whole. Raises IdentityError when ``path`` holds an organisation already.
+        """
+        check_common_name(organisation)
+        if (path / "enrolment.pem").exists():
+            raise IdentityError(
+                "folder_exists", f"{path} holds an organisation already; use it, or name another folder"
+            )
+        make_private_folder(path)
+        _write_authorities(path, organisation, now)
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """The operator's folder at ``path``; raises IdentityError when it is none, OSError when unreadable."""
+        if not (path / "enrolment.pem").exists():
+            raise IdentityError(
+                "no_folder", f"{path} is no operator's folder; make one with: rjs ca init {path}"
+            )
+        chain = load_chain(path / "enrolment.pem")
+        if check_chain(chain, load_chain(path / "root.pem")[-1], now=None) is not Kind.ENROLMENT_CA:
+            raise IdentityError(
+                "kind", f"{path / 'enrolment.pem'} does not hold the certificate of an enrolment CA"
+            )
+        return cls(path, chain)
+
+    @property
+    def cluster(self) -> ClusterId:
+        """The id of the cluster that this organisation's root stands for."""
+        return cluster_of(self.root)
+
+    @property
+    def organisation(self) -> str:
+        """The organisation's name."""
+        return organisation_of(self.root)
+
+    def invite(
+        self,
+        role: Role,
+        name: str | None,
+        *,
+        ws: Sequence[str],
+        now: dt.datetime,
+        lifetime: float = INVITATION_LIFETIME,
+    ) -> Invitation:
+        """A new invitation to join as ``role`` within ``lifetime`` seconds, by way of the addresses ``ws``.
+
+        For a person ``name`` is the account; for a server it is a label for people, and its id is a new UUID.
+        The one-time key is nowhere but in the invitation.
+        """
+        check_addresses(tuple(ws))
+        subject = _invited(role, name)
+        expires = now.replace(microsecond=0) + dt.timedelta(seconds=lifetime)
+        invited = InvitationName(subject, expires)
+        key = new_key()
+        kind = Kind.CS_INVITATION if role is Role.CS else Kind.INVITATION
+        label = check_common_name(name or f"{role.value}-{subject.id[:8]}")
+        holder = Subject(key.public_key(), label, ENROLMENT_CA_LIFETIME, invited.uri(), unit="invitation")
+        issuer = Issuer(load_private(self.path / "enrolment.key"), self._enrolment_chain[0])
+        chain = (mint(kind, holder, issuer, now), *self._enrolment_chain)
+        return Invitation.check(tuple(ws), Identity(key, chain))
+
+    def issue_signing(self, request: bytes, now: dt.datetime) -> Chain:
+        """Certify the signing key of a PKCS#10 ``request`` (PEM or DER): (leaf, root).
+
+        The operator vouches with this that the key belongs to the account named in the request.
+        """
+        public_key, uri = read_request(request)
+        subject = Subject(public_key, signer_account(uri), SIGNING_LIFETIME, uri, unit="signer")
+        return (mint(Kind.SIGNING, subject, self._root_issuer(), now), self.root)
+
+    def certify_intermediate(self, public_key: PublicKey, now: dt.datetime) -> x509.Certificate:
+        """The certificate of a web server's token intermediate, for one year."""
+        subject = Subject(public_key, "token authority", TOKEN_INTERMEDIATE_LIFETIME)
+        return mint(Kind.TOKEN_INTERMEDIATE, subject, self._root_issuer(), now)
+
+    def _root_issuer(self) -> Issuer:
+        return Issuer(load_private(self.path / "root.key"), self.root)
+
+
+def _invited(role: Role, name: str | None) -> RjsName:
+    if role not in INVITED:
+        raise IdentityError("name", f"nobody is invited as {role.value!r}")
+    if role in SERVERS:
+        return RjsName(role, uuid.uuid4().hex)
+    if name is None:
+        raise IdentityError("name", f"an invitation as {role.value!r} needs the name of the account")
+    return RjsName(role, name)
+
+
+def _write_authorities(folder: Path, organisation: str, now: dt.datetime) -> None:
+    root_key, enrolment_key = kept_key(folder / "root.key"), kept_key(folder / "enrolment.key")
+    root = self_signed_root(root_key, organisation, ROOT_LIFETIME, now)
+    subject = Subject(enrolment_key.public_key(), "enrolment CA", ENROLMENT_CA_LIFETIME)
+    enrolment = mint(Kind.ENROLMENT_CA, subject, Issuer(root_key, root), now)
+    save_chain(folder / "root.pem", [root])
+    save_chain(folder / "enrolment.pem", [enrolment, root])  # the last: ``open`` asks for it

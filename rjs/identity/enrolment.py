@@ -1,0 +1,146 @@
+"""Enrolment, as pure rules: what a joiner asks for, and what the web server checks before it records anything.
+
+The web server then decides with its store: the first request of an invitation's serial is recorded with its keys;
+the same serial with the same keys is the repetition of a lost reply and is answered again; with other keys it is
+refused.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import attrs
+import msgspec
+from cryptography import x509
+
+from rjs.identity.certificates import common_name_of, sole_uri
+from rjs.identity.errors import IdentityError
+from rjs.identity.invitation import check_expiry, serial_of
+from rjs.identity.keys import Chain, PublicKey, our_public_key, spki_digest
+from rjs.identity.names import RjsName, Role, answer_uri, signer_uri
+from rjs.identity.paths import check_chain, read_chain
+from rjs.identity.peers import INVITATION_KINDS, invitation_name
+from rjs.identity.profiles import Kind
+from rjs.identity.requests import read_request
+from rjs.ids import SpkiDigest
+
+
+class EnrolmentRequest(msgspec.Struct, frozen=True):
+    """What a joiner sends over a connection made with its invitation; all DER. No private key is among it.
+
+    ``token_request`` is a PKCS#10 request for its name; a compute server adds the certificate of its answer key,
+    issued by the invitation's one-time key; a user adds the PKCS#10 request of its signing key.
+    """
+
+    token_request: bytes
+    answer_certificate: bytes | None = None
+    signing_request: bytes | None = None
+
+
+@attrs.frozen
+class CheckedEnrolment:
+    """What a request proved. ``serial`` is the invitation's, in hex; digests are those of the enrolled keys."""
+
+    name: RjsName
+    common_name: str
+    serial: str
+    token_public_key: PublicKey
+    token_spki: SpkiDigest
+    answer_certificate: x509.Certificate | None
+    answer_spki: SpkiDigest | None
+    signing_spki: SpkiDigest | None
+
+
+def check_enrolment(
+    request: EnrolmentRequest, chain: Chain, root: x509.Certificate, now: dt.datetime
+) -> CheckedEnrolment:
+    """Judge a request that came over a connection authenticated by the invitation ``chain``.
+
+    1. The chain is an invitation's, under ``root``, valid now.
+    2. The invitation has not expired.
+    3. The token request is for exactly the invitation's name, signed with the key that it names.
+    4. A compute server, and nobody else, brings an answer certificate: issued by this very invitation, for its id.
+    5. A user, and nobody else, brings a signing request: for its account, signed with the key that it names.
+    6. No key serves two purposes.
+
+    Raises IdentityError. Whether the invitation was used before is for the caller's store to say.
+    """
+    kind = check_chain(chain, root, now)  # 1
+    if kind not in INVITATION_KINDS:
+        raise IdentityError("not_invited", f"joining needs an invitation; this is a {kind.value}")
+    name = invitation_name(chain[0], kind)
+    check_expiry(name, now)  # 2
+    token_key = _requested_key(request.token_request, name.subject.uri())  # 3
+    answer = _answer_certificate(request, name.subject, chain, now)  # 4
+    signing_key = _signing_key(request, name.subject)  # 5
+    answer_spki = None if answer is None else spki_digest(answer)
+    signing_spki = None if signing_key is None else spki_digest(signing_key)
+    _check_distinct([spki_digest(chain[0]), spki_digest(token_key), answer_spki, signing_spki])  # 6
+    return CheckedEnrolment(
+        name=name.subject,
+        common_name=common_name_of(chain[0]),
+        serial=serial_of(chain[0]),
+        token_public_key=token_key,
+        token_spki=spki_digest(token_key),
+        answer_certificate=answer,
+        answer_spki=answer_spki,
+        signing_spki=signing_spki,
+    )
+
+
+def _requested_key(request: bytes, uri: str) -> PublicKey:
+    key, asked = read_request(request)
+    if asked != uri:
+        raise IdentityError("other_name", f"the request is for {asked!r}, but the invitation is for {uri!r}")
+    return key
+
+
+def _answer_certificate(
+    request: EnrolmentRequest, subject: RjsName, chain: Chain, now: dt.datetime
+) -> x509.Certificate | None:
+    _check_presence("an answer certificate", request.answer_certificate, subject, Role.CS)
+    if request.answer_certificate is None:
+        return None
+    (certificate,) = read_chain([request.answer_certificate])
+    check_answer_chain((certificate, *chain), chain[-1], now)
+    return certificate
+
+
+def check_answer_chain(chain: Chain, root: x509.Certificate, now: dt.datetime | None) -> str:
+    """The compute server's id when ``chain`` is that of its answer key: (leaf, invitation, enrolment CA, root).
+
+    The id is the one that the enrolment CA certified in the invitation: a web server cannot change it.
+    """
+    kind = check_chain(chain, root, now)
+    if kind is not Kind.ANSWER:
+        raise IdentityError(
+            "kind", f"an answer is signed with an answer key, not with that of a {kind.value}"
+        )
+    subject = invitation_name(chain[1], Kind.CS_INVITATION).subject
+    if sole_uri(chain[0]) != answer_uri(subject.id):
+        raise IdentityError(
+            "other_name", f"the answer certificate of {subject.uri()} names {sole_uri(chain[0])!r}"
+        )
+    our_public_key(chain[0])
+    return subject.id
+
+
+def _signing_key(request: EnrolmentRequest, subject: RjsName) -> PublicKey | None:
+    _check_presence("a signing request", request.signing_request, subject, Role.USER)
+    if request.signing_request is None:
+        return None
+    return _requested_key(request.signing_request, signer_uri(subject.id))
+
+
+def _check_presence(what: str, part: bytes | None, subject: RjsName, role: Role) -> None:
+    if (part is not None) != (subject.role is role):
+        wants = "needs" if subject.role is role else "has no use for"
+        raise IdentityError("request", f"whoever joins as {subject.role.value!r} {wants} {what}")
+
+
+def _check_distinct(digests: list[SpkiDigest | None]) -> None:
+    present = [digest for digest in digests if digest is not None]
+    if len(set(present)) != len(present):
+        raise IdentityError(
+            "shared_key", "one key stands in two places of the request; each purpose has its own"
+        )

@@ -1,0 +1,211 @@
+"""The folder of one member's keys and certificates, and how it becomes whole although anything may be killed.
+
+====================================  =====================================================================
+``root.pem``                          the organisation's root: whom this member believes
+``token.key token.pem``               who calls; renewed every two days
+``answer.key answer.pem``             compute server: signs answers
+``signing.key signing-request.pem``   user: signs bundles; ``rjs ca issue`` makes ``signing.pem`` of the request
+``intermediate.key intermediate.pem`` web server: the token authority's
+``joining``                           serial number of the invitation that is being used
+``member.json``                       role, id, name, cluster, addresses of the web server
+====================================  =====================================================================
+
+``member.json`` is written last: with it the folder is joined, without it the folder can be joined again. Keys are
+made here and durable before the first call, so a join repeated after a lost reply asks for the same keys.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from rjs.files import make_private_folder, read_small, sync_folder, write_atomically
+from rjs.identity.authority import TokenAuthority
+from rjs.identity.ca import OperatorFolder, cluster_of
+from rjs.identity.certificates import Identity, Subject, mint
+from rjs.identity.enrolment import EnrolmentRequest
+from rjs.identity.errors import IdentityError
+from rjs.identity.invitation import Invitation, check_addresses
+from rjs.identity.keys import Chain, kept_key, load_chain, load_private, save_chain
+from rjs.identity.names import RjsName, Role, answer_uri, check_common_name, signer_uri
+from rjs.identity.paths import check_chain
+from rjs.identity.peers import token_name
+from rjs.identity.profiles import Kind
+from rjs.identity.requests import make_request, request_der
+from rjs.ids import ClusterId
+from rjs.limits import ENROLMENT_CA_LIFETIME, IDENTITY_FILE
+
+_ONE_TIME_FILES = ("token.key", "token.pem", "answer.key", "answer.pem", "signing.key", "signing-request.pem")
+
+
+class Member(msgspec.Struct, frozen=True):
+    """What ``member.json`` states. ``ws`` are addresses of the form HOST:PORT."""
+
+    role: Role
+    id: str
+    common_name: str
+    cluster: ClusterId
+    ws: tuple[str, ...]
+
+    @property
+    def name(self) -> RjsName:
+        """The name under which this member calls."""
+        return RjsName(self.role, self.id)
+
+
+class IdentityFolder:
+    """One member's folder at ``path``. Nothing is read before it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether this folder belongs to a member already."""
+        return (self.path / "member.json").exists()
+
+    def member(self) -> Member:
+        """Who this folder makes its owner; raises IdentityError when it is not joined or was damaged."""
+        if not self.is_joined:
+            raise IdentityError(
+                "not_joined", f"{self.path} belongs to no member yet; use an invitation: rjs join"
+            )
+        try:
+            member = msgspec.json.decode(read_small(self.path / "member.json", IDENTITY_FILE), type=Member)
+        except msgspec.MsgspecError as error:
+            raise IdentityError("member_file", f"{self.path / 'member.json'} is damaged: {error}") from error
+        check_addresses(member.ws)
+        member.name.uri()
+        if member.cluster != cluster_of(self.root()):
+            raise IdentityError(
+                "member_file", f"{self.path}: member.json and root.pem are of different clusters"
+            )
+        return member
+
+    def root(self) -> x509.Certificate:
+        """The organisation's root."""
+        return load_chain(self.path / "root.pem")[-1]
+
+    def token(self) -> Identity:
+        """The key and token certificate with which this member calls."""
+        return self._identity("token", Kind.TOKEN)
+
+    def answer(self) -> Identity:
+        """A compute server's answer key: chain (answer, invitation, enrolment CA, root)."""
+        return self._identity("answer", Kind.ANSWER)
+
+    def signing(self) -> Identity:
+        """A user's signing key with its certificate; refused until the operator has certified it."""
+        if not (self.path / "signing.pem").exists():
+            raise IdentityError(
+                "not_certified",
+                f"the signing key is not certified yet; the operator runs: rjs ca issue CADIR "
+                f"{self.path / 'signing-request.pem'}",
+            )
+        return self._identity("signing", Kind.SIGNING)
+
+    def authority(self) -> TokenAuthority:
+        """A web server's token authority."""
+        return TokenAuthority.open(self.path)
+
+    def create_pending(self, invitation: Invitation, now: dt.datetime) -> EnrolmentRequest:
+        """Make what joining needs, durable, and say what to send. The same invitation gives the same keys again.
+
+        Raises IdentityError when the folder is joined already or the invitation has expired.
+        """
+        if self.is_joined:
+            raise IdentityError(
+                "already_joined", f"{self.path} belongs to {self.member().name.uri()}; name another folder"
+            )
+        invitation.check_expiry(now)
+        make_private_folder(self.path)
+        self._begin(invitation.serial)
+        save_chain(self.path / "root.pem", [invitation.identity.root])
+        subject = invitation.subject
+        token = make_request(kept_key(self.path / "token.key"), subject.uri(), invitation.common_name)
+        return EnrolmentRequest(
+            token_request=request_der(token),
+            answer_certificate=self._certify_answer(invitation, now) if subject.role is Role.CS else None,
+            signing_request=self._request_signing(subject.id) if subject.role is Role.USER else None,
+        )
+
+    def complete(self, invitation: Invitation, token_chain: Chain, now: dt.datetime) -> Member:
+        """Keep the token certificate that the web server issued; the folder is joined on return.
+
+        Raises IdentityError when the certificate is not for our key, name and organisation.
+        """
+        root = self.root()
+        identity = Identity(load_private(self.path / "token.key"), token_chain)
+        if (
+            check_chain(token_chain, root, now) is not Kind.TOKEN
+            or token_name(token_chain[0]) != invitation.subject
+        ):
+            raise IdentityError(
+                "other_name", "the web server issued a certificate that is not the one asked for"
+            )
+        save_chain(self.path / "token.pem", identity.chain)
+        return self._join(invitation.subject, invitation.common_name, root, invitation.ws)
+
+    def found(
+        self, operator: OperatorFolder, common_name: str, name: RjsName, ws: Sequence[str], now: dt.datetime
+    ) -> Member:
+        """Make this the folder of a new web server, its token intermediate certified by ``operator``.
+
+        ``name`` is the web server's new name. Killed in here, it can be called again.
+        """
+        if self.is_joined:
+            raise IdentityError(
+                "already_joined", f"{self.path} belongs to {self.member().name.uri()}; name another folder"
+            )
+        check_common_name(common_name)
+        check_addresses(tuple(ws))
+        make_private_folder(self.path)
+        key = kept_key(self.path / "intermediate.key")
+        certificate = operator.certify_intermediate(key.public_key(), now)
+        save_chain(self.path / "intermediate.pem", [certificate, operator.root])
+        save_chain(self.path / "root.pem", [operator.root])
+        return self._join(name, common_name, operator.root, tuple(ws))
+
+    def _identity(self, stem: str, kind: Kind) -> Identity:
+        chain = load_chain(self.path / f"{stem}.pem")
+        if check_chain(chain, self.root(), now=None) is not kind:
+            raise IdentityError("kind", f"{self.path / stem}.pem does not hold a {kind.value}")
+        return Identity(load_private(self.path / f"{stem}.key"), chain)
+
+    def _begin(self, serial: str) -> None:
+        """Start over with fresh keys unless this very invitation is being used already."""
+        marker = self.path / "joining"
+        if marker.exists() and read_small(marker, IDENTITY_FILE) == serial.encode():
+            return
+        for name in _ONE_TIME_FILES:
+            (self.path / name).unlink(missing_ok=True)
+        sync_folder(self.path)
+        write_atomically(marker, serial.encode())
+
+    def _certify_answer(self, invitation: Invitation, now: dt.datetime) -> bytes:
+        path = self.path / "answer.pem"
+        public_key = kept_key(self.path / "answer.key").public_key()
+        if not path.exists():
+            uri = answer_uri(invitation.subject.id)
+            subject = Subject(public_key, invitation.common_name, ENROLMENT_CA_LIFETIME, uri, unit="answer")
+            answer = mint(Kind.ANSWER, subject, invitation.issuer, now)
+            save_chain(path, [answer, *invitation.identity.chain])
+        return load_chain(path)[0].public_bytes(serialization.Encoding.DER)
+
+    def _request_signing(self, account: str) -> bytes:
+        request = make_request(kept_key(self.path / "signing.key"), signer_uri(account), account)
+        pem = request.public_bytes(serialization.Encoding.PEM)
+        write_atomically(self.path / "signing-request.pem", pem, 0o644)
+        return request_der(request)
+
+    def _join(self, name: RjsName, common_name: str, root: x509.Certificate, ws: tuple[str, ...]) -> Member:
+        member = Member(name.role, name.id, common_name, cluster_of(root), ws)
+        encoded = msgspec.json.format(msgspec.json.encode(member), indent=2)
+        write_atomically(self.path / "member.json", encoded + b"\n")
+        (self.path / "joining").unlink(missing_ok=True)
+        return member

@@ -1,0 +1,70 @@
+"""From a chain of certificates to a caller: the only place that reads a role out of a certificate.
+
+Must be read twice: everything that a peer may do follows from what ``identify`` returns.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import attrs
+from cryptography import x509
+
+from rjs.identity.certificates import common_name_of, sole_uri
+from rjs.identity.errors import IdentityError
+from rjs.identity.keys import Chain
+from rjs.identity.names import INVITED, SERVERS, InvitationName, RjsName, Role
+from rjs.identity.paths import check_kinds
+from rjs.identity.profiles import Kind
+
+INVITATION_KINDS = frozenset({Kind.INVITATION, Kind.CS_INVITATION})
+
+
+@attrs.frozen
+class PeerIdentity:
+    """Who is at the other end. Authorise on ``name``; show ``common_name``; ``chain`` is leaf first, root last.
+
+    At ``not_after`` the peer must have dialled anew with a renewed certificate.
+    """
+
+    name: RjsName
+    common_name: str
+    chain: Chain = attrs.field(repr=False)
+    not_after: dt.datetime
+
+
+def identify(chain: Chain, root: x509.Certificate) -> PeerIdentity:
+    """The caller that a chain makes its holder, steps 1 to 3 of ``paths.py``; signatures and periods are checked
+    elsewhere (by TLS, or by ``check_chain``). Raises IdentityError for kinds that call nothing.
+    """
+    kind = check_kinds(chain, root)
+    leaf = chain[0]
+    if kind is Kind.TOKEN:
+        name = token_name(leaf)
+    elif kind in INVITATION_KINDS:
+        name = invitation_name(leaf, kind).caller()
+    else:
+        raise IdentityError("not_a_caller", f"{_article(kind)} calls nothing; only token certificates do")
+    return PeerIdentity(name, common_name_of(leaf), chain, leaf.not_valid_after_utc)
+
+
+def token_name(leaf: x509.Certificate) -> RjsName:
+    """The name in a token certificate, which is never that of an invitation."""
+    name = RjsName.parse(sole_uri(leaf))
+    if name.role not in INVITED | SERVERS:
+        raise IdentityError("name", f"a token certificate cannot carry the role {name.role.value!r}")
+    return name
+
+
+def invitation_name(leaf: x509.Certificate, kind: Kind) -> InvitationName:
+    """The name in an invitation of this kind; only a compute server's may be of the kind that certifies answers."""
+    name = InvitationName.parse(sole_uri(leaf))
+    if (name.subject.role is Role.CS) != (kind is Kind.CS_INVITATION):
+        raise IdentityError(
+            "name", f"an invitation as {name.subject.role.value!r} must not be a {kind.value}"
+        )
+    return name
+
+
+def _article(kind: Kind) -> str:
+    return f"an {kind.value}" if kind.value[0] in "aeiou" else f"a {kind.value}"

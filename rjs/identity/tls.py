@@ -1,0 +1,218 @@
+"""Mutual TLS 1.3 between members of one organisation, and who is at the other end.
+
+OpenSSL checks signatures, periods and the path to the one root that it is given; ``peers.identify`` checks the rest
+on every handshake (there are no tickets and no session cache, so none is skipped). Host names are not checked: the
+name in the certificate is. Use, on a server and on a client::
+
+    factory = TLSMemoryBIOFactory(server_context(identity, {Role.LUS}), False, factory)    # then listen with it
+    endpoint = wrapClientTLS(client_context(identity, Role.WS), endpoint)                  # then connect it
+
+A refused peer ends in ``connectionLost`` with a reason whose value is ``PeerRefusedError``; ``refusal`` finds the
+words for that and for what OpenSSL itself refused, on either side. **A TLS 1.3 client's handshake completes before
+the server has judged it**: wait for the server's first message before believing in the connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, cast
+
+import attrs
+from cryptography import x509
+from OpenSSL import SSL, crypto
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLServerConnectionCreator,
+    ISystemHandle,
+)
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from rjs.errors import RefusedError
+from rjs.identity.certificates import Identity
+from rjs.identity.errors import IdentityError
+from rjs.identity.names import RjsName, Role
+from rjs.identity.peers import PeerIdentity, identify
+
+__all__ = [
+    "Expected",
+    "PeerIdentity",
+    "PeerRefusedError",
+    "client_context",
+    "peer_identity",
+    "refusal",
+    "server_context",
+]
+
+_VERIFY_MESSAGES = {
+    9: ("not_yet_valid", "the peer's certificate is not valid yet: check both clocks"),
+    10: ("expired", "the peer's certificate has expired; it must renew it or join again"),
+    18: ("other_root", "the peer's certificate is self-made: no organisation's root stands behind it"),
+    19: ("other_root", "the peer's certificate belongs to another organisation"),
+    20: ("other_root", "the peer's certificate belongs to another organisation"),
+    21: ("other_root", "the peer's certificate leads to no root"),
+}  # X509_V_ERR_*, openssl-verification-options(1)
+
+_ALERTS = {
+    "unsupported protocol": ("tls_version", "the peer does not speak TLS 1.3"),
+    "peer did not return a certificate": ("no_certificate", "the peer showed no certificate; join first"),
+    "alert certificate expired": ("refused_by_peer", "the peer refused our certificate: it has expired"),
+    "alert unknown ca": ("refused_by_peer", "the peer refused our certificate: its organisation is another"),
+    "alert internal error": (
+        "refused_by_peer",
+        "the peer refused our certificate, most often because its role may not call there; the peer's log says why",
+    ),
+    "alert certificate required": ("refused_by_peer", "the peer asked for a certificate and we showed none"),
+    "alert protocol version": ("tls_version", "the peer does not speak TLS 1.3"),
+}  # parts of OpenSSL's reason strings, lower case; every other alert is told in OpenSSL's own words
+
+
+class PeerRefusedError(IdentityError, SSL.Error):
+    """The peer's certificate was refused during the handshake.
+
+    It is an OpenSSL error too, because Twisted ends the handshake on those in the orderly way: the peer gets its
+    alert and our ``connectionLost`` gets this.
+    """
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(code, sentence)
+        self.args = (
+            [("rjs", self.code, sentence)],
+        )  # the shape of OpenSSL's error queue, which Twisted reads
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.sentence}"
+
+
+@attrs.frozen
+class Expected:
+    """Whom an end will talk to: one of ``roles``, and when ``id`` is given exactly that one."""
+
+    roles: frozenset[Role]
+    id: str | None = None
+
+    def check(self, name: RjsName) -> None:
+        """Refuse a peer that is somebody else."""
+        if name.role not in self.roles:
+            wanted = ", ".join(sorted(self.roles))
+            raise IdentityError("role", f"{name.uri()} has the wrong role here; this end talks to: {wanted}")
+        if self.id is not None and name.id != self.id:
+            raise IdentityError("id", f"{name.uri()} answered where {self.id} was expected")
+
+
+class _PeerConnection(SSL.Connection):
+    """An OpenSSL connection that remembers what its verification found."""
+
+    def __init__(self, context: SSL.Context, root: x509.Certificate, expected: Expected) -> None:
+        super().__init__(context, None)
+        self._root = root
+        self._expected = expected
+        self._verified: list[x509.Certificate] = []
+        self.peer: PeerIdentity | None = None
+
+    def verified(self, certificate: x509.Certificate, depth: int) -> None:
+        """OpenSSL is content with the certificate at ``depth``: it comes from the root down to the leaf."""
+        self._verified.insert(0, certificate)
+        if depth == 0:
+            peer = identify(tuple(self._verified), self._root)
+            self._expected.check(peer.name)
+            self.peer = peer
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class ServerContext:
+    """The accepting end of a listener; see ``server_context``."""
+
+    def __init__(self, identity: Identity, expected: Expected) -> None:
+        self._context, self._root, self._expected = _context(identity), identity.root, expected
+
+    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802, N803
+        """Twisted's door: the TLS state of one accepted connection."""
+        return _PeerConnection(self._context, self._root, self._expected)
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class ClientContext:
+    """The dialling end; see ``client_context``."""
+
+    def __init__(self, identity: Identity, expected: Expected) -> None:
+        self._context, self._root, self._expected = _context(identity), identity.root, expected
+
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802, N803
+        """Twisted's door: the TLS state of one dialled connection."""
+        return _PeerConnection(self._context, self._root, self._expected)
+
+
+def server_context(identity: Identity, roles: Iterable[Role]) -> ServerContext:
+    """What a listener that is ``identity`` and admits callers of ``roles`` gives to Twisted.
+
+    Built once for all connections, and anew when the token certificate is renewed.
+    """
+    return ServerContext(identity, Expected(frozenset(roles)))
+
+
+def client_context(identity: Identity, role: Role, server_id: str | None = None) -> ClientContext:
+    """What dials as ``identity`` and talks to a server of ``role`` only, and to ``server_id`` only when given."""
+    return ClientContext(identity, Expected(frozenset({role}), server_id))
+
+
+def peer_identity(transport: object) -> PeerIdentity:
+    """Who is at the other end of a protocol's ``transport``, once its handshake is complete.
+
+    Raises IdentityError when that is not known: before the handshake, after the end, or without our TLS.
+    """
+    handle = cast(Any, transport).getHandle() if ISystemHandle.providedBy(transport) else None
+    if not isinstance(handle, _PeerConnection) or handle.peer is None:
+        raise IdentityError("no_peer", "nobody has proved who they are on this connection")
+    return handle.peer
+
+
+def refusal(reason: Failure) -> RefusedError | None:
+    """Why TLS ended a connection, from ``connectionLost``'s reason: either end's refusal; None for other endings."""
+    error = reason.value
+    if isinstance(error, RefusedError):
+        return error
+    if not isinstance(error, SSL.Error) or not error.args or not isinstance(error.args[0], list):
+        return None
+    words = "; ".join(text for _, _, text in error.args[0])
+    for part, (code, sentence) in _ALERTS.items():
+        if part in words.lower():
+            return IdentityError(code, sentence)
+    return IdentityError("tls", f"TLS ended the connection: {words}")
+
+
+def _context(identity: Identity) -> SSL.Context:
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_min_proto_version(SSL.TLS1_3_VERSION)
+    context.set_options(SSL.OP_NO_TICKET)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    context.use_privatekey(identity.key)
+    context.use_certificate(identity.chain[0])
+    for certificate in identity.chain[1:-1]:
+        context.add_extra_chain_cert(certificate)
+    store = context.get_cert_store()
+    assert store is not None
+    store.add_cert(crypto.X509.from_cryptography(identity.root))
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _on_verified)
+    return context
+
+
+def _on_verified(
+    connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int
+) -> bool:
+    """OpenSSL's verify callback: one call a certificate, root first; raising refuses the peer."""
+    if not ok:
+        raise PeerRefusedError(
+            *_VERIFY_MESSAGES.get(error, ("tls", f"the peer's certificate: X509 error {error}"))
+        )
+    try:
+        cast(_PeerConnection, connection).verified(certificate.to_cryptography(), depth)
+    except IdentityError as refused:
+        raise PeerRefusedError(refused.code.removeprefix("identity."), refused.sentence) from refused
+    except ValueError as malformed:
+        raise PeerRefusedError(
+            "unreadable", f"the peer's certificate cannot be read: {malformed}"
+        ) from malformed
+    return True
