@@ -53,6 +53,7 @@ setup(
             "hypothesis>=6.120",
             "import-linter>=2.1",
             "mypy>=1.14",
+            "mypy-zope>=1.0.9",
             "psutil>=6",
             "pytest>=8.3",
             "pytest-timeout>=2.3",

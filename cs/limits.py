@@ -1,0 +1,31 @@
+"""Every cap and timer of the CS, with its unit and its reason or its attacker. Sizes in bytes, times in seconds."""
+
+from __future__ import annotations
+
+from rjs.limits import GIB, KIB, MIB
+
+# --- task machine and shell -----------------------------------------------------------------------------
+
+HOLDING = 1_000
+"""Answers that wait for their commit notice: with a WS away for long, the spool must not fill the disk."""
+
+REPORTS = 64
+"""Ends of attempts that nobody has taken note of yet; older ones are dropped, their leases simply lapse."""
+
+OUTPUT = GIB
+"""Bytes of one task's ``out/``: more fails the task, for the answer must travel."""
+
+OUTPUT_FILES = 10_000
+"""Files in one task's ``out/``."""
+
+STREAM = 16 * MIB
+"""Bytes of stdout, and of stderr, that a task may write: more fails it (a flood fills the owner's disk)."""
+
+TAIL = 2 * KIB
+"""Bytes of the end of stderr that travel with a failure."""
+
+CACHE = 4 * GIB
+"""Bundles kept on disk; the least recently used go first."""
+
+STOP_GRACE = 2.0
+"""Seconds between SIGTERM and SIGKILL when the CS itself is asked to stop."""

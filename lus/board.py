@@ -1,0 +1,324 @@
+"""The job board of a LUS: events in, instructions out. No clock, socket, file or randomness.
+
+It holds task leases from the WS and gives each to the fastest free compute server. It loses everything when
+the process ends, and may: the WS knows the leases, the CSs keep the answers. See DESIGN section 3.
+
+The life of a lease here: waiting → starting → running → gone. ``starting`` waits for the CS's reply to start.
+A lease is gone when its answer was handed to the relay with a final verdict, when its end was reported, when
+it was returned, or when the WS ended it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+
+import attrs
+import msgspec
+
+from lus import limits, placement
+from lus.instructions import DropServer, Instruction, ReportVanished, Return, Start, Stop, TellWant
+from lus.registry import Registry, Server
+from rjs.limits import LUS_LEASE
+from rjs.wire.messages import AttemptId, CsState, Fence, JobBrief, LeasedTask
+
+
+class Stage(enum.Enum):
+    """Where a lease stands here."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    RUNNING = "running"
+
+
+@attrs.define
+class Held:
+    """A task lease that this LUS holds. ``since``: when it came or last began to wait."""
+
+    lease: int
+    generation: int
+    job: JobBrief
+    task: int
+    avoid: frozenset[str]
+    since: float
+    stage: Stage = Stage.WAITING
+    attempt: AttemptId | None = None
+    cs: str = ""
+
+
+class Board:
+    """Task leases, the registry, and who runs what."""
+
+    def __init__(self) -> None:
+        self.registry = Registry()
+        self._held: dict[int, Held] = {}
+        self._waiting: dict[int, None] = {}
+        self._sequence = 0
+        self._upto = 0
+        self._valid_until = 0.0
+        self._told: TellWant | None = None
+
+    # --- the WS -------------------------------------------------------------------------------------
+
+    def ws_opened(self) -> list[Instruction]:
+        """A new session with the WS: it knows nothing of what we want."""
+        self._told = None
+        return self._want()
+
+    def renewed(self, sent: float, ended: Iterable[int], now: float) -> list[Instruction]:
+        """The WS acknowledged the renewal that we sent at ``sent``; what it lists is over."""
+        self._valid_until = max(self._valid_until, sent + LUS_LEASE)
+        return [*self.ended(ended, "the lease ended at the WS", now), *self._place(now)]
+
+    def granted(
+        self, generation: int, job: JobBrief, tasks: Iterable[LeasedTask], now: float
+    ) -> list[Instruction]:
+        """The WS leased tasks to us."""
+        for leased in tasks:
+            if leased.lease in self._held or leased.lease <= self._upto:
+                continue
+            self._upto = leased.lease
+            self._held[leased.lease] = Held(
+                leased.lease, generation, job, leased.task, frozenset(leased.avoid), since=now
+            )
+            self._waiting[leased.lease] = None
+        return self._place(now)
+
+    def ended(self, leases: Iterable[int], sentence: str, now: float) -> list[Instruction]:
+        """The WS ended leases: stop what runs under them."""
+        instructions: list[Instruction] = []
+        for number in leases:
+            held = self._held.get(number)
+            if held is None:
+                continue
+            if held.attempt is not None and held.stage is not Stage.WAITING:
+                instructions.append(self._stop(held.cs, held.attempt, sentence))
+            self._drop(held)
+        return [*instructions, *self._place(now)]
+
+    def leases(self) -> tuple[tuple[int, ...], int]:
+        """What to renew: the leases held, and the highest number that was ever granted to us."""
+        return tuple(self._held), self._upto
+
+    def placements(self) -> list[Start]:
+        """What to tell the WS again on a new session: every attempt that is under way."""
+        starts = []
+        for held in self._held.values():
+            server = self.registry.get(held.cs)
+            if held.attempt is not None and held.stage is not Stage.WAITING:
+                starts.append(
+                    Start(held.cs, server.state.name if server else held.cs, held.job, held.attempt)
+                )
+        return starts
+
+    # --- compute servers ----------------------------------------------------------------------------
+
+    def cs_state(
+        self, cs: str, boot: str, address: str, state: CsState, fresh: bool, now: float
+    ) -> list[Instruction]:
+        """A CS described itself: registered (``fresh``, first in its session) or changed."""
+        instructions: list[Instruction] = []
+        known = self.registry.get(cs)
+        if known is not None and known.boot != boot:
+            instructions += self._gone(cs, "restarted")
+        if known is None and len(self.registry) >= limits.SERVERS:
+            return [DropServer(cs, f"{limits.SERVERS} compute servers are registered here already")]
+        server = self.registry.register(cs, boot, address, state, now)
+        if fresh:
+            instructions += self._reconcile(server)
+        return [*instructions, *self._place(now)]
+
+    def cs_heard(self, cs: str, now: float) -> None:
+        """Its heartbeat came."""
+        self.registry.heard(cs, now)
+
+    def cs_lost(self, cs: str) -> list[Instruction]:
+        """The connection broke; until its lease ends it may come back with all it has."""
+        server = self.registry.get(cs)
+        if server is not None:
+            server.connected = False
+        return []
+
+    def cs_dead(self, cs: str, now: float) -> list[Instruction]:
+        """Its process is known dead: nobody listens where this boot id was reached before."""
+        return [*self._gone(cs, "its process died"), *self._place(now)]
+
+    def started(self, cs: str, attempt: AttemptId) -> list[Instruction]:
+        """The CS runs the attempt."""
+        held = self._current(cs, attempt)
+        if held is not None:
+            held.stage = Stage.RUNNING
+        return []
+
+    def start_refused(
+        self, cs: str, attempt: AttemptId, code: str, sentence: str, now: float
+    ) -> list[Instruction]:
+        """The CS did not start it. ``busy`` says something of the CS, all else of the job on that CS."""
+        held = self._current(cs, attempt)
+        if held is None:
+            return []
+        self._free(held)
+        if code == "busy":
+            self.registry.busy(cs)
+        else:
+            self.registry.refused(cs, held.job.job, f"{code}: {sentence}")
+        self._wait(held, held.since)
+        return self._place(now)
+
+    def start_lost(self, cs: str, attempt: AttemptId) -> list[Instruction]:
+        """The session ended before the reply: what the CS says when it comes back decides (``_reconcile``)."""
+        return []
+
+    def attempt_over(self, cs: str, attempt: AttemptId, now: float) -> list[Instruction]:
+        """The process ended (an answer is offered, or a failure reported): the CS is free for the next task."""
+        server = self.registry.get(cs)
+        if server is not None and server.attempt == attempt:
+            server.attempt = None
+            server.state = _idle(server.state, attempt)
+            server.unwanted.discard(attempt)
+        return self._place(now)
+
+    def lease_over(self, attempt: AttemptId, now: float) -> list[Instruction]:
+        """The WS gave the final word on the attempt's answer or failure: the lease is over there too."""
+        held = self._held.get(attempt.fence.lease)
+        if held is None:
+            return []
+        instructions: list[Instruction] = []
+        if held.attempt is not None and held.attempt != attempt and held.stage is not Stage.WAITING:
+            instructions.append(self._stop(held.cs, held.attempt, "another attempt's answer was committed"))
+        self._drop(held)
+        return [*instructions, *self._place(now)]
+
+    # --- time ---------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> list[Instruction]:
+        """Ends registrations whose heartbeats stopped, and tries again what waited."""
+        instructions: list[Instruction] = []
+        for server in self.registry.expire(now):
+            silent = now - server.heard
+            sentence = f"it was silent for {silent:.1f} s"
+            instructions += [*self._vanish(server, sentence), DropServer(server.cs, sentence)]
+        return [*instructions, *self._place(now)]
+
+    # --- reading ------------------------------------------------------------------------------------
+
+    def held(self) -> list[Held]:
+        """Every lease, for status."""
+        return list(self._held.values())
+
+    # --- inner --------------------------------------------------------------------------------------
+
+    def _place(self, now: float) -> list[Instruction]:
+        """Gives waiting tasks to free CSs, in the order in which they came; returns what nobody takes."""
+        instructions: list[Instruction] = []
+        returns: dict[tuple[str, str, str], list[int]] = {}
+        if self._waiting and now < self._valid_until:
+            settled: dict[tuple[str, frozenset[str], bool], placement.Wait | placement.Unplaceable] = {}
+            for number in list(self._waiting):
+                held = self._held[number]
+                alike = (held.job.job, held.avoid, now - held.since >= limits.SAME_CS_AFTER)
+                choice = settled.get(alike) or placement.choose(
+                    self._demand(held, now), self._candidates(held.job.job)
+                )
+                if isinstance(choice, placement.Place):
+                    instructions.append(self._start(held, choice.cs))
+                    continue
+                settled[alike] = choice  # free CSs only become fewer in this loop
+                if isinstance(choice, placement.Unplaceable):
+                    returns.setdefault((held.job.job, choice.code, choice.sentence), []).append(number)
+        for (job, code, sentence), numbers in returns.items():
+            instructions.append(Return(job, tuple(numbers), self.registry.epoch, code, sentence))
+            for number in numbers:
+                self._drop(self._held[number])
+        return [*instructions, *self._want()]
+
+    def _start(self, held: Held, cs: str) -> Start:
+        self._sequence += 1
+        fence = Fence(held.generation, held.lease, self._sequence)
+        held.attempt = AttemptId(held.job.job, held.task, fence)
+        held.stage, held.cs = Stage.STARTING, cs
+        del self._waiting[held.lease]
+        server = self.registry.get(cs)
+        assert server is not None
+        server.attempt = held.attempt
+        return Start(cs, server.state.name, held.job, held.attempt)
+
+    def _demand(self, held: Held, now: float) -> placement.Demand:
+        return placement.Demand(held.job.memory, held.avoid, now - held.since)
+
+    def _candidates(self, job: str) -> list[placement.Candidate]:
+        return [
+            placement.Candidate(
+                each.cs,
+                each.state.name,
+                each.state.mflops,
+                each.state.memory,
+                each.free,
+                each.refusals.get(job, ""),
+            )
+            for each in self.registry.all()
+        ]
+
+    def _current(self, cs: str, attempt: AttemptId) -> Held | None:
+        held = self._held.get(attempt.fence.lease)
+        return held if held is not None and held.attempt == attempt and held.cs == cs else None
+
+    def _free(self, held: Held) -> None:
+        server = self.registry.get(held.cs)
+        if server is not None and server.attempt == held.attempt:
+            server.attempt = None
+
+    def _wait(self, held: Held, since: float) -> None:
+        held.stage, held.attempt, held.cs, held.since = Stage.WAITING, None, "", since
+        self._waiting[held.lease] = None
+
+    def _drop(self, held: Held) -> None:
+        self._free(held)
+        self._held.pop(held.lease, None)
+        self._waiting.pop(held.lease, None)
+
+    def _reconcile(self, server: Server) -> list[Instruction]:
+        """A CS came (back): what it neither runs nor holds the answer of was never started there, and what it
+        runs without being wanted is stopped."""
+        unwanted, server.unwanted = server.unwanted & set(server.state.running), set()
+        attempt = server.attempt
+        if attempt is not None and attempt not in (*server.state.running, *server.state.holding):
+            held = self._current(server.cs, attempt)
+            server.attempt = None
+            if held is not None:
+                self._wait(held, held.since)
+        return [self._stop(server.cs, each, "its task has ended meanwhile") for each in sorted(unwanted)]
+
+    def _stop(self, cs: str, attempt: AttemptId, sentence: str) -> Stop:
+        server = self.registry.get(cs)
+        if server is not None:
+            server.unwanted.add(attempt)
+        return Stop(cs, attempt, sentence)
+
+    def _gone(self, cs: str, sentence: str) -> list[Instruction]:
+        server = self.registry.remove(cs)
+        return self._vanish(server, sentence) if server is not None else []
+
+    def _vanish(self, server: Server, sentence: str) -> list[Instruction]:
+        instructions: list[Instruction] = []
+        for held in [
+            each for each in self._held.values() if each.cs == server.cs and each.attempt is not None
+        ]:
+            assert held.attempt is not None
+            detail = f"{server.state.name} ({server.address}): {sentence}"
+            instructions.append(ReportVanished(held.attempt, server.cs, detail))
+            self._drop(held)
+        return instructions
+
+    def _want(self) -> list[Instruction]:
+        want = TellWant(limits.PREFETCH * len(self.registry), self.registry.epoch)
+        if want == self._told:
+            return []
+        self._told = want
+        return [want]
+
+
+def _idle(state: CsState, attempt: AttemptId) -> CsState:
+    """The CS's description once ``attempt`` ended, until it sends its own."""
+    running = tuple(each for each in state.running if each != attempt)
+    return msgspec.structs.replace(state, running=running)

@@ -1,0 +1,65 @@
+"""What the board tells the shell to do. Frozen values, no behaviour."""
+
+from __future__ import annotations
+
+import attrs
+
+from rjs.wire.messages import AttemptId, JobBrief
+
+
+@attrs.frozen
+class TellWant:
+    """Tell the WS how many leases this LUS can use, and at which epoch."""
+
+    outstanding: int
+    epoch: int
+
+
+@attrs.frozen
+class Start:
+    """Tell the WS ``placed``, then the CS ``start``: in this order, without waiting in between."""
+
+    cs: str
+    cs_name: str
+    job: JobBrief
+    attempt: AttemptId
+
+
+@attrs.frozen
+class Stop:
+    """Tell the CS that the attempt is not wanted any more."""
+
+    cs: str
+    attempt: AttemptId
+    sentence: str
+
+
+@attrs.frozen
+class Return:
+    """Give leases of one job back to the WS with the reason."""
+
+    job: str
+    leases: tuple[int, ...]
+    epoch: int
+    code: str
+    sentence: str
+
+
+@attrs.frozen
+class ReportVanished:
+    """Tell the WS, until it has replied, that the machine under this attempt vanished."""
+
+    attempt: AttemptId
+    cs: str
+    detail: str
+
+
+@attrs.frozen
+class DropServer:
+    """The CS's lease ended: close what is left of its session."""
+
+    cs: str
+    sentence: str
+
+
+Instruction = TellWant | Start | Stop | Return | ReportVanished | DropServer

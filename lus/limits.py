@@ -1,0 +1,29 @@
+"""Every cap and timer of the LUS, with its unit and its reason or its attacker. Sizes in bytes, times in seconds."""
+
+from __future__ import annotations
+
+from rjs.limits import GIB
+
+PREFETCH = 2
+"""Task leases wanted per live CS: one runs, one is there the moment that CS becomes free."""
+
+SAME_CS_AFTER = 10.0
+"""Seconds after which a retry may go to a CS where the task failed, if there has been no other."""
+
+SERVERS = 5_000
+"""CSs registered at one LUS: each costs a session."""
+
+REFUSALS = 10_000
+"""Refused (CS, job) pairs remembered; beyond it the oldest are asked again."""
+
+CACHE = 8 * GIB
+"""Bundles kept on disk; the least recently used go first."""
+
+TICK = 0.25
+"""Seconds between looks at leases: a silent CS is noticed within 1 s of its lease's end."""
+
+CONTACTS = 10_000
+"""Announced CSs remembered, whether or not they could be reached: a flood of names ends here."""
+
+FETCHES = 8
+"""Bundles fetched from the WS at once: more would only share the same link."""

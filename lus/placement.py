@@ -1,0 +1,99 @@
+"""Placement: which compute server gets a task. Pure; the node selector of this release is ``fastest``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import attrs
+
+from lus import limits
+
+
+@attrs.frozen
+class Candidate:
+    """A live CS as placement sees it. ``refusal``: why it does not take this job, or empty."""
+
+    cs: str
+    name: str
+    mflops: float
+    memory: int
+    free: bool
+    refusal: str = ""
+
+
+@attrs.frozen
+class Demand:
+    """A waiting task as placement sees it. ``memory`` in bytes, ``waiting`` in seconds since it came here;
+    ``avoid`` are the CSs where it failed."""
+
+    memory: int
+    avoid: Collection[str]
+    waiting: float
+
+
+@attrs.frozen
+class Place:
+    """Give it to this CS now."""
+
+    cs: str
+
+
+@attrs.frozen
+class Wait:
+    """A suitable CS is busy, or the failed one may be tried again later (``again_in`` seconds, else None)."""
+
+    again_in: float | None
+
+
+@attrs.frozen
+class Unplaceable:
+    """No live CS will take it as things stand."""
+
+    code: str
+    sentence: str
+
+
+def choose(demand: Demand, candidates: Iterable[Candidate]) -> Place | Wait | Unplaceable:
+    """The fastest free CS that suits; ties go to the lower id, so that the choice is reproducible."""
+    live = list(candidates)
+    if not live:
+        return Unplaceable("no-cs", "no compute server is registered here")
+    willing = [each for each in live if not each.refusal]
+    if not willing:
+        return Unplaceable("not-accepted", _summary((each.name, each.refusal) for each in live))
+    able = [each for each in willing if each.memory >= demand.memory]
+    if not able:
+        most = max(each.memory for each in willing)
+        return Unplaceable(
+            "needs-memory",
+            f"it needs {_mib(demand.memory)} of memory; the largest compute server to take it has {_mib(most)}",
+        )
+    fresh = [each for each in able if each.cs not in demand.avoid]
+    free = [each for each in fresh if each.free]
+    if free:
+        return Place(_fastest(free).cs)
+    left = limits.SAME_CS_AFTER - demand.waiting
+    if fresh or left > 0:
+        return Wait(left if not fresh else None)
+    free = [each for each in able if each.free]
+    return Place(_fastest(free).cs) if free else Wait(None)
+
+
+def _fastest(candidates: list[Candidate]) -> Candidate:
+    return min(candidates, key=lambda each: (-each.mflops, each.cs))
+
+
+def _summary(reasons: Iterable[tuple[str, str]]) -> str:
+    """Each reason once, with how many said it, so that a thousand desktops make one sentence."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in reasons:
+        by_reason.setdefault(reason, []).append(name)
+    parts = []
+    for reason, names in by_reason.items():
+        who = names[0] if len(names) == 1 else f"{len(names)} compute servers"
+        parts.append(f"{who}: {reason}")
+    return "; ".join(parts)[:1000]
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB"

@@ -1,0 +1,108 @@
+"""The registry: every compute server that is alive, as it last described itself. Pure.
+
+A registration lives while the CS's heartbeats come (``CS_LEASE``, counted from receiving). A lost connection
+ends nothing: the CS may come back with the same boot id and everything it had.
+"""
+
+from __future__ import annotations
+
+import attrs
+import msgspec
+
+from lus import limits
+from rjs.leases import LeaseTable
+from rjs.limits import CS_LEASE
+from rjs.wire.messages import AttemptId, CsState
+
+
+@attrs.define
+class Server:
+    """One registered CS. ``attempt``: what the board gave it and has not seen end. ``since``: registered.
+    ``unwanted``: attempts that it was told to stop; it may have been out of reach."""
+
+    cs: str
+    boot: str
+    address: str
+    state: CsState
+    since: float
+    heard: float
+    connected: bool = True
+    attempt: AttemptId | None = None
+    refusals: dict[str, str] = attrs.field(factory=dict)
+    unwanted: set[AttemptId] = attrs.field(factory=set)
+
+    @property
+    def free(self) -> bool:
+        """Whether it can start a task now."""
+        return self.connected and self.attempt is None and not self.state.busy and not self.state.running
+
+
+class Registry:
+    """CSs by id. Iterating yields the live ones."""
+
+    def __init__(self) -> None:
+        self._servers: dict[str, Server] = {}
+        self._clock: LeaseTable[str, str] = LeaseTable(CS_LEASE)
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self._servers)
+
+    def get(self, cs: str) -> Server | None:
+        """The live CS with this id."""
+        return self._servers.get(cs)
+
+    def all(self) -> list[Server]:
+        """The live CSs."""
+        return list(self._servers.values())
+
+    def register(self, cs: str, boot: str, address: str, state: CsState, now: float) -> Server:
+        """A CS described itself. What it refused is asked again when its trust changed or it is a new boot."""
+        known = self._servers.get(cs)
+        if known is None or known.boot != boot:
+            known = Server(cs, boot, address, state, since=now, heard=now)
+            self._servers[cs] = known
+            self._clock.grant(cs, cs, now)
+            self.epoch += 1
+        elif known.state.trust_epoch != state.trust_epoch:
+            known.refusals.clear()
+            self.epoch += 1
+        known.address, known.state, known.connected, known.heard = address, state, True, now
+        self._clock.renew(cs, now)
+        return known
+
+    def heard(self, cs: str, now: float) -> None:
+        """Its heartbeat came."""
+        known = self._servers.get(cs)
+        if known is not None:
+            known.heard = now
+            self._clock.renew(cs, now)
+
+    def refused(self, cs: str, job: str, sentence: str) -> None:
+        """It does not take this job while its trust stays as it is."""
+        known = self._servers.get(cs)
+        if known is not None:
+            if len(known.refusals) >= limits.REFUSALS:
+                known.refusals.pop(next(iter(known.refusals)))
+            known.refusals[job] = sentence
+
+    def busy(self, cs: str) -> None:
+        """It has something else to do; it describes itself again when it is free."""
+        known = self._servers.get(cs)
+        if known is not None:
+            known.state = msgspec.structs.replace(known.state, busy=True)
+
+    def remove(self, cs: str) -> Server | None:
+        """It is known dead, or its lease ended."""
+        self._clock.end(cs)
+        return self._servers.pop(cs, None)
+
+    def expire(self, now: float) -> list[Server]:
+        """Removes and returns the CSs whose lease ended."""
+        lapsed = self._clock.expire(now)
+        return [self._servers.pop(cs) for cs in lapsed if cs in self._servers]
+
+    def forget_refusals(self, job: str) -> None:
+        """The job is gone."""
+        for server in self._servers.values():
+            server.refusals.pop(job, None)

@@ -1,0 +1,92 @@
+"""Bulk data over a session: pulled by the receiver in bounded chunks, a bounded window ahead.
+
+The sender sends only what was asked for, so neither end ever buffers more than the window. Whoever reads checks
+size and SHA-256 against what was promised; nothing of a blob that differs is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+
+from rjs import limits
+from rjs.errors import RefusedError
+from rjs.wire.messages import BlobData, BlobRead, Message
+
+
+class Requests(Protocol):
+    """The part of a session that reading a blob needs."""
+
+    async def request(self, message: Message, kind: type[BlobData]) -> BlobData:
+        """Send the message and await its reply."""
+        ...
+
+
+async def read_blob(
+    session: Requests, kind: str, key: str, size: int, sha256: str, write: Callable[[bytes], object]
+) -> None:
+    """Pull ``size`` bytes in order into ``write``, keeping a window of requests ahead.
+
+    Raises RefusedError when the peer refuses or the bytes are not those promised (``blob-differs``), and
+    SessionLostError.
+    """
+    digest = hashlib.sha256()
+    ahead: list[Deferred[BlobData]] = []
+    offset = asked = 0
+    try:
+        while offset < size:
+            while asked < size and len(ahead) < limits.BLOB_WINDOW:
+                length = min(limits.BLOB_CHUNK, size - asked)
+                read = BlobRead(kind=kind, key=key, offset=asked, length=length)
+                ahead.append(Deferred.fromCoroutine(session.request(read, BlobData)))
+                asked += length
+            expected = min(limits.BLOB_CHUNK, size - offset)
+            data = (await ahead.pop(0)).data
+            if len(data) != expected:
+                raise RefusedError(
+                    "blob-differs", f"{kind} {key[:16]}: {len(data)} bytes came, not {expected}"
+                )
+            digest.update(data)
+            write(data)
+            offset += expected
+    finally:
+        for deferred in ahead:
+            deferred.addErrback(lambda _: None)
+            deferred.cancel()
+    if digest.hexdigest() != sha256:
+        raise RefusedError("blob-differs", f"{kind} {key[:16]}: the bytes are not those that were promised")
+
+
+async def read_blob_to_file(
+    session: Requests, kind: str, key: str, size: int, sha256: str, destination: Path
+) -> None:
+    """Pull a blob into a new file at ``destination``: there whole and durable, or not there at all."""
+    part = destination.with_name(f".{destination.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        with part.open("xb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            await read_blob(session, kind, key, size, sha256, file.write)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(destination)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def chunk_of(path: Path, read: BlobRead) -> BlobData:
+    """The reply to ``read`` from the file at ``path``. Raises RefusedError when it is not there."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        raise RefusedError("no-blob", f"{read.kind} {read.key[:16]} is not here") from None
+    try:
+        return BlobData(data=os.pread(descriptor, read.length, read.offset))
+    finally:
+        os.close(descriptor)

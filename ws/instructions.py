@@ -1,0 +1,135 @@
+"""What the queue tells the shell: entries to make durable first, then words to say. Frozen values, no behaviour."""
+
+from __future__ import annotations
+
+import attrs
+
+from rjs.ids import BundleId
+from rjs.jobs import TaskState
+from rjs.wire.messages import AttemptId, JobBrief, LeasedTask
+from ws.job import Job
+
+# --- journal entries: one transaction, before anything is said ------------------------------------------
+
+
+@attrs.frozen
+class JobAdded:
+    """A job was accepted."""
+
+    job: Job
+
+
+@attrs.frozen
+class JobClosed:
+    """Every task of the job that has not ended yet ends in ``state`` (cancelled, or failed by expiry)."""
+
+    job: BundleId
+    state: TaskState
+    reason: str
+
+
+@attrs.frozen
+class LeaseGranted:
+    """A task lease begins."""
+
+    number: int
+    job: BundleId
+    task: int
+    lus: str
+    boot: str
+
+
+@attrs.frozen
+class LeaseClosed:
+    """A task lease ended, for whatever reason."""
+
+    number: int
+
+
+@attrs.frozen
+class PlacementKnown:
+    """The LUS that holds the lease said where it places the task: the CS may answer."""
+
+    attempt: AttemptId
+    cs: str
+    cs_name: str
+
+
+@attrs.frozen
+class AttemptLogged:
+    """An attempt ended without an answer. ``counted``: "failed", "vanished" or "" (returned)."""
+
+    job: BundleId
+    task: int
+    counted: str
+    cs: str
+    cs_name: str
+    detail: str
+
+
+@attrs.frozen
+class Answer:
+    """A verified answer: where its bytes are until ``ans/`` has them. Exactly one of ``data``, ``staged``."""
+
+    attempt: AttemptId
+    cs: str
+    cs_name: str
+    sha256: str
+    size: int
+    data: bytes = attrs.field(repr=False)
+    staged: str
+
+
+@attrs.frozen
+class TaskEnded:
+    """A task ended: committed with its answer, or failed with its reason."""
+
+    job: BundleId
+    task: int
+    state: TaskState
+    reason: str = ""
+    answer: Answer | None = None
+
+
+Entry = JobAdded | JobClosed | LeaseGranted | LeaseClosed | PlacementKnown | AttemptLogged | TaskEnded
+
+# --- words: said once the entries above are durable -----------------------------------------------------
+
+
+@attrs.frozen
+class SendGrant:
+    """Tell the LUS of its new leases, all of one job."""
+
+    lus: str
+    generation: int
+    job: JobBrief
+    tasks: tuple[LeasedTask, ...]
+
+
+@attrs.frozen
+class SendLeaseEnded:
+    """Tell the LUS that these tasks need no answer any more."""
+
+    lus: str
+    leases: tuple[int, ...]
+    code: str
+    sentence: str
+
+
+@attrs.frozen
+class JobChanged:
+    """The job's status file is out of date."""
+
+    job: BundleId
+
+
+@attrs.frozen
+class AnswerReady:
+    """The answer is committed: put it into ``ans/``."""
+
+    job: BundleId
+    task: int
+
+
+Word = SendGrant | SendLeaseEnded | JobChanged | AnswerReady
+Instruction = Entry | Word

@@ -1,0 +1,161 @@
+"""One job as the queue keeps it: who owns it, where each of its tasks stands, what went wrong so far.
+
+Pure. A task costs one byte; only tasks that are leased or have a story cost more. Tasks that were never leased
+are the range from ``fresh`` on, those that came back wait in ``again``.
+"""
+
+from __future__ import annotations
+
+import heapq
+
+import attrs
+
+from rjs.ids import BundleId
+from rjs.jobs import ENDED, TaskEvent, TaskState, after
+from rjs.wire.messages import JobBrief, JobLine
+
+
+@attrs.frozen
+class Job:
+    """An accepted job, as journalled. ``accepted`` and ``not_after`` are Unix times; ``file_name`` is the
+    name in ``jobs/`` under which it was uploaded."""
+
+    brief: JobBrief
+    user: str
+    file_name: str
+    accepted: float
+    not_after: float
+
+    @property
+    def id(self) -> BundleId:
+        """The job id, which is the bundle id."""
+        return BundleId(self.brief.job)
+
+
+@attrs.define
+class Story:
+    """What went wrong with a task so far: the CSs by name, for people, and by id, for placement."""
+
+    failed: list[str] = attrs.field(factory=list)
+    vanished: list[str] = attrs.field(factory=list)
+    avoid: list[str] = attrs.field(factory=list)
+    detail: str = ""
+
+
+@attrs.frozen
+class Blocked:
+    """Why a LUS gave a job back, and its epoch then: unchanged epoch, unchanged reason."""
+
+    epoch: int
+    code: str
+    sentence: str
+
+
+class JobState:
+    """The tasks of one job. Every change of a task's state goes through ``move``."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.states = bytearray(job.brief.tasks)
+        self.counts = dict.fromkeys(TaskState, 0)
+        self.counts[TaskState.OPEN] = job.brief.tasks
+        self.fresh = 0
+        self.again: list[int] = []
+        self.stories: dict[int, Story] = {}
+        self.blocked: dict[str, Blocked] = {}
+        self.closed_reason = ""
+
+    def state(self, task: int) -> TaskState:
+        """Where ``task`` stands."""
+        return TaskState(self.states[task])
+
+    def move(self, task: int, event: TaskEvent) -> TaskState:
+        """Apply ``event`` by the transition table. Raises IllegalTransitionError."""
+        before = self.state(task)
+        now = after(before, event, f"task {task} of job {self.job.id[:16]}")
+        self.states[task] = now
+        self.counts[before] -= 1
+        self.counts[now] += 1
+        if event is TaskEvent.REOPEN:
+            heapq.heappush(self.again, task)
+        return now
+
+    def take(self) -> int | None:
+        """The next open task, now leased: first what came back, then what was never tried."""
+        while self.again:
+            task = heapq.heappop(self.again)
+            if self.states[task] == TaskState.OPEN:
+                self.move(task, TaskEvent.LEASE)
+                return task
+        while self.fresh < len(self.states):
+            task = self.fresh
+            self.fresh += 1
+            if self.states[task] == TaskState.OPEN:
+                self.move(task, TaskEvent.LEASE)
+                return task
+        return None
+
+    def restore_lease(self, task: int) -> None:
+        """At start: ``task`` was leased when the journal was last written."""
+        self.move(task, TaskEvent.LEASE)
+
+    def restore_end(self, task: int, state: TaskState) -> None:
+        """At start: ``task`` had ended in ``state``."""
+        before = self.state(task)
+        self.states[task] = state
+        self.counts[before] -= 1
+        self.counts[state] += 1
+
+    def close(self, event: TaskEvent, reason: str) -> list[int]:
+        """End every task that has not ended; the tasks that were leased are returned."""
+        self.closed_reason = reason
+        leased = []
+        for task, value in enumerate(self.states):
+            if value in ENDED:
+                continue
+            if value == TaskState.LEASED:
+                leased.append(task)
+            self.move(task, event)
+        return leased
+
+    @property
+    def open(self) -> int:
+        """Tasks waiting for a lease."""
+        return self.counts[TaskState.OPEN]
+
+    @property
+    def ended(self) -> bool:
+        """Whether every task has ended."""
+        return not self.open and not self.counts[TaskState.LEASED]
+
+    def summary(self) -> str:
+        """The job's own state, made from its tasks': waiting, running, done, failed or cancelled."""
+        if not self.ended:
+            started = self.counts[TaskState.OPEN] != len(self.states)
+            return "running" if started else "waiting"
+        if self.counts[TaskState.CANCELLED]:
+            return "cancelled"
+        return "failed" if self.counts[TaskState.FAILED] else "done"
+
+    def why_waiting(self) -> str:
+        """The reason that a LUS gave for not placing what is open; empty when there is none."""
+        if not self.open or not self.blocked:
+            return self.closed_reason
+        return next(reversed(self.blocked.values())).sentence
+
+    def line(self) -> JobLine:
+        """What status says."""
+        return JobLine(
+            job=self.job.id,
+            name=self.job.brief.name,
+            user=self.job.user,
+            state=self.summary(),
+            tasks=len(self.states),
+            waiting=self.open,
+            running=self.counts[TaskState.LEASED],
+            committed=self.counts[TaskState.COMMITTED],
+            failed=self.counts[TaskState.FAILED],
+            cancelled=self.counts[TaskState.CANCELLED],
+            accepted=self.job.accepted,
+            reason=self.why_waiting()[:1024],
+        )

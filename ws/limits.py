@@ -1,0 +1,50 @@
+"""Every cap and timer of the WS, with its unit and its reason or its attacker. Sizes in bytes, times in seconds."""
+
+from __future__ import annotations
+
+from rjs.limits import GIB
+
+ATTEMPTS = 3
+"""Attempts at a task that may fail (non-zero exit, limit hit) before the task is failed."""
+
+VANISHED = 5
+"""Machines that may vanish under a task before the task itself is suspected (poison) and failed."""
+
+AVOID = 16
+"""CSs named in a lease's ``avoid``: more than ATTEMPTS + VANISHED can never gather."""
+
+GRANT = 256
+"""Task leases in one grant message: keeps the frame small and other jobs' turns near."""
+
+OUTSTANDING = 10_000
+"""Task leases that one LUS may hold, whatever it wants: a hostile LUS cannot lease the whole queue."""
+
+BUNDLE = 4 * GIB
+"""Largest bundle admitted: a full home hurts only its user, a full store everyone."""
+
+ANSWER = 4 * GIB
+"""Largest answer committed."""
+
+JOBS = 100_000
+"""Jobs that have not ended: beyond it uploads wait in ``jobs/`` with that reason in their status."""
+
+USER_JOBS = 10_000
+"""The same for one user."""
+
+TICK = 1.0
+"""Seconds between looks at leases and bundles that may have run out."""
+
+RESCAN = 5.0
+"""Seconds between rescans of all ``jobs/`` folders, for what the watcher missed."""
+
+QUIET = 2.0
+"""Seconds that a file must have stood unchanged before it is refused as unreadable: it may still be arriving."""
+
+STATUS_INTERVAL = 0.5
+"""Seconds between two writings of one job's status file while it runs; its end is written at once."""
+
+LIST_JOBS = 200
+"""Jobs in one ``job.list`` reply, newest first."""
+
+SHOW_TASKS = 1000
+"""Tasks in one ``job.show`` reply."""
