@@ -19,7 +19,6 @@ from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 
 from cs.child_python import module_argv
@@ -182,8 +181,6 @@ class Spawner:
 
 class _Link(Protocol):
     """Bytes from the socket to messages for the Spawner."""
-
-    transport: Connection | None = None  # type: ignore[assignment]  # ITransport says nothing to mypy
 
     def __init__(self, spawner: Spawner) -> None:
         self._spawner = spawner
