@@ -160,3 +160,26 @@ WS_ADDRESSES = 8
 
 IDENTITY_FILE = 64 * KIB
 """Longest file of keys, certificates or membership read."""
+
+# --- rjs.discovery --------------------------------------------------------------------------------------
+
+ANNOUNCEMENT_TTL = 20
+"""Seconds that others keep our records: a machine that vanished leaves their lists soon (RFC 6762 says 120)."""
+
+DISCOVERY_RENEWAL = 5.0
+"""Seconds between announcing again, and between asking again: whoever was cut off is found after healing."""
+
+ANNOUNCED_TEXT = 512
+"""Longest TXT record that is read; ours has about 110 bytes."""
+
+ANNOUNCED_ADDRESSES = 8
+"""Addresses of one server that are announced, and that are returned to be dialled."""
+
+SEEN_GATHERING = 0.02
+"""Seconds for which events gather before they cross to the reactor: a flood makes 50 crossings a second."""
+
+SEEN_SERVERS = 4096
+"""Servers of one kind remembered by a browser, four times the design's LAN; the longest unheard go first."""
+
+ASKED_AT_ONCE = 64
+"""Incomplete announcements that are asked about at a time; the others are asked about at a later renewal."""

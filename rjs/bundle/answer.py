@@ -1,0 +1,185 @@
+"""Answers: the signed JAR that one task yields, with its outputs and a receipt that says how they came about.
+
+An answer is read by the same strict verifier as a bundle, but its signer's certificate must be for answers and for
+nothing like a job, and it may hold outputs only. Who may answer (an enrolled key, a placed attempt) is decided by
+the caller.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, BinaryIO, Final
+
+import attrs
+import msgspec
+from cryptography import x509
+
+from rjs import limits as caps
+from rjs.bundle.cms import SigningKey
+from rjs.bundle.descriptor import ANSWER_FOLDER
+from rjs.bundle.errors import BundleRefusedError
+from rjs.bundle.names import shown
+from rjs.bundle.sign import sign_jar
+from rjs.bundle.verify import OpenedBundle, Signer, open_bundle
+from rjs.errors import RefusedError
+from rjs.identity.certificates import sole_uri
+from rjs.identity.names import answer_uri
+from rjs.identity.oids import ANSWER_EKU
+from rjs.ids import BundleId, ServerId, SpkiDigest
+from rjs.wire.messages import Fence
+
+RECEIPT_NAME: Final = "receipt.json"
+STDOUT_NAME: Final = "stdout.txt"
+STDERR_NAME: Final = "stderr.txt"
+_OWN_FILES: Final = frozenset([RECEIPT_NAME, STDOUT_NAME, STDERR_NAME])
+_HEADERS_ALLOWED: Final = frozenset(["manifest-version", "created-by"])
+
+_HEX = msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")
+_Digest = Annotated[str, _HEX]
+_Amount = Annotated[float, msgspec.Meta(ge=0)]
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Time = Annotated[datetime, msgspec.Meta(tz=True)]
+_Text = Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class Exited(msgspec.Struct, frozen=True, tag="exited"):
+    """The task ended by itself."""
+
+    status: int
+
+
+class Signalled(msgspec.Struct, frozen=True, tag="signalled"):
+    """The task was ended by a signal, whose number this is."""
+
+    signal: int
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What a CS states about one attempt. Times are aware, memory is in bytes.
+
+    ``limits`` maps each limit's name to the value that held (bytes or seconds); ``limit_hit`` names the one that
+    ended the task. ``digests`` maps every other file of the answer to its SHA-256 in hex.
+    """
+
+    bundle_id: Annotated[BundleId, _HEX]
+    task: _Count
+    fence: Fence
+    signer: Annotated[SpkiDigest, _HEX]
+    cs: ServerId
+    cs_name: _Text
+    mflops: _Amount
+    limits: Mapping[_Text, _Amount]
+    limit_hit: _Text | None
+    exit: Exited | Signalled
+    started: _Time
+    ended: _Time
+    wall_seconds: _Amount
+    cpu_seconds: _Amount
+    max_memory: _Count
+    digests: Mapping[str, _Digest] = msgspec.field(default_factory=dict)
+
+
+@attrs.frozen
+class OpenedAnswer:
+    """An answer that was accepted whole: its certificate is for answers, and every digest holds."""
+
+    bundle: OpenedBundle
+    receipt: Receipt
+
+    @property
+    def signer(self) -> Signer:
+        return self.bundle.signer
+
+
+def write_answer(
+    out: BinaryIO,
+    *,
+    receipt: Receipt,
+    files: Iterable[tuple[str, Path | bytes]],
+    key: SigningKey,
+    chain: Sequence[x509.Certificate],
+) -> Receipt:
+    """Write the answer JAR and return its receipt: ``receipt`` with the digests of ``files`` filled in.
+
+    Names are ``out/…``, ``stdout.txt`` or ``stderr.txt``. A file given by path is read three times and must not
+    change meanwhile. Raises BundleRefusedError like ``sign_jar``, and ``answer-files``.
+    """
+    contents = dict(files)
+    for name in contents:
+        _check_place(name, _OWN_FILES - {RECEIPT_NAME})
+    digests = {name: _sha256(content) for name, content in sorted(contents.items())}
+    complete = msgspec.structs.replace(receipt, digests=digests)
+    encoded = msgspec.json.format(msgspec.json.encode(complete), indent=1)
+    entries = [(name, content, False) for name, content in contents.items()]
+    sign_jar(out, [(RECEIPT_NAME, encoded, False), *entries], key=key, chain=chain, attributes={})
+    return complete
+
+
+def open_answer(file: BinaryIO, *, roots: Sequence[x509.Certificate], at: datetime) -> OpenedAnswer:
+    """Accept an answer at the aware time ``at`` (its commit time) or raise BundleRefusedError, whatever the bytes.
+
+    1. Everything that ``open_bundle`` checks, with a certificate for answers that leads to one of ``roots``.
+    2. No main attributes beyond those that every manifest has: it cannot be run as a program.
+    3. Only out/…, stdout.txt, stderr.txt and receipt.json.
+    4. Every file is what was signed.
+    5. The receipt is well formed and its digests are those of exactly the other files.
+    6. The certificate is that of the compute server that the receipt names.
+    """
+    bundle = open_bundle(file, at=at, roots=roots, purpose=ANSWER_EKU)  # 1
+    if not _HEADERS_ALLOWED.issuperset(bundle.main_headers):  # 2
+        unexpected = min(set(bundle.main_headers) - _HEADERS_ALLOWED)
+        raise BundleRefusedError(
+            "answer-attributes", f"an answer may not have the main attribute {unexpected}"
+        )
+    for name in bundle.entries:  # 3
+        _check_place(name, _OWN_FILES)
+    bundle.check_all()  # 4
+    receipt = _read_receipt(bundle)  # 5
+    _check_server(bundle.signer, receipt)  # 6
+    return OpenedAnswer(bundle, receipt)
+
+
+def _check_place(name: str, own: frozenset[str]) -> None:
+    if name not in own and not name.startswith(f"{ANSWER_FOLDER}/"):
+        raise BundleRefusedError(
+            "answer-files", f"an answer may not hold {shown(name)}; outputs go to {ANSWER_FOLDER}/"
+        )
+
+
+def _read_receipt(bundle: OpenedBundle) -> Receipt:
+    try:
+        receipt = _DECODER.decode(bundle.read(RECEIPT_NAME, caps.MAX_RECEIPT_BYTES))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BundleRefusedError("answer-receipt", f"the receipt is malformed: {shown(str(error))}") from None
+    files = {name: entry.digest for name, entry in bundle.entries.items() if name != RECEIPT_NAME}
+    if any(digest.algorithm != "sha256" for digest in files.values()):
+        raise BundleRefusedError("answer-receipt", "an answer's digests must be SHA-256")
+    if receipt.digests != {name: digest.value.hex() for name, digest in files.items()}:
+        raise BundleRefusedError(
+            "answer-receipt", "the receipt's digests are not those of the answer's files"
+        )
+    return receipt
+
+
+def _check_server(signer: Signer, receipt: Receipt) -> None:
+    try:
+        agrees = sole_uri(x509.load_der_x509_certificate(signer.certificate)) == answer_uri(receipt.cs)
+    except (RefusedError, ValueError):
+        agrees = False
+    if not agrees:
+        raise BundleRefusedError(
+            "answer-receipt", "the receipt names another compute server than its certificate"
+        )
+
+
+def _sha256(content: Path | bytes) -> str:
+    if isinstance(content, bytes):
+        return hashlib.sha256(content).hexdigest()
+    with content.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_DECODER: Final = msgspec.json.Decoder(Receipt)

@@ -1,0 +1,352 @@
+"""A strict ZIP reader for received archives: one reading of the bytes, or none.
+
+It accepts a plain archive of stored or deflated files and folders whose every byte is accounted for, and knows
+nothing of signatures. It keeps the open file and never reopens it by name. Reference: APPNOTE.TXT 6.3.10, sections
+4.3 and 4.4.
+
+    archive = read_archive(file)
+    for chunk in archive.chunks(archive.files["job.toml"]): ...
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO, Final
+
+import attrs
+
+from rjs import limits
+from rjs.bundle.errors import BundleRefusedError
+from rjs.bundle.names import check_coexistence, parts_of, shown
+
+STORED: Final = 0
+DEFLATED: Final = 8
+FLAG_DESCRIPTOR: Final = 0x0008
+FLAG_UTF8: Final = 0x0800
+
+END: Final = struct.Struct("<4sHHHHIIH")
+CENTRAL: Final = struct.Struct("<4sBBHHHHHIIIHHHHHII")
+LOCAL: Final = struct.Struct("<4sHHHHHIIIHH")
+DESCRIPTOR: Final = struct.Struct("<4sIII")
+END_SIGNATURE: Final = b"PK\x05\x06"
+CENTRAL_SIGNATURE: Final = b"PK\x01\x02"
+LOCAL_SIGNATURE: Final = b"PK\x03\x04"
+DESCRIPTOR_SIGNATURE: Final = b"PK\x07\x08"
+
+_EXTRA_ALLOWED: Final = frozenset([0xCAFE, 0x5455, 0x7875, 0x5855, 0x000A])
+"""Java's JAR mark, Unix times and ids, NTFS times. Not 0x7075: a second name that some readers prefer."""
+_VERSION_NEEDED_MAX: Final = 20
+_MADE_BY_UNIX: Final = 3
+_DOS_FOLDER: Final = 0x10
+_DOS_VOLUME: Final = 0x08
+
+
+@attrs.frozen
+class Member:
+    """One entry of the central directory, checked against its local header; ``data_offset`` is in the file."""
+
+    name: str
+    method: int
+    crc: int
+    compressed_size: int
+    size: int
+    data_offset: int
+
+
+@attrs.frozen
+class ZipArchive:
+    """An archive whose structure was accepted; contents are checked as they are read."""
+
+    file: BinaryIO
+    size: int
+    files: Mapping[str, Member]
+
+    def chunks(self, member: Member) -> Iterator[bytes]:
+        """Yield the content in bounded pieces; raises ``zip-data`` unless inflate, size and CRC are exact."""
+        crc = produced = 0
+        pieces = self._stored(member) if member.method == STORED else self._inflated(member)
+        for piece in pieces:
+            crc = zlib.crc32(piece, crc)
+            produced += len(piece)
+            if produced > member.size:
+                break
+            yield piece
+        if produced != member.size or crc != member.crc:
+            raise _data_error(member, "its size or CRC is not the stated one")
+
+    def _stored(self, member: Member) -> Iterator[bytes]:
+        position, end = member.data_offset, member.data_offset + member.compressed_size
+        while position < end:
+            self.file.seek(position)
+            piece = self.file.read(min(limits.READ_CHUNK_BYTES, end - position))
+            if not piece:
+                raise _data_error(member, "the archive ends within it")
+            position += len(piece)
+            yield piece
+
+    def _inflated(self, member: Member) -> Iterator[bytes]:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            for piece in self._stored(member):
+                data = piece
+                while data and not inflater.eof:
+                    yield inflater.decompress(data, limits.READ_CHUNK_BYTES)
+                    data = inflater.unconsumed_tail
+                if data or inflater.unused_data:
+                    raise _data_error(member, "bytes follow the end of its deflate stream")
+            while not inflater.eof:
+                rest = inflater.decompress(b"", limits.READ_CHUNK_BYTES)
+                if not rest:
+                    raise _data_error(member, "its deflate stream does not end")
+                yield rest
+        except zlib.error:
+            raise _data_error(member, "it is not a deflate stream") from None
+
+
+@attrs.frozen
+class _Record:
+    """A central directory record as stated, before its local header was seen."""
+
+    name: bytes
+    flags: int
+    method: int
+    crc: int
+    compressed_size: int
+    size: int
+    offset: int
+
+    @property
+    def extent_after_data(self) -> int:
+        return DESCRIPTOR.size if self.flags & FLAG_DESCRIPTOR else 0
+
+
+def read_archive(file: BinaryIO) -> ZipArchive:
+    """Accept the archive's structure or raise BundleRefusedError; reads headers only.
+
+    1. The end record lies exactly at the end and describes one disk, no comment, no ZIP64.
+    2. The central directory ends where the end record begins and holds exactly the stated records.
+    3. Every record is a plain file or folder with a safe name; no two names collide.
+    4. Local entries lie one after the other from byte 0 to the central directory and agree with it.
+    5. Counts, sizes and ratios are within limits.
+    """
+    size = file.seek(0, os.SEEK_END)
+    if size > limits.MAX_ARCHIVE_BYTES:
+        raise BundleRefusedError("zip-limit", f"the archive is larger than {limits.MAX_ARCHIVE_BYTES} bytes")
+    count, directory_offset = _read_end(file, size)  # 1
+    records = _read_directory(
+        _read_at(file, directory_offset, size - END.size - directory_offset), count
+    )  # 2
+    names = [_checked_name(record) for record in records]  # 3
+    if len(set(names)) != len(names):
+        raise BundleRefusedError(
+            "zip-duplicate", "the archive has two entries with one name; pack and sign it again"
+        )
+    check_coexistence(
+        [name for name in names if not name.endswith("/")],
+        [name[:-1] for name in names if name.endswith("/")],
+    )
+    offsets = _read_local_headers(file, records, directory_offset)  # 4
+    _check_sizes(records, size)  # 5
+    members = [
+        Member(name, record.method, record.crc, record.compressed_size, record.size, offset)
+        for name, record, offset in zip(names, records, offsets, strict=True)
+        if not name.endswith("/")
+    ]
+    return ZipArchive(file, size, {member.name: member for member in members})
+
+
+def _read_at(file: BinaryIO, offset: int, length: int) -> bytes:
+    file.seek(offset)
+    data = file.read(length)
+    if len(data) != length:
+        raise BundleRefusedError("zip-layout", "the archive ends too early; send it again")
+    return data
+
+
+def _read_end(file: BinaryIO, size: int) -> tuple[int, int]:
+    if size < END.size:
+        raise BundleRefusedError("zip-end", "this is not a JAR: it is too short; send it again")
+    signature, disk, first_disk, here, count, length, offset, comment = END.unpack(
+        _read_at(file, size - END.size, END.size)
+    )
+    if signature != END_SIGNATURE or comment:
+        raise BundleRefusedError(
+            "zip-end", "this is not a JAR, or bytes follow its end; pack and sign it without archive comment"
+        )
+    if disk or first_disk or here != count or count == 0xFFFF or 0xFFFFFFFF in (length, offset):
+        raise BundleRefusedError("zip-end", "archives over several disks and ZIP64 are not accepted")
+    if count > limits.MAX_ENTRIES or length > limits.MAX_DIRECTORY_BYTES:
+        raise BundleRefusedError(
+            "zip-limit",
+            f"the archive has more than {limits.MAX_ENTRIES} entries or its directory is too long",
+        )
+    if offset + length != size - END.size:
+        raise BundleRefusedError(
+            "zip-directory", "the central directory does not end where the end record begins"
+        )
+    return count, offset
+
+
+def _read_directory(directory: bytes, count: int) -> list[_Record]:
+    records = []
+    position = 0
+    for _ in range(count):
+        if len(directory) - position < CENTRAL.size:
+            raise BundleRefusedError("zip-directory", "the central directory has fewer records than stated")
+        fields = CENTRAL.unpack_from(directory, position)
+        name_end = position + CENTRAL.size + fields[11]
+        extra_end = name_end + fields[12]
+        if extra_end > len(directory):
+            raise BundleRefusedError("zip-directory", "a record of the central directory is cut off")
+        records.append(_record_of(fields, directory[position + CENTRAL.size : name_end]))
+        _check_extra(directory[name_end:extra_end])
+        position = extra_end
+    if position != len(directory):
+        raise BundleRefusedError("zip-directory", "bytes follow the last record of the central directory")
+    return records
+
+
+def _record_of(fields: tuple[Any, ...], name: bytes) -> _Record:
+    (
+        signature,
+        _,
+        made_by,
+        needed,
+        flags,
+        method,
+        _,
+        _,
+        crc,
+        compressed,
+        size,
+        _,
+        _,
+        comment,
+        disk,
+        _,
+        attributes,
+        offset,
+    ) = fields
+    if signature != CENTRAL_SIGNATURE or comment or disk:
+        raise BundleRefusedError(
+            "zip-directory", "a record of the central directory is malformed or has a comment"
+        )
+    if (
+        needed > _VERSION_NEEDED_MAX
+        or flags & ~(FLAG_DESCRIPTOR | FLAG_UTF8)
+        or method not in (STORED, DEFLATED)
+    ):
+        raise BundleRefusedError(
+            "zip-feature", "encryption, ZIP64 and methods other than stored and deflate are not accepted"
+        )
+    if method == STORED and (flags & FLAG_DESCRIPTOR or compressed != size):
+        raise BundleRefusedError(
+            "zip-feature", "a stored entry with a data descriptor or with two sizes is not accepted"
+        )
+    _check_kind(attributes, made_by, is_folder=name.endswith(b"/"))
+    if name.endswith(b"/") and (size or compressed or crc or method != STORED):
+        raise BundleRefusedError("zip-feature", "a folder entry with content is not accepted")
+    return _Record(name, flags, method, crc, compressed, size, offset)
+
+
+def _check_kind(attributes: int, made_by: int, *, is_folder: bool) -> None:
+    kind = stat.S_IFMT(attributes >> 16) if made_by == _MADE_BY_UNIX else 0
+    expected = stat.S_IFDIR if is_folder else stat.S_IFREG
+    if kind not in (0, expected) or attributes & _DOS_VOLUME or (attributes & _DOS_FOLDER and not is_folder):
+        raise BundleRefusedError(
+            "zip-feature",
+            "links, devices and other special files are not accepted; pack files and folders only",
+        )
+
+
+def _check_extra(extra: bytes) -> None:
+    position = 0
+    while position < len(extra):
+        if len(extra) - position < 4:
+            raise BundleRefusedError("zip-extra", "an extra field is cut off")
+        tag, length = struct.unpack_from("<HH", extra, position)
+        position += 4 + length
+        if tag not in _EXTRA_ALLOWED or position > len(extra):
+            raise BundleRefusedError(
+                "zip-extra",
+                f"extra field 0x{tag:04x} is malformed or not accepted; pack it with a plain tool",
+            )
+
+
+def _checked_name(record: _Record) -> str:
+    try:
+        name = record.name.decode("utf-8" if record.flags & FLAG_UTF8 else "ascii")
+    except UnicodeDecodeError:
+        raise BundleRefusedError(
+            "name", f"the entry name {record.name[:60]!r} is not UTF-8 or not marked so"
+        ) from None
+    parts_of(name.removesuffix("/"))
+    return name
+
+
+def _read_local_headers(file: BinaryIO, records: list[_Record], directory_offset: int) -> list[int]:
+    """Return each record's data offset, having walked the local entries without a gap."""
+    offsets = [0] * len(records)
+    position = 0
+    for index in sorted(range(len(records)), key=lambda index: records[index].offset):
+        record = records[index]
+        if record.offset != position:
+            raise BundleRefusedError(
+                "zip-layout", "bytes lie before or between the entries, or entries overlap"
+            )
+        offsets[index] = _read_local_header(file, record)
+        position = offsets[index] + record.compressed_size + record.extent_after_data
+        if position > directory_offset:
+            raise BundleRefusedError("zip-layout", "an entry reaches into the central directory")
+        if record.extent_after_data:
+            _check_descriptor(file, record, position - DESCRIPTOR.size)
+    if position != directory_offset:
+        raise BundleRefusedError("zip-layout", "bytes lie between the last entry and the central directory")
+    return offsets
+
+
+def _read_local_header(file: BinaryIO, record: _Record) -> int:
+    signature, needed, flags, method, _, _, crc, compressed, size, name_length, extra_length = LOCAL.unpack(
+        _read_at(file, record.offset, LOCAL.size)
+    )
+    rest = _read_at(file, record.offset + LOCAL.size, name_length + extra_length)
+    stated = (record.crc, record.compressed_size, record.size)
+    sizes_agree = (crc, compressed, size) == stated or (
+        bool(flags & FLAG_DESCRIPTOR) and (crc, compressed, size) == (0, 0, 0)
+    )
+    same = (flags, method, rest[:name_length]) == (record.flags, record.method, record.name)
+    if signature != LOCAL_SIGNATURE or needed > _VERSION_NEEDED_MAX or not same or not sizes_agree:
+        raise _header_error(record)
+    _check_extra(rest[name_length:])
+    return record.offset + LOCAL.size + len(rest)
+
+
+def _check_descriptor(file: BinaryIO, record: _Record, offset: int) -> None:
+    expected = DESCRIPTOR.pack(DESCRIPTOR_SIGNATURE, record.crc, record.compressed_size, record.size)
+    if _read_at(file, offset, DESCRIPTOR.size) != expected:
+        raise _header_error(record)
+
+
+def _check_sizes(records: list[_Record], archive_size: int) -> None:
+    total = sum(record.size for record in records)
+    if total > limits.MAX_UNPACKED_BYTES:
+        raise BundleRefusedError(
+            "zip-limit", f"the files are larger than {limits.MAX_UNPACKED_BYTES} bytes together"
+        )
+    if total > limits.RATIO_FREE_BYTES + limits.MAX_RATIO * archive_size:
+        raise BundleRefusedError(
+            "zip-limit", f"the files are more than {limits.MAX_RATIO} times as large as the archive"
+        )
+
+
+def _header_error(record: _Record) -> BundleRefusedError:
+    name = shown(record.name.decode("utf-8", "replace"))
+    return BundleRefusedError("zip-header", f"the headers of {name} disagree; pack and sign again")
+
+
+def _data_error(member: Member, why: str) -> BundleRefusedError:
+    return BundleRefusedError("zip-data", f"{shown(member.name)} cannot be read: {why}; send it again")
