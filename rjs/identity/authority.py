@@ -1,22 +1,26 @@
-"""The token authority: issues the short-lived certificates by which everybody calls. Held by the web server.
+"""The two authorities below the root: one issues the tokens by which everybody calls, one the invitations to join.
 
-What its intermediate cannot do is fixed by its certificate, not by this code: it has no usage for answers or code,
-so whoever steals it can delay work and never forge any.
+The token authority is held by the web server, the enrolment authority by the operator. What each cannot do is fixed
+by its certificate, not by this code: a token intermediate has no usage for answers or code, so whoever steals it can
+delay work and never forge any.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 from rjs.identity.certificates import Identity, Issuer, Subject, mint
 from rjs.identity.errors import IdentityError
+from rjs.identity.invitation import Invitation
 from rjs.identity.keys import Chain, PrivateKey, PublicKey, load_chain, load_private, new_key
-from rjs.identity.names import RjsName, Role, check_common_name
+from rjs.identity.names import INVITED, SERVERS, InvitationName, RjsName, Role, check_common_name
 from rjs.identity.paths import check_chain
 from rjs.identity.profiles import Kind
-from rjs.limits import TOKEN_LIFETIME
+from rjs.limits import ENROLMENT_CA_LIFETIME, INVITATION_LIFETIME, TOKEN_LIFETIME
 
 
 class TokenAuthority:
@@ -59,3 +63,58 @@ class TokenAuthority:
         """A fresh key with a token certificate for the authority's own web server; it lives in memory only."""
         key = new_key()
         return Identity(key, self.issue(key.public_key(), name, common_name, now))
+
+
+class EnrolmentAuthority:
+    """Makes invitations with the enrolment CA's ``key``; ``chain`` is (enrolment CA, root)."""
+
+    def __init__(self, key: PrivateKey, chain: Chain) -> None:
+        self._identity = Identity(key, chain)
+        if check_chain(chain, chain[-1], now=None) is not Kind.ENROLMENT_CA:
+            raise IdentityError(
+                "kind", "this key is not that of an enrolment CA; only such a key makes invitations"
+            )
+
+    def invite(
+        self,
+        role: Role,
+        name: str | None,
+        *,
+        ws: Sequence[str],
+        now: dt.datetime,
+        lifetime: float = INVITATION_LIFETIME,
+    ) -> Invitation:
+        """A new invitation to join as ``role`` within ``lifetime`` seconds, by way of the addresses ``ws``.
+
+        For a person ``name`` is the account; for a server it is a label for people, and its id is a new UUID.
+        The one-time key is nowhere but in the invitation.
+        """
+        name_invited = InvitationName(_invited(role, name), self._expiry(now, lifetime))
+        subject = name_invited.subject
+        label = check_common_name(name or f"{role.value}-{subject.id[:8]}")
+        key = new_key()
+        holder = Subject(
+            key.public_key(), label, ENROLMENT_CA_LIFETIME, name_invited.uri(), unit="invitation"
+        )
+        kind = Kind.CS_INVITATION if role is Role.CS else Kind.INVITATION
+        issuer = Issuer(self._identity.key, self._identity.chain[0])
+        chain = (mint(kind, holder, issuer, now), *self._identity.chain)
+        return Invitation.check(tuple(ws), Identity(key, chain))
+
+    def _expiry(self, now: dt.datetime, lifetime: float) -> dt.datetime:
+        expires = now.replace(microsecond=0) + dt.timedelta(seconds=lifetime)
+        if not now < expires <= self._identity.chain[0].not_valid_after_utc:
+            raise IdentityError(
+                "lifetime", "an invitation lives for a second or more, and ends before the enrolment CA"
+            )
+        return expires
+
+
+def _invited(role: Role, name: str | None) -> RjsName:
+    if role not in INVITED:
+        raise IdentityError("name", f"nobody is invited as {role.value!r}")
+    if role in SERVERS:
+        return RjsName(role, uuid.uuid4().hex)
+    if name is None:
+        raise IdentityError("name", f"an invitation as {role.value!r} needs the name of the account")
+    return RjsName(role, name)

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -17,28 +16,20 @@ from typing import Self
 from cryptography import x509
 
 from rjs.files import make_private_folder
-from rjs.identity.certificates import Identity, Issuer, Subject, mint, organisation_of, self_signed_root
+from rjs.identity.authority import EnrolmentAuthority
+from rjs.identity.certificates import Issuer, Subject, mint, organisation_of, self_signed_root
 from rjs.identity.errors import IdentityError
-from rjs.identity.invitation import Invitation, check_addresses
+from rjs.identity.invitation import Invitation
 from rjs.identity.keys import (
     Chain,
     PublicKey,
     kept_key,
     load_chain,
     load_private,
-    new_key,
     save_chain,
     spki_digest,
 )
-from rjs.identity.names import (
-    INVITED,
-    SERVERS,
-    InvitationName,
-    RjsName,
-    Role,
-    check_common_name,
-    signer_account,
-)
+from rjs.identity.names import Role, check_common_name, signer_account
 from rjs.identity.paths import check_chain
 from rjs.identity.profiles import Kind
 from rjs.identity.requests import read_request
@@ -118,20 +109,10 @@ class OperatorFolder:
     ) -> Invitation:
         """A new invitation to join as ``role`` within ``lifetime`` seconds, by way of the addresses ``ws``.
 
-        For a person ``name`` is the account; for a server it is a label for people, and its id is a new UUID.
-        The one-time key is nowhere but in the invitation.
+        See ``EnrolmentAuthority.invite``.
         """
-        check_addresses(tuple(ws))
-        subject = _invited(role, name)
-        expires = now.replace(microsecond=0) + dt.timedelta(seconds=lifetime)
-        invited = InvitationName(subject, expires)
-        key = new_key()
-        kind = Kind.CS_INVITATION if role is Role.CS else Kind.INVITATION
-        label = check_common_name(name or f"{role.value}-{subject.id[:8]}")
-        holder = Subject(key.public_key(), label, ENROLMENT_CA_LIFETIME, invited.uri(), unit="invitation")
-        issuer = Issuer(load_private(self.path / "enrolment.key"), self._enrolment_chain[0])
-        chain = (mint(kind, holder, issuer, now), *self._enrolment_chain)
-        return Invitation.check(tuple(ws), Identity(key, chain))
+        authority = EnrolmentAuthority(load_private(self.path / "enrolment.key"), self._enrolment_chain)
+        return authority.invite(role, name, ws=ws, now=now, lifetime=lifetime)
 
     def issue_signing(self, request: bytes, now: dt.datetime) -> Chain:
         """Certify the signing key of a PKCS#10 ``request`` (PEM or DER): (leaf, root).
@@ -149,16 +130,6 @@ class OperatorFolder:
 
     def _root_issuer(self) -> Issuer:
         return Issuer(load_private(self.path / "root.key"), self.root)
-
-
-def _invited(role: Role, name: str | None) -> RjsName:
-    if role not in INVITED:
-        raise IdentityError("name", f"nobody is invited as {role.value!r}")
-    if role in SERVERS:
-        return RjsName(role, uuid.uuid4().hex)
-    if name is None:
-        raise IdentityError("name", f"an invitation as {role.value!r} needs the name of the account")
-    return RjsName(role, name)
 
 
 def _write_authorities(folder: Path, organisation: str, now: dt.datetime) -> None:

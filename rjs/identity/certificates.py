@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 
 from rjs.identity.errors import IdentityError
 from rjs.identity.keys import Chain, PrivateKey, PublicKey, our_public_key
-from rjs.identity.profiles import PROFILES, Kind, Profile, profile_of
+from rjs.identity.profiles import PROFILES, Kind, Profile, profile_of, readable_extensions
 from rjs.limits import CLOCK_SKEW
 
 
@@ -80,11 +80,13 @@ def mint(kind: Kind, subject: Subject, issuer: Issuer, now: dt.datetime) -> x509
         raise IdentityError(
             "expired", f"the {issuer_kind.value} ended on {issuer.certificate.not_valid_after_utc}"
         )
-    return mint_unchecked(profile, subject, issuer, now)
+    return sign_certificate(profile, subject, issuer, now)
 
 
-def mint_unchecked(profile: Profile, subject: Subject, issuer: Issuer, now: dt.datetime) -> x509.Certificate:
-    """Like ``mint``, for any issuer: what somebody with a stolen key would make. For tests of what refuses it."""
+def sign_certificate(
+    profile: Profile, subject: Subject, issuer: Issuer, now: dt.datetime
+) -> x509.Certificate:
+    """Like ``mint``, without asking whether this issuer may: what counts is decided by who reads the result."""
     name = _name(organisation_of(issuer.certificate), subject)
     end = min(now + _seconds(subject.lifetime), issuer.certificate.not_valid_after_utc)
     builder = _build(profile, subject, name, issuer.certificate.subject, now, end)
@@ -105,11 +107,9 @@ def common_name_of(certificate: x509.Certificate) -> str:
 def sole_uri(holder: x509.Certificate | x509.CertificateSigningRequest) -> str:
     """The one URI that is all of the subject alternative name; raises IdentityError for anything else there."""
     try:
-        names = list(holder.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+        names = list(readable_extensions(holder).get_extension_for_class(x509.SubjectAlternativeName).value)
     except x509.ExtensionNotFound:
         names = []
-    except (ValueError, x509.DuplicateExtension) as error:
-        raise IdentityError("unreadable", f"the extensions cannot be read: {error}") from error
     if len(names) != 1 or not isinstance(names[0], x509.UniformResourceIdentifier):
         raise IdentityError(
             "san", f"there must be one name, a URI, in the subject alternative name, not {names}"

@@ -17,6 +17,7 @@ made here and durable before the first call, so a join repeated after a lost rep
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,7 +41,8 @@ from rjs.identity.requests import make_request, request_der
 from rjs.ids import ClusterId
 from rjs.limits import ENROLMENT_CA_LIFETIME, IDENTITY_FILE
 
-_ONE_TIME_FILES = ("token.key", "token.pem", "answer.key", "answer.pem", "signing.key", "signing-request.pem")
+_INVITED_FILES = ("token.key", "token.pem", "answer.key", "answer.pem")
+"""What belongs to one invitation. A signing key is not among it: owners trust that key for years."""
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -152,11 +154,11 @@ class IdentityFolder:
         return self._join(invitation.subject, invitation.common_name, root, invitation.ws)
 
     def found(
-        self, operator: OperatorFolder, common_name: str, name: RjsName, ws: Sequence[str], now: dt.datetime
+        self, operator: OperatorFolder, common_name: str, ws: Sequence[str], now: dt.datetime
     ) -> Member:
         """Make this the folder of a new web server, its token intermediate certified by ``operator``.
 
-        ``name`` is the web server's new name. Killed in here, it can be called again.
+        ``ws`` are the addresses at which it will be reached. Killed in here, it can be called again.
         """
         if self.is_joined:
             raise IdentityError(
@@ -169,7 +171,7 @@ class IdentityFolder:
         certificate = operator.certify_intermediate(key.public_key(), now)
         save_chain(self.path / "intermediate.pem", [certificate, operator.root])
         save_chain(self.path / "root.pem", [operator.root])
-        return self._join(name, common_name, operator.root, tuple(ws))
+        return self._join(RjsName(Role.WS, uuid.uuid4().hex), common_name, operator.root, tuple(ws))
 
     def _identity(self, stem: str, kind: Kind) -> Identity:
         chain = load_chain(self.path / f"{stem}.pem")
@@ -182,7 +184,7 @@ class IdentityFolder:
         marker = self.path / "joining"
         if marker.exists() and read_small(marker, IDENTITY_FILE) == serial.encode():
             return
-        for name in _ONE_TIME_FILES:
+        for name in _INVITED_FILES:
             (self.path / name).unlink(missing_ok=True)
         sync_folder(self.path)
         write_atomically(marker, serial.encode())

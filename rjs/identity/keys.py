@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -37,7 +38,7 @@ def our_public_key(holder: x509.Certificate | x509.CertificateSigningRequest) ->
     """The public key in ``holder``; raises IdentityError unless it is a P-256 key."""
     try:
         key = holder.public_key()
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise IdentityError("key_type", f"the public key cannot be read: {error}") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise IdentityError("key_type", "the key is not a P-256 key; this cluster uses no other kind")
@@ -93,7 +94,7 @@ def load_private(path: Path) -> PrivateKey:
         raise IdentityError("key_exposed", f"{path} can be read by others; close it with: chmod 600 {path}")
     try:
         key = serialization.load_pem_private_key(read_small(path, IDENTITY_FILE), password=None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise IdentityError("key_file", f"{path} holds no private key that can be read") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise IdentityError("key_type", f"{path} holds no P-256 key; this cluster uses no other kind")

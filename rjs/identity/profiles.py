@@ -150,12 +150,12 @@ def _criticality(profile: Profile) -> dict[x509.ObjectIdentifier, bool]:
     return expected
 
 
-def readable_extensions(certificate: x509.Certificate) -> x509.Extensions:
-    """The extensions of ``certificate``; raises IdentityError when they cannot be parsed."""
+def readable_extensions(certificate: x509.Certificate | x509.CertificateSigningRequest) -> x509.Extensions:
+    """The extensions of a certificate or request; raises IdentityError when they cannot be parsed."""
     try:
         return certificate.extensions
-    except (ValueError, x509.DuplicateExtension) as error:
-        raise IdentityError("unreadable", f"a certificate's extensions cannot be read: {error}") from error
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise IdentityError("unreadable", f"the extensions cannot be read: {error}") from error
 
 
 def subject_text(certificate: x509.Certificate) -> str:

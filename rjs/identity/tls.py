@@ -34,6 +34,7 @@ from rjs.identity.certificates import Identity
 from rjs.identity.errors import IdentityError
 from rjs.identity.names import RjsName, Role
 from rjs.identity.peers import PeerIdentity, identify
+from rjs.identity.profiles import subject_text
 
 __all__ = [
     "Expected",
@@ -45,14 +46,14 @@ __all__ = [
     "server_context",
 ]
 
-_VERIFY_MESSAGES = {
-    9: ("not_yet_valid", "the peer's certificate is not valid yet: check both clocks"),
-    10: ("expired", "the peer's certificate has expired; it must renew it or join again"),
-    18: ("other_root", "the peer's certificate is self-made: no organisation's root stands behind it"),
-    19: ("other_root", "the peer's certificate belongs to another organisation"),
-    20: ("other_root", "the peer's certificate belongs to another organisation"),
-    21: ("other_root", "the peer's certificate leads to no root"),
-}  # X509_V_ERR_*, openssl-verification-options(1)
+_FAULTS = {
+    9: ("not_yet_valid", "is not valid yet: check the clocks at both ends"),
+    10: ("expired", "has expired; its holder must renew it or join again"),
+    18: ("other_root", "is self-made: no organisation stands behind it"),
+    19: ("other_root", "belongs to another organisation"),
+    20: ("other_root", "belongs to another organisation"),
+    21: ("other_root", "leads to no organisation's root"),
+}  # X509_V_ERR_* of openssl-verification-options(1), told of the certificate's holder
 
 _ALERTS = {
     "unsupported protocol": ("tls_version", "the peer does not speak TLS 1.3"),
@@ -75,11 +76,9 @@ class PeerRefusedError(IdentityError, SSL.Error):
     alert and our ``connectionLost`` gets this.
     """
 
-    def __init__(self, code: str, sentence: str) -> None:
-        super().__init__(code, sentence)
-        self.args = (
-            [("rjs", self.code, sentence)],
-        )  # the shape of OpenSSL's error queue, which Twisted reads
+    def __init__(self, refused: IdentityError) -> None:
+        RefusedError.__init__(self, refused.code, refused.sentence)
+        self.args = ([("rjs", self.code, self.sentence)],)  # as OpenSSL's error queue, which Twisted reads
 
     def __str__(self) -> str:
         return f"{self.code}: {self.sentence}"
@@ -203,16 +202,15 @@ def _on_verified(
     connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int
 ) -> bool:
     """OpenSSL's verify callback: one call a certificate, root first; raising refuses the peer."""
-    if not ok:
-        raise PeerRefusedError(
-            *_VERIFY_MESSAGES.get(error, ("tls", f"the peer's certificate: X509 error {error}"))
-        )
     try:
-        cast(_PeerConnection, connection).verified(certificate.to_cryptography(), depth)
+        seen = certificate.to_cryptography()
+        if not ok:
+            code, fault = _FAULTS.get(error, ("tls", f"is refused by OpenSSL with X509 error {error}"))
+            raise IdentityError(code, f"the certificate of {subject_text(seen)} {fault}")
+        cast(_PeerConnection, connection).verified(seen, depth)
     except IdentityError as refused:
-        raise PeerRefusedError(refused.code.removeprefix("identity."), refused.sentence) from refused
-    except ValueError as malformed:
-        raise PeerRefusedError(
-            "unreadable", f"the peer's certificate cannot be read: {malformed}"
-        ) from malformed
+        raise PeerRefusedError(refused) from refused
+    except Exception as malformed:  # whatever a stranger's certificate upsets, it refuses the stranger
+        unreadable = IdentityError("unreadable", f"the peer's certificate cannot be read: {malformed}")
+        raise PeerRefusedError(unreadable) from malformed
     return True

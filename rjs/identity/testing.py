@@ -1,0 +1,86 @@
+"""A whole organisation in memory: for tests of everything that needs members, and of what must refuse strangers.
+
+``Organisation`` issues with the code of the operator's folder and of the web server; only ``forge`` makes what they
+would not. Nothing is written and no clock is read.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+from rjs.identity.authority import EnrolmentAuthority, TokenAuthority
+from rjs.identity.certificates import Identity, Issuer, Subject, mint, self_signed_root, sign_certificate
+from rjs.identity.invitation import Invitation
+from rjs.identity.keys import Chain, new_key
+from rjs.identity.names import SERVERS, RjsName, Role, answer_uri, signer_uri
+from rjs.identity.profiles import PROFILES, Kind
+from rjs.limits import ENROLMENT_CA_LIFETIME, ROOT_LIFETIME, SIGNING_LIFETIME, TOKEN_INTERMEDIATE_LIFETIME
+
+WS_ADDRESS = "127.0.0.1:9000"
+
+
+class Organisation:
+    """One organisation, founded at ``now``, with its root, enrolment CA and token intermediate."""
+
+    def __init__(self, now: dt.datetime, name: str = "Institute of Tests") -> None:
+        self.now = now
+        key = new_key()
+        self.root = self_signed_root(key, name, ROOT_LIFETIME, now)
+        self._root = Issuer(key, self.root)
+        self.enrolment = self._authority(Kind.ENROLMENT_CA, ENROLMENT_CA_LIFETIME)
+        self.intermediate = self._authority(Kind.TOKEN_INTERMEDIATE, TOKEN_INTERMEDIATE_LIFETIME)
+        self.tokens = TokenAuthority(self.intermediate.key, self.intermediate.chain)
+
+    def member(
+        self, role: Role, identifier: str | None = None, *, now: dt.datetime | None = None
+    ) -> Identity:
+        """Somebody with a token certificate issued at ``now``; the id is a new UUID, or ``ada`` for people."""
+        name = RjsName(role, identifier or (uuid.uuid4().hex if role in SERVERS else "ada"))
+        return self.tokens.own_identity(name, f"{role.value} of tests", now or self.now)
+
+    def invitation(self, role: Role, name: str | None = None) -> Invitation:
+        """An invitation as ``role``; people are called ``ada`` unless named."""
+        account = name or (None if role in SERVERS else "ada")
+        authority = EnrolmentAuthority(self.enrolment.key, self.enrolment.chain)
+        return authority.invite(role, account, ws=[WS_ADDRESS], now=self.now)
+
+    def answer(self, invitation: Invitation) -> Identity:
+        """The answer key of the compute server that ``invitation`` makes."""
+        key = new_key()
+        uri = answer_uri(invitation.subject.id)
+        subject = Subject(key.public_key(), "answer key", ENROLMENT_CA_LIFETIME, uri)
+        return Identity(
+            key, (mint(Kind.ANSWER, subject, invitation.issuer, self.now), *invitation.identity.chain)
+        )
+
+    def signing(self, account: str = "ada") -> Identity:
+        """A person's signing key, certified by the root."""
+        key = new_key()
+        subject = Subject(key.public_key(), account, SIGNING_LIFETIME, signer_uri(account))
+        return Identity(key, (mint(Kind.SIGNING, subject, self._root, self.now), self.root))
+
+    def forge(
+        self,
+        kind: Kind,
+        issuer: Identity,
+        uri: str | None,
+        *,
+        now: dt.datetime | None = None,
+        lifetime: float = 3600.0,
+    ) -> Identity:
+        """What the holder of ``issuer``'s key can make, whether it counts or not."""
+        key = new_key()
+        subject = Subject(key.public_key(), "forged", lifetime, uri)
+        signer = Issuer(issuer.key, issuer.chain[0])
+        return Identity(
+            key, (sign_certificate(PROFILES[kind], subject, signer, now or self.now), *issuer.chain)
+        )
+
+    def _authority(self, kind: Kind, lifetime: float) -> Identity:
+        key = new_key()
+        chain: Chain = (
+            mint(kind, Subject(key.public_key(), kind.value, lifetime), self._root, self.now),
+            self.root,
+        )
+        return Identity(key, chain)
