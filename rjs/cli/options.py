@@ -1,0 +1,26 @@
+"""Options that several commands share, so that one option means one thing everywhere."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+
+def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    """Give the aware time that ``value`` spells; without an offset it is UTC, as certificates' dates are."""
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is not a time such as 2026-05-01T12:00:00Z", ctx, param
+        ) from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+at_option = click.option(
+    "--at", callback=_moment, metavar="TIME", help="Judge as of this time (ISO 8601) [now]."
+)
+"""``--at`` of the commands that judge; the function receives ``at``, an aware time or None for now."""
