@@ -44,8 +44,9 @@ setup(
             "ws.run = ws.app:run",
             "lus.run = lus.app:run",
             "cs.run = cs.app:run",
-            "cs.benchmark = cs.linpack:load_or_measure",
-            "cs.trust_store = cs.trust_store:open_trust_store",
+            "cs.benchmark = cs.linpack:measure",
+            "cs.trust_store = cs.trust_store:TrustFolder",
+            "cs.grant_for = cs.trust_store:grant_for",
         ],
     },
     extras_require={

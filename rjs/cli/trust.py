@@ -1,0 +1,105 @@
+"""``rjs trust``: the owner of a machine says whose bundles may run on it. Nothing else can change that."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from rjs.cli.console import json_option, print_json, print_table, say
+from rjs.cli.group import role_entry
+
+cs_option = click.option(
+    "--cs",
+    "folder",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="The compute server's state folder.",
+)
+
+
+@click.command("list")
+@cs_option
+@json_option
+def list_grants(folder: Path, as_json: bool) -> None:
+    """List the signers that this machine's owner trusts.
+
+    \b
+    Example:
+      rjs trust list --cs ~/rjs-cs
+    """
+    import msgspec
+
+    store = role_entry("cs.trust_store")(folder).current()
+    if store.fault is not None:
+        from rjs.errors import ConfigError
+
+        raise ConfigError(f"this machine trusts nobody at present: {store.fault}")
+    grants = [msgspec.to_builtins(grant) for grant in store.grants]
+    if as_json:
+        print_json(grants)
+        return
+    columns = ["spki", "kind", "label", "added", "until"]
+    print_table(["key", *columns[1:]], [[grant[column] for column in columns] for grant in grants])
+
+
+@click.command("add")
+@click.argument("signer")
+@cs_option
+@click.option("--ca", is_flag=True, help="SIGNER is a CA's fingerprint: trust everybody whom it certified.")
+@click.option("--label", help="Whose key it is, for you [the certificate's subject].")
+@click.option("--days", type=click.IntRange(1, 36_500), help="Trust for so many days only.")
+def add(signer: str, folder: Path, ca: bool, label: str | None, days: int | None) -> None:
+    """Trust a signer: its bundles may run on this machine.
+
+    SIGNER is a file with a certificate (PEM) or a fingerprint of 64 hex digits. The certificate of a CA means
+    everybody whom that CA certified.
+
+    \b
+    Example:
+      rjs trust add ada.pem --cs ~/rjs-cs
+    """
+    now = datetime.now(UTC)
+    grant = role_entry("cs.grant_for")(
+        _given(signer),
+        now=now,
+        label=label,
+        kind="ca" if ca else "signer",
+        until=None if days is None else now + timedelta(days=days),
+    )
+    role_entry("cs.trust_store")(folder).add(grant)
+    whom = "everybody certified by" if grant.kind == "ca" else "what was signed by"
+    say(f"this machine now runs {whom} {grant.label or 'the key'} ({grant.spki})")
+
+
+@click.command("remove")
+@click.argument("fingerprint")
+@cs_option
+def remove(fingerprint: str, folder: Path) -> None:
+    """Take the trust in a signer back.
+
+    FINGERPRINT may be its first digits, at least eight.
+
+    \b
+    Example:
+      rjs trust remove 3fa9c1d2 --cs ~/rjs-cs
+    """
+    for grant in role_entry("cs.trust_store")(folder).remove(fingerprint):
+        say(f"no longer trusted: {grant.label or 'the key'} ({grant.spki})")
+
+
+def _given(signer: str) -> str:
+    """The text of the file that ``signer`` names, or ``signer`` itself: a fingerprint."""
+    from rjs.errors import UsageError
+    from rjs.files import read_small
+    from rjs.limits import IDENTITY_FILE
+
+    path = Path(signer)
+    if not path.is_file():
+        return signer
+    try:
+        return read_small(path, IDENTITY_FILE).decode("ascii")
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} holds no certificate in PEM") from None
