@@ -59,6 +59,7 @@ setup(
             "pytest>=8.3",
             "pytest-timeout>=2.3",
             "ruff>=0.9",
+            "types-psutil>=6",
         ],
     },
 )
