@@ -102,8 +102,8 @@ class EnrolmentAuthority:
         return Invitation.check(tuple(ws), Identity(key, chain))
 
     def _expiry(self, now: dt.datetime, lifetime: float) -> dt.datetime:
-        expires = now.replace(microsecond=0) + dt.timedelta(seconds=lifetime)
-        if not now < expires <= self._identity.chain[0].not_valid_after_utc:
+        expires = (now + dt.timedelta(seconds=lifetime)).replace(microsecond=0)
+        if lifetime < 1 or expires > self._identity.chain[0].not_valid_after_utc:
             raise IdentityError(
                 "lifetime", "an invitation lives for a second or more, and ends before the enrolment CA"
             )

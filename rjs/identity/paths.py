@@ -2,8 +2,9 @@
 
 A chain counts when
 
-1. it has two to five certificates, leaf first, and ends in the pinned root, byte for byte,
-2. each is a P-256 key signed with ECDSA and SHA-256, and has exactly the extensions of one kind (``profiles.py``),
+1. it has two to five certificates, leaf first, and ends in the pinned root, byte for byte, which is in it once,
+2. each is for a P-256 key, is signed with ECDSA and SHA-256, has a positive serial number, and has exactly the
+   extensions of one kind (``profiles.py``),
 3. each is issued by a certificate of the kind that issues its kind,
 4. each carries its issuer's name and signature, and
 5. each is within its period at the time asked for.
@@ -19,11 +20,12 @@ from itertools import pairwise
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import SignatureAlgorithmOID
 
 from rjs.identity.errors import IdentityError
 from rjs.identity.keys import Chain, our_public_key
-from rjs.identity.profiles import Kind, profile_of, subject_text
+from rjs.identity.profiles import Kind, profile_of, readable_extensions, subject_text
 from rjs.limits import CERTIFICATE, CHAIN_LENGTH
 
 
@@ -33,10 +35,18 @@ def read_chain(encoded: Sequence[bytes]) -> Chain:
         raise IdentityError(
             "unreadable", f"a chain has at most {CHAIN_LENGTH} certificates of {CERTIFICATE} bytes"
         )
+    return tuple(_read(der) for der in encoded)
+
+
+def _read(der: bytes) -> x509.Certificate:
     try:
-        return tuple(x509.load_der_x509_certificate(der) for der in encoded)
-    except ValueError as error:
+        certificate = x509.load_der_x509_certificate(der)
+        _ = certificate.subject, certificate.issuer  # parsed when first asked for: here, and nowhere later
+    except (ValueError, x509.InvalidVersion, CryptographyDeprecationWarning) as error:
         raise IdentityError("unreadable", f"a certificate cannot be read: {error}") from error
+    our_public_key(certificate)
+    readable_extensions(certificate)
+    return certificate
 
 
 def check_chain(chain: Chain, root: x509.Certificate, now: dt.datetime | None) -> Kind:
@@ -53,13 +63,13 @@ def check_kinds(chain: Chain, root: x509.Certificate) -> Kind:
     """The kind of the leaf of a chain that passes steps 1 to 3. Raises IdentityError naming what is wrong."""
     if not 2 <= len(chain) <= CHAIN_LENGTH:  # 1
         raise IdentityError("chain_length", f"a chain has 2 to {CHAIN_LENGTH} certificates, not {len(chain)}")
-    if chain[-1] != root:
-        raise IdentityError(
-            "other_root", "the certificate does not belong to this organisation: its root is another"
-        )
+    if chain[-1] != root or root in chain[:-1]:
+        raise IdentityError("other_root", "the certificate does not lead to this organisation's root")
     profiles = []
     for certificate in chain:  # 2
         our_public_key(certificate)
+        if certificate.serial_number <= 0:
+            raise IdentityError("serial", "a certificate's serial number is not positive")
         if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
             raise IdentityError("signature_type", "a certificate is not signed with ECDSA and SHA-256")
         profiles.append(profile_of(certificate))

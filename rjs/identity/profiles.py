@@ -160,4 +160,7 @@ def readable_extensions(certificate: x509.Certificate | x509.CertificateSigningR
 
 def subject_text(certificate: x509.Certificate) -> str:
     """The subject as RFC 4514 text, for messages only: names are compared as URIs, never as joined text."""
-    return repr(certificate.subject.rfc4514_string())
+    try:
+        return repr(certificate.subject.rfc4514_string())
+    except ValueError:
+        return "somebody without a readable name"

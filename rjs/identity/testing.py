@@ -31,6 +31,7 @@ class Organisation:
         self.enrolment = self._authority(Kind.ENROLMENT_CA, ENROLMENT_CA_LIFETIME)
         self.intermediate = self._authority(Kind.TOKEN_INTERMEDIATE, TOKEN_INTERMEDIATE_LIFETIME)
         self.tokens = TokenAuthority(self.intermediate.key, self.intermediate.chain)
+        self.inviter = EnrolmentAuthority(self.enrolment.key, self.enrolment.chain)
 
     def member(
         self, role: Role, identifier: str | None = None, *, now: dt.datetime | None = None
@@ -42,8 +43,7 @@ class Organisation:
     def invitation(self, role: Role, name: str | None = None) -> Invitation:
         """An invitation as ``role``; people are called ``ada`` unless named."""
         account = name or (None if role in SERVERS else "ada")
-        authority = EnrolmentAuthority(self.enrolment.key, self.enrolment.chain)
-        return authority.invite(role, account, ws=[WS_ADDRESS], now=self.now)
+        return self.inviter.invite(role, account, ws=[WS_ADDRESS], now=self.now)
 
     def answer(self, invitation: Invitation) -> Identity:
         """The answer key of the compute server that ``invitation`` makes."""

@@ -6,12 +6,20 @@ import datetime as dt
 
 import pytest
 
+from rjs.identity.invitation import Invitation
+from rjs.identity.names import Role
 from rjs.identity.testing import Organisation
 
 
 @pytest.fixture(scope="session")
 def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
+
+
+@pytest.fixture(scope="session")
+def cs_invitation(organisation: Organisation) -> Invitation:
+    """One invitation for all of a property's examples: its bytes must not change between them."""
+    return organisation.invitation(Role.CS)
 
 
 @pytest.fixture(scope="session")

@@ -139,6 +139,7 @@ def test_a_chain_has_a_leaf_and_a_bounded_length(organisation: Organisation, now
     root = organisation.root
     for chain in ((), (root,), (root,) * 6):
         assert refused(chain, root, now) == "chain_length"
+    assert refused((root, root), root, now) == "other_root"
     for encoded in ([b"x" * 5000], [b""] * 6, [b"\x30\x03\x02\x01\x00"]):
         with pytest.raises(IdentityError, match="unreadable"):
             read_chain(encoded)
