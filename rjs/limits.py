@@ -183,3 +183,11 @@ SEEN_SERVERS = 4096
 
 ASKED_AT_ONCE = 64
 """Incomplete announcements that are asked about at a time; the others are asked about at a later renewal."""
+
+# --- rjs.status -----------------------------------------------------------------------------------------
+
+STATUS_DOCUMENT = 64 * MIB
+"""Bytes of one status document that a command reads."""
+
+STATUS_PATIENCE = 10.0
+"""Seconds that a command waits for a server's status."""

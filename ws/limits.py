@@ -48,3 +48,15 @@ LIST_JOBS = 200
 
 SHOW_TASKS = 1000
 """Tasks in one ``job.show`` reply."""
+
+COPY = 1024 * 1024
+"""Bytes copied at a time."""
+
+DELIVERIES = 64
+"""Answers put into ``ans/`` in one go, between two looks at the database."""
+
+SESSIONS = 10_000
+"""Connections at once at the WS's door."""
+
+STORIES = 100
+"""Tasks with trouble that a status file tells of."""

@@ -88,7 +88,7 @@ class Queue:
         self._lease: dict[int, TaskLease] = {}
         self._by_task: dict[tuple[BundleId, int], int] = {}
         self._clock: LeaseTable[int, tuple[str, str]] = LeaseTable(LUS_LEASE)
-        self._placed: dict[tuple[BundleId, int], dict[AttemptId, str]] = {}
+        self._placed: dict[tuple[BundleId, int], dict[AttemptId, PlacementKnown]] = {}
         self._committed: dict[tuple[BundleId, int], str] = {}
         self._not_after: list[tuple[float, BundleId]] = []
 
@@ -250,10 +250,11 @@ class Queue:
             raise RefusedError(
                 "stale-fence", f"generation {attempt.fence.generation} is not {self.generation}"
             )
-        self._placed.setdefault((lease.job, lease.task), {})[attempt] = cs
+        entry = PlacementKnown(attempt, cs, cs_name)
+        self._placed.setdefault((lease.job, lease.task), {})[attempt] = entry
         if lease.placed is None or lease.placed < attempt:
             lease.placed, lease.cs_name = attempt, cs_name
-        return [PlacementKnown(attempt, cs, cs_name), JobChanged(lease.job)]
+        return [entry, JobChanged(lease.job)]
 
     # --- attempts -----------------------------------------------------------------------------------
 
@@ -264,7 +265,7 @@ class Queue:
         lease = self._lease.get(attempt.fence.lease)
         if lease is None or not self._holds(lus, lease.number) or lease.placed != attempt:
             raise RefusedError("stale-fence", "this attempt is not the current one; its end changes nothing")
-        if self._placed[lease.job, lease.task][attempt] != cs:
+        if self._placed[lease.job, lease.task][attempt].cs != cs:
             raise RefusedError("wrong-cs", "this attempt was placed on another CS")
         counted = kind if kind in ("failed", "vanished") else ""
         entry = AttemptLogged(lease.job, lease.task, counted, cs, lease.cs_name, detail)
@@ -334,6 +335,11 @@ class Queue:
         """The current lease of a task."""
         number = self._by_task.get((job, task))
         return None if number is None else self._lease[number]
+
+    def cs_name(self, attempt: AttemptId) -> str:
+        """The name of the CS on which the attempt was placed; empty when its task has ended."""
+        placement = self._placed.get((BundleId(attempt.job), attempt.task), {}).get(attempt)
+        return placement.cs_name if placement is not None else ""
 
     def connected(self) -> int:
         """How many LUSs are connected."""

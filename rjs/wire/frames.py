@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from twisted.internet.interfaces import IAddress, IProtocolFactory, ITCPTransport
+from twisted.internet.interfaces import IAddress, IConsumer, IProtocolFactory, ITCPTransport
 from twisted.protocols.basic import Int32StringReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -54,7 +54,7 @@ class FrameProtocol(Int32StringReceiver):
     def watch_buffer(self, producer: object) -> None:
         """Let ``producer`` be paused when our unsent bytes pile up, and resumed when they have gone."""
         assert self.transport is not None
-        cast(ITCPTransport, self.transport).registerProducer(producer, True)
+        cast(IConsumer, self.transport).registerProducer(producer, True)  # type: ignore[arg-type]  # IPushProducer
 
     def connectionLost(self, reason: Failure = Failure(ConnectionError("closed"))) -> None:  # noqa: B008
         self._lost(reason)

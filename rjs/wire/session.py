@@ -12,7 +12,7 @@ import itertools
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import msgspec
@@ -31,7 +31,7 @@ from rjs.wire.frames import FrameProtocol
 
 _log = Logger("rjs.session")
 
-Handler = Callable[["Session", m.Message], "m.Message | Awaitable[m.Message | None] | None"]
+Handler = Callable[["Session", Any], "m.Message | Awaitable[m.Message | None] | None"]
 Routes = Mapping[type[m.Message], Handler]
 Reply = TypeVar("Reply", bound=m.Message)
 

@@ -1,0 +1,70 @@
+"""Admission: whether a verified bundle becomes a job of an account. Pure; needs an opened bundle to read from.
+
+Validity was decided by the verifier; this is the WS's own policy (DESIGN section 6): the account lists the
+signer, the bundle is for this cluster and this time, and its descriptor can be carried out.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+
+import attrs
+
+from rjs.bundle.descriptor import DESCRIPTOR_NAME, Descriptor, parse_descriptor
+from rjs.bundle.policy import check_job_conditions, job_not_after
+from rjs.bundle.verify import OpenedBundle
+from rjs.errors import RefusedError
+from rjs.ids import ClusterId
+from rjs.limits import MAX_DESCRIPTOR_BYTES
+from rjs.wire.messages import JobBrief
+from ws.job import Job
+
+
+class NotAdmittedError(RefusedError):
+    """The bundle is sound, and this account may not make it a job here and now."""
+
+
+@attrs.frozen
+class Upload:
+    """A file that someone wants to be a job: whose, under which name, and its bytes' size and SHA-256."""
+
+    account: str
+    file_name: str
+    size: int
+    sha256: str
+
+
+def admit(
+    bundle: OpenedBundle, upload: Upload, signers: Collection[str], cluster: ClusterId, now: dt.datetime
+) -> Job:
+    """The job that the bundle makes. Raises RefusedError with the rule that says no.
+
+    1. The account lists the signer.
+    2. It may be a job here and now (``check_job_conditions``).
+    3. Its descriptor is one that this release carries out.
+    """
+    if bundle.signer.spki not in signers:  # 1
+        raise NotAdmittedError(
+            "signer-not-listed",
+            f"account {upload.account} does not list the key of {bundle.signer.subject} "
+            f"({bundle.signer.spki[:16]}…); sign with your own key",
+        )
+    check_job_conditions(bundle, at=now, cluster=cluster)  # 2
+    descriptor = read_descriptor(bundle)  # 3
+    brief = JobBrief(
+        job=bundle.bundle_id,
+        name=descriptor.name,
+        signer=bundle.signer.spki,
+        tasks=descriptor.tasks,
+        size=upload.size,
+        sha256=upload.sha256,
+        memory=descriptor.needs.memory,
+        wall_time=descriptor.needs.wall_time,
+    )
+    return Job(brief, upload.account, upload.file_name, now.timestamp(), job_not_after(bundle).timestamp())
+
+
+def read_descriptor(bundle: OpenedBundle) -> Descriptor:
+    """The bundle's ``job.toml``, checked. Raises RefusedError naming every mistake."""
+    return parse_descriptor(bundle.read(DESCRIPTOR_NAME, MAX_DESCRIPTOR_BYTES), bundle.entries)

@@ -1,0 +1,233 @@
+"""The WS's door: what LUSs, people, admins and invitations may say on its one port, and what it does.
+
+Who may call what is declared beside each message and enforced by the session; here is only whose job it is.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import attrs
+from twisted.logger import Logger
+
+from rjs.background import Workers
+from rjs.errors import RefusedError
+from rjs.identity.names import Role
+from rjs.ids import BundleId
+from rjs.jobs import TaskState
+from rjs.wire import messages as m
+from rjs.wire.blobs import chunk_of, read_blob_to_file
+from rjs.wire.session import Routes, Session
+from ws import limits, store
+from ws.admission import Upload
+from ws.answers import AnswerDesk
+from ws.desk import Desk
+from ws.homes import check_bundle_name
+from ws.instructions import SendGrant, SendLeaseEnded
+from ws.intake import Intake
+from ws.job import Blocked, JobState
+from ws.members import Members
+
+_log = Logger("ws.api")
+
+
+@attrs.define(eq=False)
+class WsDoor:
+    """Implements ``rjs.wire.session.Door`` for the WS."""
+
+    desk: Desk
+    intake: Intake
+    answers: AnswerDesk
+    members: Members
+    workers: Workers
+    luses: dict[str, Session] = attrs.field(factory=dict)
+    welcome: frozenset[Role] = frozenset({Role.LUS, Role.USER, Role.ADMIN, Role.INVITATION})
+
+    def __attrs_post_init__(self) -> None:
+        self.desk.to_lus = self._to_lus
+
+    @property
+    def routes(self) -> Routes:
+        """Message type → what is done with it."""
+        return self._routes
+
+    _routes: Routes = attrs.field(init=False)
+
+    @_routes.default
+    def _all_routes(self) -> Routes:
+        return {
+            m.MemberEnrol: self._enrol,
+            m.JobSubmit: self._submit,
+            m.JobList: self._list,
+            m.JobShow: self._show,
+            m.JobCancel: self._cancel,
+            m.TaskWant: self._want,
+            m.LeaseRenew: self._renew,
+            m.TaskReturn: self._returned,
+            m.TaskPlaced: self._placed,
+            m.AttemptEnded: self._attempt_ended,
+            m.AnswerOffer: self._offered,
+            m.BlobRead: self._blob,
+        }
+
+    # --- sessions -----------------------------------------------------------------------------------
+
+    def opened(self, session: Session) -> None:
+        """A LUS is registered, in place of an older session of its; others just call."""
+        name = session.peer.name
+        _log.info("{name} connected ({common})", name=name.uri(), common=session.peer.common_name)
+        if name.role is not Role.LUS:
+            return
+        old = self.luses.get(name.id)
+        if old is not None and _order(old) > _order(session):
+            session.close("superseded", "a newer session of this LUS is open")
+            return
+        self.luses[name.id] = session
+        if old is not None:
+            old.close("superseded", "a newer session of this LUS was opened")
+        self.desk.perform(self.desk.queue.lus_opened(name.id, session.peer_hello.boot, self.desk.now()))
+
+    def heard(self, session: Session) -> None:
+        """Heartbeats keep the session; LUS leases are renewed by name."""
+
+    def answered(self, session: Session, sent: float) -> None:
+        """The WS holds no lease."""
+
+    def closed(self, session: Session, reason: str) -> None:
+        """A lost connection ends no lease."""
+        name = session.peer.name
+        _log.info("{name} left: {reason}", name=name.uri(), reason=reason)
+        if self.luses.get(name.id) is session:
+            del self.luses[name.id]
+            self.desk.perform(self.desk.queue.lus_closed(name.id, session.peer_hello.boot))
+
+    def _to_lus(self, word: SendGrant | SendLeaseEnded) -> None:
+        session = self.luses.get(word.lus)
+        if session is None:
+            return  # it learns on its next session: grants by what it does not list, ends by the reply
+        match word:
+            case SendGrant(_, generation, job, tasks):
+                session.tell(m.TaskGrant(generation=generation, job=job, tasks=tasks))
+            case SendLeaseEnded(_, leases, code, sentence):
+                session.tell(m.LeaseEnded(leases=leases, code=code, sentence=sentence[:1024]))
+
+    # --- joining ------------------------------------------------------------------------------------
+
+    async def _enrol(self, session: Session, message: m.MemberEnrol) -> m.MemberEnrolled:
+        return m.MemberEnrolled(chain=await self.members.enrol(session.peer, message.request))
+
+    # --- people -------------------------------------------------------------------------------------
+
+    async def _submit(self, session: Session, message: m.JobSubmit) -> m.JobAccepted:
+        check_bundle_name(message.name)
+        if message.size > limits.BUNDLE:
+            raise RefusedError("too-large", f"a bundle has at most {limits.BUNDLE} bytes here")
+        account = session.peer.name.id
+        incoming = self.intake.bundles.incoming()
+        await read_blob_to_file(session, "upload", message.sha256, message.size, message.sha256, incoming)
+        upload = Upload(account, message.name, message.size, message.sha256)
+        job = await self.intake.take_incoming(incoming, upload)
+        return m.JobAccepted(job=job.id, tasks=job.brief.tasks)
+
+    def _list(self, session: Session, message: m.JobList) -> m.JobLines:
+        mine = [state for state in reversed(self.desk.queue.jobs.values()) if _may_see(session, state)]
+        shown = mine[: limits.LIST_JOBS]
+        return m.JobLines(jobs=tuple(state.line() for state in shown), more=len(mine) - len(shown))
+
+    async def _show(self, session: Session, message: m.JobShow) -> m.JobShown:
+        state = self._find(session, message.job)
+        ended = await self.desk.storage.read(
+            partial(store.ended_tasks, job=state.job.id, first=message.first, count=limits.SHOW_TASKS)
+        )
+        last = min(len(state.states), message.first + limits.SHOW_TASKS)
+        lines = (self._task_line(state, task, ended.get(task)) for task in range(message.first, last))
+        return m.JobShown(job=state.line(), tasks=tuple(lines))
+
+    async def _cancel(self, session: Session, message: m.JobCancel) -> None:
+        state = self._find(session, message.job)
+        reason = f"cancelled by {session.peer.name.id}"
+        await self.desk.perform(self.desk.queue.cancel(state.job.id, reason))
+
+    def _find(self, session: Session, prefix: str) -> JobState:
+        jobs = self.desk.queue.jobs
+        exact = jobs.get(BundleId(prefix))
+        found = [exact] if exact else [state for job, state in jobs.items() if job.startswith(prefix)]
+        mine = [state for state in found if _may_see(session, state)]
+        if not prefix or not mine:
+            raise RefusedError("no-such-job", f"you have no job {prefix!r}; rjs status lists yours")
+        if len(mine) > 1:
+            names = ", ".join(state.job.id[:16] for state in mine[:5])
+            raise RefusedError(
+                "ambiguous", f"{len(mine)} jobs start with {prefix!r}: {names}; give more digits"
+            )
+        return mine[0]
+
+    def _task_line(self, state: JobState, task: int, ended: store.Ended | None) -> m.TaskLine:
+        story = state.stories.get(task)
+        attempts = len(story.failed) + len(story.vanished) if story else 0
+        cs, detail = "", story.detail if story else ""
+        stands = state.state(task)
+        if ended is not None:
+            cs, detail = ended.cs_name, ended.reason or detail
+        elif stands in (TaskState.CANCELLED, TaskState.FAILED):
+            detail = state.closed_reason
+        lease = self.desk.queue.lease_of(state.job.id, task)
+        if lease is not None:
+            cs = lease.cs_name
+        name = "placed" if lease is not None and lease.placed is not None else stands.name.lower()
+        return m.TaskLine(task=task, state=name, cs=cs, attempts=attempts, detail=detail[:4096])
+
+    # --- LUSs ---------------------------------------------------------------------------------------
+
+    def _want(self, session: Session, message: m.TaskWant) -> None:
+        want = self.desk.queue.want(
+            _current(self, session), message.outstanding, message.epoch, self.desk.now()
+        )
+        self.desk.perform(want)
+
+    async def _renew(self, session: Session, message: m.LeaseRenew) -> m.LeaseRenewed:
+        lus = _current(self, session)
+        ended, instructions = self.desk.queue.renew(lus, message.leases, message.upto, self.desk.now())
+        await self.desk.perform(instructions)
+        return m.LeaseRenewed(ended=tuple(ended))
+
+    def _returned(self, session: Session, message: m.TaskReturn) -> None:
+        why = Blocked(message.epoch, message.code, message.sentence)
+        job = BundleId(message.job)
+        lus = _current(self, session)
+        self.desk.perform(self.desk.queue.returned(lus, job, message.leases, why, self.desk.now()))
+
+    def _placed(self, session: Session, message: m.TaskPlaced) -> None:
+        lus = _current(self, session)
+        self.desk.perform(self.desk.queue.placed(lus, message.attempt, message.cs, message.cs_name))
+
+    async def _attempt_ended(self, session: Session, message: m.AttemptEnded) -> None:
+        detail = f"{message.detail}\n{message.tail}".rstrip()
+        instructions = self.desk.queue.attempt_ended(
+            _current(self, session), message.attempt, message.cs, message.kind, detail, self.desk.now()
+        )
+        await self.desk.perform(instructions)
+
+    async def _offered(self, session: Session, message: m.AnswerOffer) -> m.AnswerVerdict:
+        return await self.answers.offered(session, message)
+
+    async def _blob(self, session: Session, message: m.BlobRead) -> m.BlobData:
+        if message.kind != "bundle" or BundleId(message.key) not in self.desk.queue.jobs:
+            raise RefusedError("no-blob", f"{message.kind} {message.key[:16]} is not here")
+        return await self.workers.run(partial(chunk_of, self.intake.bundles.path(message.key), message))
+
+
+def _current(door: WsDoor, session: Session) -> str:
+    """The LUS of this session; what an older session of it still says is refused."""
+    name = session.peer.name.id
+    if door.luses.get(name) is not session:
+        raise RefusedError("superseded", "a newer session of this LUS is open")
+    return name
+
+
+def _order(session: Session) -> tuple[int, int]:
+    return session.peer_hello.boot_count, session.peer_hello.dial
+
+
+def _may_see(session: Session, state: JobState) -> bool:
+    return session.peer.name.role is Role.ADMIN or state.job.user == session.peer.name.id

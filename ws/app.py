@@ -1,0 +1,185 @@
+"""Builds the web server: the only place that names its concrete classes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import platform
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.base import ReactorBase
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+
+from rjs import __version__
+from rjs.background import Tasks, ThreadWorkers
+from rjs.config import read_config, write_config
+from rjs.files import make_private_folder
+from rjs.identity.authority import TokenAuthority
+from rjs.identity.ca import OperatorFolder
+from rjs.identity.folder import IdentityFolder, Member
+from rjs.identity.names import RjsName, Role
+from rjs.identity.tls import server_context
+from rjs.process import Boot, StateFolder, cluster_folder, fail_stop, private_folder, run_server
+from rjs.status import serve_status
+from rjs.storage import StorageThread, open_database
+from rjs.wire.dial import Acceptor
+from rjs.wire.session import Self
+from ws import limits, store
+from ws.answers import AnswerDesk, Delivery
+from ws.api import WsDoor
+from ws.config import WsSettings
+from ws.desk import Desk
+from ws.homes import Homes
+from ws.intake import Bundles, Intake
+from ws.members import Members
+from ws.status_files import StatusFiles
+from ws.watcher import Watcher
+
+_log = Logger("ws")
+
+
+def init(
+    folder: Path,
+    ca: Path,
+    *,
+    name: str = "",
+    addresses: Sequence[str] = (),
+    listen: str = "",
+    port: int = 9000,
+) -> Member:
+    """Found a web server in ``folder``, certified by the operator's folder ``ca``; may be repeated if killed.
+
+    ``addresses`` are the HOST:PORT under which members reach it (default: this machine's name).
+    """
+    operator = OperatorFolder.open(ca)
+    name = name or platform.node() or "web server"
+    reach = tuple(addresses) or (f"{platform.node() or '127.0.0.1'}:{port}",)
+    make_private_folder(folder)
+    if not (folder / "config.toml").exists():
+        write_config(WsSettings, folder, {"listen": listen, "port": port})
+    identity = IdentityFolder(cluster_folder(folder, operator.cluster) / "identity")
+    new = RjsName(Role.WS, uuid.uuid4().hex)
+    return identity.found(operator, name, new, reach, dt.datetime.now(dt.UTC))
+
+
+def run(folder: Path) -> int:
+    """Run the web server of this state folder until it is told to stop; the exit status."""
+    with StateFolder.enter(folder) as state:
+        settings = read_config(WsSettings, folder)
+        boot = state.next_boot()
+        return run_server(lambda reactor: WebServer(reactor, state, settings, boot))
+
+
+class WebServer:
+    """Everything that a running WS consists of."""
+
+    def __init__(self, reactor: ReactorBase, state: StateFolder, settings: WsSettings, boot: Boot) -> None:
+        self._reactor = reactor
+        self._state = state
+        self._settings = settings
+        self._boot = boot
+        self._tasks = Tasks("ws")
+        self._parts: _Parts | None = None
+
+    async def start(self) -> None:
+        """Read the journal, recover what a crash left, and open the door."""
+        member, folder = self._state.identity().member(), self._state.cluster()
+        parts = self._build(member, folder)
+        await parts.members.load()
+        parts.intake.bundles.clear_incoming()
+        parts.delivery.sweep_staging(await parts.storage.read(store.staged_files))
+        for job, state in parts.desk.queue.jobs.items():
+            if not state.ended:
+                parts.status.changed(job)
+        parts.delivery.wake()
+        parts.watcher.judged.update(await parts.storage.read(store.known_uploads))
+        parts.watcher.start()
+        self._tasks.repeat(self._reactor, "leases and expiry", limits.TICK, lambda: self._tick(parts))
+        self._tasks.repeat(self._reactor, "delivery", limits.RESCAN, parts.delivery.retry)
+        parts.port = parts.acceptor.listen(self._settings.port, self._settings.listen)
+        parts.status_port = serve_status(self._reactor, self._state.path, lambda: self._document(parts))
+        self._parts = parts
+        _log.info("web server {name} of cluster {cluster} serves on port {port}", name=member.common_name,
+                  cluster=member.cluster, port=parts.port)  # fmt: skip
+
+    async def stop(self) -> None:
+        """Say goodbye, finish what is being written, close the journal."""
+        parts, self._parts = self._parts, None
+        if parts is None:
+            return
+        await parts.acceptor.close("the web server stops")
+        await parts.watcher.stop()
+        await self._tasks.stop()
+        await parts.storage.close()
+
+    def _build(self, member: Member, folder: Path) -> _Parts:
+        reactor, workers = self._reactor, ThreadWorkers(self._reactor)
+        database = open_database(folder / "ws.sqlite", store.MIGRATIONS, application_id=store.APPLICATION_ID)
+        queue = store.load_queue(database, reactor.seconds())
+        storage = StorageThread(reactor, database)
+        desk = Desk(queue, storage, reactor, lambda why: fail_stop(reactor, why))
+        homes = Homes(private_folder(self._state.path / self._settings.homes))
+        identity = self._state.identity()
+        authority = TokenAuthority.open(identity.path)
+        root = identity.root()
+        members = Members(storage, workers, homes, authority, root)
+        bundles = Bundles(private_folder(folder / "bundles"))
+        intake = Intake(desk, bundles, homes, workers, member.cluster, members.signers)
+        staging = private_folder(folder / "staging")
+        status = StatusFiles(homes, workers, reactor, self._tasks, lambda job: queue.jobs[job])
+        delivery = Delivery(storage, homes, workers, self._tasks, staging)
+        desk.changed, desk.answer_ready = status.changed, delivery.wake
+        answers = AnswerDesk(desk, workers, staging, root, lambda: members.answer_keys)
+        door = WsDoor(desk, intake, answers, members, workers)
+        me = Self(member.name.uri(), member.cluster, self._boot.id, self._boot.count, __version__)
+        now = dt.datetime.now(dt.UTC)
+        own = authority.own_identity(member.name, member.common_name, now)
+        acceptor = Acceptor(reactor, me, door, server_context(own, Role), limits.SESSIONS)
+        watcher = Watcher(
+            reactor,
+            homes,
+            intake,
+            status,
+            storage,
+            workers,
+            self._tasks,
+            lambda: frozenset(members.accounts),
+            {},
+        )
+        return _Parts(storage, desk, members, intake, delivery, status, watcher, door, acceptor)
+
+    async def _tick(self, parts: _Parts) -> None:
+        await parts.desk.perform(parts.desk.queue.tick(parts.desk.now(), parts.desk.wall()))
+
+    def _document(self, parts: _Parts) -> dict[str, Any]:
+        lines = [state.line() for state in parts.desk.queue.jobs.values() if not state.ended]
+        return {
+            "role": "ws",
+            "boot": self._boot.id,
+            "port": parts.port,
+            "lus": sorted(session.peer.common_name for session in parts.door.luses.values()),
+            "accounts": len(parts.members.accounts),
+            "jobs": len(parts.desk.queue.jobs),
+            "live": lines[: limits.LIST_JOBS],
+        }
+
+
+@attrs.define
+class _Parts:
+    """What ``start`` built and ``stop`` takes apart."""
+
+    storage: StorageThread
+    desk: Desk
+    members: Members
+    intake: Intake
+    delivery: Delivery
+    status: StatusFiles
+    watcher: Watcher
+    door: WsDoor
+    acceptor: Acceptor
+    port: int = 0
+    status_port: IListeningPort | None = None

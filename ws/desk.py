@@ -1,0 +1,75 @@
+"""The desk: performs the queue's instructions. Durable first, then said, always in the queue's order.
+
+Every event of the queue goes through here. If the journal cannot be written, memory is ahead of the disk, and
+the process ends at once: what was not journalled was told to nobody.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
+
+from rjs.background import Timers
+from rjs.ids import BundleId
+from rjs.storage import Storage
+from ws import store
+from ws.instructions import AnswerReady, Instruction, JobChanged, SendGrant, SendLeaseEnded, Word
+from ws.queue import Queue
+
+
+class Desk:
+    """The queue, its journal, and those who listen to it."""
+
+    def __init__(
+        self, queue: Queue, storage: Storage, timers: Timers, broken: Callable[[str], object]
+    ) -> None:
+        self.queue = queue
+        self.storage = storage
+        self._timers = timers
+        self._broken = broken
+        self._writing = 0
+        self.to_lus: Callable[[SendGrant | SendLeaseEnded], object] = lambda _: None
+        self.changed: Callable[[BundleId], object] = lambda _: None
+        self.answer_ready: Callable[[], object] = lambda: None
+
+    def now(self) -> float:
+        """The steady clock that leases are counted by."""
+        return self._timers.seconds()
+
+    def wall(self) -> float:
+        """Unix time: for certificates and receipts."""
+        return time.time()
+
+    def perform(self, instructions: Iterable[Instruction]) -> Deferred[None]:
+        """Make the entries durable, then say the words; fires when that is done."""
+        entries = [each for each in instructions if not isinstance(each, Word)]
+        words = [each for each in instructions if isinstance(each, Word)]
+        if not entries and not words:
+            return succeed(None)
+        if not entries and not self._writing:
+            self._say(words)
+            return succeed(None)
+        self._writing += 1
+        written = self.storage.write(partial(store.persist, entries=entries))
+        return written.addCallbacks(self._written, self._failed, callbackArgs=(words,))
+
+    def _written(self, _: object, words: list[Word]) -> None:
+        self._writing -= 1
+        self._say(words)
+
+    def _failed(self, failure: Failure) -> None:
+        self._broken(f"the journal cannot be written: {failure.getErrorMessage()}")
+
+    def _say(self, words: Iterable[Word]) -> None:
+        for word in words:
+            match word:
+                case SendGrant() | SendLeaseEnded():
+                    self.to_lus(word)
+                case JobChanged(job):
+                    self.changed(job)
+                case AnswerReady():
+                    self.answer_ready()

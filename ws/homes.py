@@ -1,0 +1,167 @@
+"""Users' homes: ``home/<account>/jobs/`` where bundles arrive and ``ans/`` where answers go.
+
+Users may plant anything in their homes (links above all), so nothing here follows a link, and every path
+below a home is walked by open folders. The names that we write are our own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import attrs
+
+from rjs.errors import RefusedError
+from rjs.files import open_nofollow, sync_folder
+from rjs.identity.names import RjsName, Role
+from ws import limits
+
+JOBS = "jobs"
+ANSWERS = "ans"
+STATUS_SUFFIX = ".status.txt"
+
+_BUNDLE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@ -]{0,120}\.jar")
+
+NAME_RULE = (
+    "a bundle's file name has letters, digits, spaces and ._+@-, starts with a letter or digit, ends in .jar "
+    "and has at most 125 characters"
+)
+
+
+@attrs.frozen
+class Found:
+    """A bundle in ``jobs/``: its name, and a stamp that changes whenever its bytes may have."""
+
+    account: str
+    file_name: str
+    stamp: str
+    size: int
+
+
+class Homes:
+    """All homes below one folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def create(self, account: str) -> None:
+        """Make the account's home with its two folders; existing ones are left alone."""
+        RjsName(Role.USER, account)
+        home = self.path / account
+        for folder in (home, home / JOBS, home / ANSWERS):
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(mode=0o700)
+        for folder in (home, self.path):
+            sync_folder(folder)
+
+    def bundles(self, accounts: Iterable[str]) -> list[Found]:
+        """What lies in every ``jobs/``: plain files named ``*.jar``, without hidden and unfinished ones."""
+        found: list[Found] = []
+        for account in accounts:
+            with contextlib.suppress(OSError), self._folder(account, JOBS) as folder:
+                for name in os.listdir(folder):  # noqa: PTH208 - an open folder, not a path
+                    if _BUNDLE_NAME.fullmatch(name):
+                        found += _found(account, name, folder)
+        return found
+
+    def misnamed(self, account: str) -> list[str]:
+        """Names in ``jobs/`` that end in .jar and are no name that we would write a status beside."""
+        with contextlib.suppress(OSError), self._folder(account, JOBS) as folder:
+            names = os.listdir(folder)  # noqa: PTH208 - an open folder, not a path
+            return [name for name in names if name.endswith(".jar") and not _BUNDLE_NAME.fullmatch(name)]
+        return []
+
+    @contextlib.contextmanager
+    def open_bundle(self, found: Found) -> Iterator[BinaryIO]:
+        """The bundle's bytes. Raises RefusedError when it is no plain file any more."""
+        with (
+            self._folder(found.account, JOBS) as folder,
+            os.fdopen(open_nofollow(folder, found.file_name), "rb") as file,
+        ):
+            yield file
+
+    def write_status(self, account: str, file_name: str, text: str) -> None:
+        """Replace ``jobs/<file name>.status.txt``. Not durable: it is written again from what is."""
+        with self._folder(account, JOBS) as folder:
+            _replace(folder, file_name + STATUS_SUFFIX, text.encode("utf-8", "replace"))
+
+    def deliver(self, account: str, job: str, task: int, data: bytes | Path) -> bool:
+        """Put an answer into ``ans/<first 16 digits of the job id>/<task>.jar``, durably; never overwrites.
+
+        False when a file of that name is there already (delivered before, or planted by the user).
+        """
+        with self._folder(account, ANSWERS) as answers:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(job[:16], 0o700, dir_fd=answers)
+                os.fsync(answers)
+            with _open_folder(job[:16], answers) as folder:
+                return _place(folder, f"{task}.jar", data)
+
+    @contextlib.contextmanager
+    def _folder(self, account: str, name: str) -> Iterator[int]:
+        RjsName(Role.USER, account)
+        with _open_folder(str(self.path / account), None) as home, _open_folder(name, home) as folder:
+            yield folder
+
+
+def check_bundle_name(name: str) -> None:
+    """Raises RefusedError unless ``name`` may stand in ``jobs/``."""
+    if not _BUNDLE_NAME.fullmatch(name):
+        raise RefusedError("file-name", NAME_RULE)
+
+
+def _found(account: str, name: str, folder: int) -> list[Found]:
+    try:
+        stat = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return []
+    stamp = f"{stat.st_ino}.{stat.st_size}.{stat.st_mtime_ns}.{stat.st_ctime_ns}"
+    return [Found(account, name, stamp, stat.st_size)]
+
+
+@contextlib.contextmanager
+def _open_folder(name: str, parent: int | None) -> Iterator[int]:
+    descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _replace(folder: int, name: str, data: bytes) -> None:
+    part = f".{secrets.token_hex(8)}.part"
+    _write_new(folder, part, data)
+    os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _place(folder: int, name: str, data: bytes | Path) -> bool:
+    part = f".{name}.{secrets.token_hex(8)}.part"
+    try:
+        _write_new(folder, part, data, durable=True)
+        os.link(part, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part, dir_fd=folder)
+    os.fsync(folder)
+    return True
+
+
+def _write_new(folder: int, name: str, data: bytes | Path, durable: bool = False) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "wb") as file:
+        if isinstance(data, bytes):
+            file.write(data)
+        else:
+            with data.open("rb") as source:
+                shutil.copyfileobj(source, file, limits.COPY)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
