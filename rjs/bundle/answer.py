@@ -39,7 +39,7 @@ _HEADERS_ALLOWED: Final = frozenset(["manifest-version", "created-by"])
 
 _HEX = msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")
 _Digest = Annotated[str, _HEX]
-_Amount = Annotated[float, msgspec.Meta(ge=0)]
+_Amount = Annotated[int, msgspec.Meta(ge=0)] | Annotated[float, msgspec.Meta(ge=0)]
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
 _Text = Annotated[str, msgspec.Meta(max_length=200)]

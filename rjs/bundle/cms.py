@@ -15,11 +15,12 @@ from typing import Annotated, Final
 
 import attrs
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509 import ObjectIdentifier
 
 from rjs import limits
@@ -53,6 +54,19 @@ _ECDSA_SIGNATURES: Final[Mapping[ObjectIdentifier, str]] = {
     ObjectIdentifier("1.2.840.10045.4.3.4"): "sha512",
 }
 _ECDSA_SHA256: Final = ObjectIdentifier("1.2.840.10045.4.3.2")
+
+
+UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    CryptographyDeprecationWarning,  # where warnings are errors: a serial number that is not positive
+)
+"""What ``cryptography`` raises for a malformed structure or certificate, found by changing every byte of a block."""
 
 
 @asn1.sequence
@@ -133,10 +147,11 @@ def verify_block(block: bytes, content: bytes) -> SignatureBlock:
     data, info = _parse(block)  # 1
     signer, others = _split_certificates(data.certificates.as_list(), info.sid)  # 2
     digest = _digest_algorithm(data, info)
-    _check_signature_algorithm(info, signer.public_key(), digest)  # 3
+    key = key_of(signer)
+    _check_signature_algorithm(info, key, digest)  # 3
     attributes = _check_attributes(info, content, digest)  # 4
     try:
-        _check_signature(signer.public_key(), info.signature, attributes, digest)  # 5
+        _check_signature(key, info.signature, attributes, digest)  # 5
     except InvalidSignature:
         raise BundleRefusedError(
             "signature",
@@ -184,10 +199,20 @@ def block_suffix(key: SigningKey | CertificatePublicKeyTypes) -> str:
     return ".RSA" if isinstance(key, rsa.RSAPrivateKey | rsa.RSAPublicKey) else ".EC"
 
 
+def key_of(certificate: x509.Certificate) -> CertificatePublicKeyTypes:
+    """Return the certificate's key; raises BundleRefusedError ``certificate`` when it cannot be read."""
+    try:
+        return certificate.public_key()
+    except UNREADABLE:
+        raise BundleRefusedError(
+            "certificate", "the key of a certificate cannot be read; use P-256"
+        ) from None
+
+
 def _parse(block: bytes) -> tuple[_SignedData, _SignerInfo]:
     try:
         info = asn1.decode_der(_ContentInfo, block)
-    except (ValueError, TypeError, OverflowError):
+    except UNREADABLE:
         raise _form("it is not DER of SignedData with plain algorithms") from None
     data = info.content
     if (info.type, data.version, data.content.type) != (_SIGNED_DATA, 1, _DATA):
@@ -212,7 +237,7 @@ def _split_certificates(
             for certificate in certificates
             if certificate.serial_number == sid.serial and certificate.issuer.public_bytes() == issuer
         ]
-    except ValueError:
+    except UNREADABLE:
         raise BundleRefusedError(
             "certificate", "a certificate of the signature block cannot be read"
         ) from None
@@ -270,7 +295,7 @@ def _check_attributes(info: _SignerInfo, content: bytes, digest: hashes.HashAlgo
 def _check_protection(value: bytes, info: _SignerInfo) -> None:
     try:
         protection = asn1.decode_der(_AlgorithmProtection, value)
-    except (ValueError, TypeError):
+    except UNREADABLE:
         raise _form("its algorithm protection attribute is malformed") from None
     stated = (protection.digest_algorithm.algorithm, protection.signature_algorithm, protection.mac_algorithm)
     match stated:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import (
     ClientVerifier,
@@ -24,6 +25,7 @@ from cryptography.x509.verification import (
 )
 
 from rjs import limits
+from rjs.bundle.cms import UNREADABLE, key_of
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.names import shown
 from rjs.identity.oids import ANSWER_EKU
@@ -45,41 +47,55 @@ def validate_path(
     ``purpose`` is CODE_SIGNING or ANSWER_EKU. With ``roots`` None a self-signed certificate among ``others`` is
     the root, which proves form and dates and nothing about trust.
 
-    1. The leaf can be read, is an end entity, may sign, and is for ``purpose`` and not for the other one.
-    2. The leaf is valid at ``at`` and its key is strong enough.
-    3. A path of at least two certificates leads to a root: signatures, names, dates, CA flags, path lengths, usage.
-    4. Every CA on it may certify for ``purpose``; directory-name constraints, not evaluated here, are refused.
-    5. Every key on it is strong enough.
+    1. Every certificate can be read.
+    2. The leaf is an end entity, may sign, and is for ``purpose`` and not for the other one.
+    3. The leaf is valid at ``at`` and its key is strong enough.
+    4. A path of at least two certificates leads to a root: signatures, names, dates, CA flags, path lengths, usage.
+    5. Every CA on it may certify for ``purpose``; directory-name constraints, not evaluated here, are refused.
+    6. Every key on it is strong enough.
     """
-    try:
-        _check_leaf(leaf, purpose)  # 1
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        raise _unfit(leaf, "it cannot be read") from None
-    _check_dates(leaf, at)  # 2
+    for certificate in (leaf, *others):
+        _check_readable(certificate)  # 1
+    _check_leaf(leaf, purpose)  # 2
+    _check_dates(leaf, at)  # 3
     _check_key(leaf)
-    anchors = [c for c in others if _is_self_issued(c)] if roots is None else list(roots)
+    anchors = [c for c in others if _is_self_signed(c)] if roots is None else list(roots)
     try:
         path = (
             _verifier(anchors, at, purpose).verify(leaf, [c for c in others if c not in anchors]).chain
-        )  # 3, 4
-    except (VerificationError, ValueError):
+        )  # 4, 5
+    except (VerificationError, ValueError):  # ValueError: no anchors at all
         raise _explained(leaf, [*others, *anchors], at, own_root=roots is None) from None
     if len(path) < 2:
         raise BundleRefusedError(
             "path", f"{subject_of(leaf)} vouches for itself; a certificate by a CA is needed"
         )
     for certificate in path:
-        _check_key(certificate)  # 5
+        _check_key(certificate)  # 6
     return tuple(path)
 
 
 def subject_of(certificate: x509.Certificate) -> str:
     """Return the subject for people: RFC 4514, control and format characters removed, at most 200 characters."""
-    try:
-        text = certificate.subject.rfc4514_string()
-    except ValueError:
-        return "(unreadable name)"
+    text = certificate.subject.rfc4514_string()
     return "".join(character for character in text if character.isprintable())[:200]
+
+
+def _check_readable(certificate: x509.Certificate) -> None:
+    try:
+        certificate.public_key()
+        for name in (certificate.subject, certificate.issuer):
+            name.rfc4514_string()
+        list(certificate.extensions)
+        encoded = certificate.public_bytes(Encoding.DER)
+        unused_bits = encoded[-len(certificate.signature) - 1]  # of the BIT STRING that ends a certificate
+        canonical = certificate.serial_number > 0 and unused_bits == 0
+    except UNREADABLE:
+        canonical = False
+    if not canonical:
+        raise BundleRefusedError(
+            "certificate", "a certificate of the signature block is malformed; have it issued again"
+        )
 
 
 def _check_leaf(leaf: x509.Certificate, purpose: x509.ObjectIdentifier) -> None:
@@ -106,7 +122,7 @@ def _extensions_of(
                 usage = value
             case x509.BasicConstraints() as value:
                 constraints = value
-            case _:  # critical ones that nobody knows are refused in step 3
+            case _:  # critical ones that nobody knows are refused in step 4
                 pass
     return usages, usage, constraints
 
@@ -127,14 +143,10 @@ def _check_dates(certificate: x509.Certificate, at: datetime) -> None:
 
 
 def _check_key(certificate: x509.Certificate) -> None:
-    try:
-        key = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        raise _unfit(certificate, "its key cannot be read") from None
-    match key:
-        case rsa.RSAPublicKey():
+    match key_of(certificate):
+        case rsa.RSAPublicKey() as key:
             strong = limits.MIN_RSA_BITS <= key.key_size <= limits.MAX_RSA_BITS
-        case ec.EllipticCurvePublicKey():
+        case ec.EllipticCurvePublicKey() as key:
             strong = isinstance(key.curve, _CURVES)
         case ed25519.Ed25519PublicKey():
             strong = True
@@ -215,11 +227,12 @@ def _explained(
     )
 
 
-def _is_self_issued(certificate: x509.Certificate) -> bool:
+def _is_self_signed(certificate: x509.Certificate) -> bool:
     try:
-        return certificate.subject == certificate.issuer
-    except ValueError:
+        certificate.verify_directly_issued_by(certificate)
+    except (InvalidSignature, *UNREADABLE):
         return False
+    return True
 
 
 def _unfit(certificate: x509.Certificate, why: str) -> BundleRefusedError:

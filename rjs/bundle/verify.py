@@ -155,7 +155,7 @@ def open_bundle(
     signature_name, block_name = _signature_names(archive)  # 2
     signature_file = _whole(archive, signature_name, limits.MAX_MANIFEST_BYTES)
     block = cms.verify_block(_whole(archive, block_name, limits.MAX_BLOCK_BYTES), signature_file)  # 3
-    if not block_name.endswith(cms.block_suffix(block.signer.public_key())):  # 4
+    if not block_name.endswith(cms.block_suffix(cms.key_of(block.signer))):  # 4
         raise BundleRefusedError(
             "block-algorithm", f"{shown(block_name)} does not hold a signature of that kind"
         )
