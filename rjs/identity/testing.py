@@ -1,23 +1,38 @@
-"""A whole organisation in memory: for tests of everything that needs members, and of what must refuse strangers.
+"""A whole organisation in memory, and handshakes over loopback: for tests of everything that needs members, and of
+what must refuse strangers.
 
 ``Organisation`` issues with the code of the operator's folder and of the web server; only ``forge`` makes what they
-would not. Nothing is written and no clock is read.
+would not. Nothing is written and no clock is read. ``meet`` lets two ends shake hands over real sockets.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Callable
+from typing import Any, cast
 
+from twisted.internet.base import ReactorBase
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
+from twisted.internet.protocol import ClientFactory, Factory, Protocol, connectionDone
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+
+from rjs.errors import RefusedError
 from rjs.identity.authority import EnrolmentAuthority, TokenAuthority
 from rjs.identity.certificates import Identity, Issuer, Subject, mint, self_signed_root, sign_certificate
 from rjs.identity.invitation import Invitation
 from rjs.identity.keys import Chain, new_key
 from rjs.identity.names import SERVERS, RjsName, Role, answer_uri, signer_uri
+from rjs.identity.peers import PeerIdentity
 from rjs.identity.profiles import PROFILES, Kind
+from rjs.identity.tls import peer_identity, refusal
 from rjs.limits import ENROLMENT_CA_LIFETIME, ROOT_LIFETIME, SIGNING_LIFETIME, TOKEN_INTERMEDIATE_LIFETIME
 
 WS_ADDRESS = "127.0.0.1:9000"
+
+_TURNS = 500
+_TURN = 0.02  # seconds; with _TURNS, what ``meet`` allows for a handshake on a busy machine
 
 
 class Organisation:
@@ -84,3 +99,71 @@ class Organisation:
             self.root,
         )
         return Identity(key, chain)
+
+
+class End(Protocol):
+    """One end of a connection: says a word, and remembers who answered and why the connection ended."""
+
+    def __init__(self) -> None:
+        self.peer: PeerIdentity | None = None
+        self.lost: Failure | None = None
+
+    def connectionMade(self) -> None:
+        """Speak as early as TLS allows."""
+        assert self.transport is not None
+        self.transport.write(b"hello")
+
+    def dataReceived(self, data: bytes) -> None:
+        """The peer's word arrived, so its certificate was judged."""
+        self.peer = peer_identity(self.transport)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Keep the reason."""
+        self.lost = reason
+
+    def refusal(self) -> RefusedError:
+        """Why TLS ended the connection at this end; fails when it did not, or gave no reason."""
+        found = None if self.lost is None else refusal(self.lost)
+        assert found is not None, f"ended with {self.lost}, having met {self.peer}"
+        return found
+
+
+def meet(
+    reactor: ReactorBase,
+    server: IOpenSSLServerConnectionCreator,
+    client: IOpenSSLClientConnectionCreator,
+    dialled: End | None = None,
+) -> tuple[End, End]:
+    """The server's and the client's end of a connection over loopback, after it has ended.
+
+    It ends when both have heard each other, or when either is refused. Turns ``reactor``, which must not run; raises
+    AssertionError when the two hang.
+    """
+    accepted, dialled = End(), dialled or End()
+    door = TLSMemoryBIOFactory(server, False, Factory.forProtocol(lambda: accepted), reactor)
+    port = cast(Any, reactor).listenTCP(0, door, interface="127.0.0.1")
+    caller = TLSMemoryBIOFactory(client, True, _Dial.forProtocol(lambda: dialled), reactor)
+    cast(Any, reactor).connectTCP("127.0.0.1", port.getHost().port, caller)
+    try:
+        _turn(reactor, lambda: bool((accepted.peer and dialled.peer) or accepted.lost or dialled.lost))
+        for end in (accepted, dialled):
+            if end.transport is not None and end.lost is None:
+                cast(Any, end.transport).loseConnection()
+        _turn(reactor, lambda: bool(accepted.lost and dialled.lost))
+    finally:
+        stopped: list[object] = []
+        port.stopListening().addBoth(stopped.append)
+        _turn(reactor, lambda: bool(stopped))
+    return accepted, dialled
+
+
+class _Dial(ClientFactory):
+    noisy = False
+
+
+def _turn(reactor: ReactorBase, done: Callable[[], bool]) -> None:
+    for _ in range(_TURNS):
+        if done():
+            return
+        reactor.iterate(_TURN)
+    raise AssertionError("the handshake hangs")

@@ -66,7 +66,7 @@ _ALERTS = {
     ),
     "alert certificate required": ("refused_by_peer", "the peer asked for a certificate and we showed none"),
     "alert protocol version": ("tls_version", "the peer does not speak TLS 1.3"),
-}  # parts of OpenSSL's reason strings, lower case; every other alert is told in OpenSSL's own words
+}  # parts of OpenSSL's reason strings, lower case; every other reason is told in OpenSSL's own words
 
 
 class PeerRefusedError(IdentityError, SSL.Error):
@@ -178,6 +178,8 @@ def refusal(reason: Failure) -> RefusedError | None:
     for part, (code, sentence) in _ALERTS.items():
         if part in words.lower():
             return IdentityError(code, sentence)
+    if " alert " in f" {words} ":
+        return IdentityError("refused_by_peer", f"the peer refused us during the handshake: {words}")
     return IdentityError("tls", f"TLS ended the connection: {words}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+from twisted.internet.base import ReactorBase
 
 from rjs.identity.invitation import Invitation
 from rjs.identity.names import Role
@@ -25,3 +26,12 @@ def cs_invitation(organisation: Organisation) -> Invitation:
 @pytest.fixture(scope="session")
 def organisation(now: dt.datetime) -> Organisation:
     return Organisation(now)
+
+
+@pytest.fixture
+def reactor() -> ReactorBase:
+    """The process's reactor, which these tests turn by hand."""
+    from twisted.internet import reactor
+
+    assert isinstance(reactor, ReactorBase)
+    return reactor
