@@ -15,9 +15,6 @@ from rjs.errors import RefusedError, RjsError
 INTERRUPTED = 130
 """What a shell reports for a program that SIGINT ended."""
 
-PIPE_CLOSED = 141
-"""What a shell reports for a program that SIGPIPE ended: the reader of our output has left."""
-
 UNREACHABLE = 3
 
 
@@ -56,7 +53,7 @@ def safe_lines(text: str) -> str:
 
 
 def _leave_pipe() -> int:
-    """Let the interpreter's last flush of stdout go nowhere instead of failing again."""
+    """The reader of our output has left: let the interpreter's last flush go nowhere instead of failing again."""
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
-    return PIPE_CLOSED
+    return 1

@@ -10,6 +10,7 @@ import difflib
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A command that returns a number, or calls ``ctx.exit``, chose its status. Failures go to stderr.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a name outside the locale's encoding still prints
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name outside the locale's encoding still prints
     try:
         status = root.main(args=arguments, prog_name="rjs", standalone_mode=False)
         sys.stdout.flush()
