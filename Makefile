@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell .ci/find-python)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-# Tests see the installed package, never the checkout: -P keeps the working directory off the import path.
-PYTEST := env -u PYTHONPATH $(BIN)/python -P -m pytest
+# Tests, and what they start, see the installed package and never the checkout in the working directory.
+PYTEST := env -u PYTHONPATH PYTHONSAFEPATH=1 $(BIN)/python -m pytest
 
 # What the tests drive, as command=Debian package.
 TOOLS := sshd=openssh-server scp=openssh-client ip=iproute2 iptables=iptables \
