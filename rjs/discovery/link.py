@@ -21,7 +21,7 @@ from zeroconf.asyncio import AsyncZeroconf
 
 from rjs import limits
 from rjs.background import FromThreads
-from rjs.discovery.addresses import check_wanted, choose, read_interfaces
+from rjs.discovery.addresses import OwnAddresses, check_wanted, choose, read_interfaces
 from rjs.discovery.announce import Announcer
 from rjs.discovery.browse import Browser
 from rjs.discovery.records import Announcement, Seen, Service
@@ -42,6 +42,7 @@ class Link:
         self._reactor = reactor
         self._interfaces = list(interfaces)
         self._parts: list[Announcer | Browser] = []
+        self._own: OwnAddresses | None = None
         self._changes = asyncio.Event()
         self._stopping = False
         self._stopped: Deferred[None] = Deferred()
@@ -88,6 +89,7 @@ class Link:
     async def _stay(self) -> None:
         """Be on the LAN until stopped, however often the network refuses."""
         while not self._stopping:
+            self._changes.clear()
             try:
                 await self._visit()
             except (OSError, RuntimeError) as error:  # no interface is up, or none of those wanted
@@ -104,7 +106,7 @@ class Link:
             while not self._stopping:
                 self._changes.clear()
                 await multicast.async_update_interfaces()
-                own = choose(read_interfaces(), self._interfaces)
+                own = self._look_around()
                 for part in tuple(self._parts):
                     await part.renew(multicast, own)
                 await self._pause()
@@ -117,6 +119,19 @@ class Link:
         """Until the next renewal is due, or something is asked of us."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._changes.wait(), limits.DISCOVERY_RENEWAL)
+
+    def _look_around(self) -> OwnAddresses:
+        """The machine's addresses, which come and go; the log says so when they changed."""
+        own, before = choose(read_interfaces(), self._interfaces), self._own
+        self._own = own
+        if own == before:
+            return own
+        if own.interfaces:
+            _log.info("announcing and looking for others from {own}", own=", ".join(own.to_announce()))
+        else:
+            wanted = ", ".join(self._interfaces) or "any address"
+            _log.warn("no network interface has {wanted}: nobody can find us, nor we them", wanted=wanted)
+        return own
 
     def _choice(self) -> InterfaceChoice | list[str]:
         return self._interfaces or InterfaceChoice.All

@@ -66,6 +66,16 @@ def test_a_server_is_seen_after_a_partition(hosts: Hosts) -> None:
     lus.addresses("1", within=2 * limits.DISCOVERY_RENEWAL)
 
 
+def test_a_new_address_is_announced(hosts: Hosts) -> None:
+    """A machine that gets another address while it runs is found under it without a restart."""
+    lus = hosts.browse("lus")
+    hosts.announce("cs1", "1")
+    assert "10.77.0.99" not in lus.addresses("1", within=5)
+    hosts.lan.run("cs1", ["ip", "address", "add", "10.77.0.99/24", "dev", "eth0"], check=True)
+    while "10.77.0.99" not in lus.addresses("1", within=2 * limits.DISCOVERY_RENEWAL):
+        assert lus.servers < 5
+
+
 def test_a_live_server_is_seen_again_and_again(hosts: Hosts) -> None:
     """Who missed the first sight, or could not dial then, gets another one soon."""
     lus = hosts.browse("lus")
