@@ -25,5 +25,11 @@ TICK = 0.25
 CONTACTS = 10_000
 """Announced CSs remembered, whether or not they could be reached: a flood of names ends here."""
 
-FETCHES = 8
-"""Bundles fetched from the WS at once: more would only share the same link."""
+CONTACT_FORGOTTEN = 60.0
+"""Seconds after its last announcement that a CS which cannot be reached is no longer dialled."""
+
+BRIEFS = 10_000
+"""Jobs whose bundles may be asked for; older ones must be leased again first."""
+
+CONTACT_SILENT = 15.0
+"""Seconds without an announcement after which a CS that was never reached is not dialled again."""

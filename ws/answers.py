@@ -26,7 +26,7 @@ from rjs.wire.blobs import read_blob_to_file
 from rjs.wire.messages import AnswerOffer, AnswerVerdict
 from rjs.wire.session import Session
 from ws import limits, store
-from ws.desk import Desk
+from ws.shell import Shell
 from ws.homes import Homes
 from ws.instructions import Answer
 from ws.queue import Verdict
@@ -38,7 +38,7 @@ _log = Logger("ws.answers")
 class AnswerDesk:
     """Judges offered answers. ``answer_keys``: the enrolled answer key of each CS."""
 
-    desk: Desk
+    shell: Shell
     workers: Workers
     staging: Path
     root: x509.Certificate
@@ -46,7 +46,7 @@ class AnswerDesk:
 
     async def offered(self, session: Session, offer: AnswerOffer) -> AnswerVerdict:
         """The reply to an offer: final, or ``retry`` when nobody can say yet."""
-        verdict = self.desk.queue.judge(offer.attempt, offer.cs, offer.sha256)
+        verdict = self.shell.queue.judge(offer.attempt, offer.cs, offer.sha256)
         if verdict is None:
             try:
                 verdict = await self._commit(session, offer)
@@ -68,7 +68,7 @@ class AnswerDesk:
             await read_blob_to_file(session, "answer", blob_key(offer), offer.size, offer.sha256, staged)
         try:
             await self.workers.run(partial(self._verify, offer, staged))
-            cs_name = self.desk.queue.cs_name(offer.attempt)
+            cs_name = self.shell.queue.cs_name(offer.attempt)
             answer = Answer(
                 offer.attempt,
                 offer.cs,
@@ -78,10 +78,10 @@ class AnswerDesk:
                 offer.data,
                 staged.name if staged else "",
             )
-            verdict, instructions = self.desk.queue.commit(answer, self.desk.now())
+            verdict, instructions = self.shell.queue.commit(answer, self.shell.now())
             if instructions:
                 staged = None
-            await self.desk.perform(instructions)
+            await self.shell.perform(instructions)
         finally:
             if staged is not None:
                 await self.workers.run(partial(staged.unlink, missing_ok=True))

@@ -21,7 +21,7 @@ from rjs.wire.session import Routes, Session
 from ws import limits, store
 from ws.admission import Upload
 from ws.answers import AnswerDesk
-from ws.desk import Desk
+from ws.shell import Shell
 from ws.homes import check_bundle_name
 from ws.instructions import SendGrant, SendLeaseEnded
 from ws.intake import Intake
@@ -35,7 +35,7 @@ _log = Logger("ws.api")
 class WsDoor:
     """Implements ``rjs.wire.session.Door`` for the WS."""
 
-    desk: Desk
+    shell: Shell
     intake: Intake
     answers: AnswerDesk
     members: Members
@@ -44,16 +44,11 @@ class WsDoor:
     welcome: frozenset[Role] = frozenset({Role.LUS, Role.USER, Role.ADMIN, Role.INVITATION})
 
     def __attrs_post_init__(self) -> None:
-        self.desk.to_lus = self._to_lus
+        self.shell.to_lus = self._to_lus
 
-    @property
-    def routes(self) -> Routes:
-        """Message type → what is done with it."""
-        return self._routes
+    routes: Routes = attrs.field(init=False)
 
-    _routes: Routes = attrs.field(init=False)
-
-    @_routes.default
+    @routes.default
     def _all_routes(self) -> Routes:
         return {
             m.MemberEnrol: self._enrol,
@@ -85,7 +80,7 @@ class WsDoor:
         self.luses[name.id] = session
         if old is not None:
             old.close("superseded", "a newer session of this LUS was opened")
-        self.desk.perform(self.desk.queue.lus_opened(name.id, session.peer_hello.boot, self.desk.now()))
+        self.shell.perform(self.shell.queue.lus_opened(name.id, session.peer_hello.boot, self.shell.now()))
 
     def heard(self, session: Session) -> None:
         """Heartbeats keep the session; LUS leases are renewed by name."""
@@ -99,7 +94,7 @@ class WsDoor:
         _log.info("{name} left: {reason}", name=name.uri(), reason=reason)
         if self.luses.get(name.id) is session:
             del self.luses[name.id]
-            self.desk.perform(self.desk.queue.lus_closed(name.id, session.peer_hello.boot))
+            self.shell.perform(self.shell.queue.lus_closed(name.id, session.peer_hello.boot))
 
     def _to_lus(self, word: SendGrant | SendLeaseEnded) -> None:
         session = self.luses.get(word.lus)
@@ -130,13 +125,13 @@ class WsDoor:
         return m.JobAccepted(job=job.id, tasks=job.brief.tasks)
 
     def _list(self, session: Session, message: m.JobList) -> m.JobLines:
-        mine = [state for state in reversed(self.desk.queue.jobs.values()) if _may_see(session, state)]
+        mine = [state for state in reversed(self.shell.queue.jobs.values()) if _may_see(session, state)]
         shown = mine[: limits.LIST_JOBS]
         return m.JobLines(jobs=tuple(state.line() for state in shown), more=len(mine) - len(shown))
 
     async def _show(self, session: Session, message: m.JobShow) -> m.JobShown:
         state = self._find(session, message.job)
-        ended = await self.desk.storage.read(
+        ended = await self.shell.storage.read(
             partial(store.ended_tasks, job=state.job.id, first=message.first, count=limits.SHOW_TASKS)
         )
         last = min(len(state.states), message.first + limits.SHOW_TASKS)
@@ -146,10 +141,10 @@ class WsDoor:
     async def _cancel(self, session: Session, message: m.JobCancel) -> None:
         state = self._find(session, message.job)
         reason = f"cancelled by {session.peer.name.id}"
-        await self.desk.perform(self.desk.queue.cancel(state.job.id, reason))
+        await self.shell.perform(self.shell.queue.cancel(state.job.id, reason))
 
     def _find(self, session: Session, prefix: str) -> JobState:
-        jobs = self.desk.queue.jobs
+        jobs = self.shell.queue.jobs
         exact = jobs.get(BundleId(prefix))
         found = [exact] if exact else [state for job, state in jobs.items() if job.startswith(prefix)]
         mine = [state for state in found if _may_see(session, state)]
@@ -171,7 +166,7 @@ class WsDoor:
             cs, detail = ended.cs_name, ended.reason or detail
         elif stands in (TaskState.CANCELLED, TaskState.FAILED):
             detail = state.closed_reason
-        lease = self.desk.queue.lease_of(state.job.id, task)
+        lease = self.shell.queue.lease_of(state.job.id, task)
         if lease is not None:
             cs = lease.cs_name
         name = "placed" if lease is not None and lease.placed is not None else stands.name.lower()
@@ -180,39 +175,39 @@ class WsDoor:
     # --- LUSs ---------------------------------------------------------------------------------------
 
     def _want(self, session: Session, message: m.TaskWant) -> None:
-        want = self.desk.queue.want(
-            _current(self, session), message.outstanding, message.epoch, self.desk.now()
+        want = self.shell.queue.want(
+            _current(self, session), message.outstanding, message.epoch, self.shell.now()
         )
-        self.desk.perform(want)
+        self.shell.perform(want)
 
     async def _renew(self, session: Session, message: m.LeaseRenew) -> m.LeaseRenewed:
         lus = _current(self, session)
-        ended, instructions = self.desk.queue.renew(lus, message.leases, message.upto, self.desk.now())
-        await self.desk.perform(instructions)
+        ended, instructions = self.shell.queue.renew(lus, message.leases, message.upto, self.shell.now())
+        await self.shell.perform(instructions)
         return m.LeaseRenewed(ended=tuple(ended))
 
     def _returned(self, session: Session, message: m.TaskReturn) -> None:
         why = Blocked(message.epoch, message.code, message.sentence)
         job = BundleId(message.job)
         lus = _current(self, session)
-        self.desk.perform(self.desk.queue.returned(lus, job, message.leases, why, self.desk.now()))
+        self.shell.perform(self.shell.queue.returned(lus, job, message.leases, why, self.shell.now()))
 
     def _placed(self, session: Session, message: m.TaskPlaced) -> None:
         lus = _current(self, session)
-        self.desk.perform(self.desk.queue.placed(lus, message.attempt, message.cs, message.cs_name))
+        self.shell.perform(self.shell.queue.placed(lus, message.attempt, message.cs, message.cs_name))
 
     async def _attempt_ended(self, session: Session, message: m.AttemptEnded) -> None:
         detail = f"{message.detail}\n{message.tail}".rstrip()
-        instructions = self.desk.queue.attempt_ended(
-            _current(self, session), message.attempt, message.cs, message.kind, detail, self.desk.now()
+        instructions = self.shell.queue.attempt_ended(
+            _current(self, session), message.attempt, message.cs, message.kind, detail, self.shell.now()
         )
-        await self.desk.perform(instructions)
+        await self.shell.perform(instructions)
 
     async def _offered(self, session: Session, message: m.AnswerOffer) -> m.AnswerVerdict:
         return await self.answers.offered(session, message)
 
     async def _blob(self, session: Session, message: m.BlobRead) -> m.BlobData:
-        if message.kind != "bundle" or BundleId(message.key) not in self.desk.queue.jobs:
+        if message.kind != "bundle" or BundleId(message.key) not in self.shell.queue.jobs:
             raise RefusedError("no-blob", f"{message.kind} {message.key[:16]} is not here")
         return await self.workers.run(partial(chunk_of, self.intake.bundles.path(message.key), message))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import platform
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from rjs.files import make_private_folder
 from rjs.identity.authority import TokenAuthority
 from rjs.identity.ca import OperatorFolder
 from rjs.identity.folder import IdentityFolder, Member
-from rjs.identity.names import RjsName, Role
+from rjs.identity.names import Role
 from rjs.identity.tls import server_context
 from rjs.process import Boot, StateFolder, cluster_folder, fail_stop, private_folder, run_server
 from rjs.status import serve_status
@@ -32,7 +31,7 @@ from ws import limits, store
 from ws.answers import AnswerDesk, Delivery
 from ws.api import WsDoor
 from ws.config import WsSettings
-from ws.desk import Desk
+from ws.shell import Shell
 from ws.homes import Homes
 from ws.intake import Bundles, Intake
 from ws.members import Members
@@ -62,8 +61,7 @@ def init(
     if not (folder / "config.toml").exists():
         write_config(WsSettings, folder, {"listen": listen, "port": port})
     identity = IdentityFolder(cluster_folder(folder, operator.cluster) / "identity")
-    new = RjsName(Role.WS, uuid.uuid4().hex)
-    return identity.found(operator, name, new, reach, dt.datetime.now(dt.UTC))
+    return identity.found(operator, name, reach, dt.datetime.now(dt.UTC))
 
 
 def run(folder: Path) -> int:
@@ -92,7 +90,7 @@ class WebServer:
         await parts.members.load()
         parts.intake.bundles.clear_incoming()
         parts.delivery.sweep_staging(await parts.storage.read(store.staged_files))
-        for job, state in parts.desk.queue.jobs.items():
+        for job, state in parts.shell.queue.jobs.items():
             if not state.ended:
                 parts.status.changed(job)
         parts.delivery.wake()
@@ -121,20 +119,20 @@ class WebServer:
         database = open_database(folder / "ws.sqlite", store.MIGRATIONS, application_id=store.APPLICATION_ID)
         queue = store.load_queue(database, reactor.seconds())
         storage = StorageThread(reactor, database)
-        desk = Desk(queue, storage, reactor, lambda why: fail_stop(reactor, why))
+        shell = Shell(queue, storage, reactor, lambda why: fail_stop(reactor, why))
         homes = Homes(private_folder(self._state.path / self._settings.homes))
         identity = self._state.identity()
         authority = TokenAuthority.open(identity.path)
         root = identity.root()
         members = Members(storage, workers, homes, authority, root)
         bundles = Bundles(private_folder(folder / "bundles"))
-        intake = Intake(desk, bundles, homes, workers, member.cluster, members.signers)
+        intake = Intake(shell, bundles, homes, workers, member.cluster, members.signers)
         staging = private_folder(folder / "staging")
         status = StatusFiles(homes, workers, reactor, self._tasks, lambda job: queue.jobs[job])
         delivery = Delivery(storage, homes, workers, self._tasks, staging)
-        desk.changed, desk.answer_ready = status.changed, delivery.wake
-        answers = AnswerDesk(desk, workers, staging, root, lambda: members.answer_keys)
-        door = WsDoor(desk, intake, answers, members, workers)
+        shell.changed, shell.answer_ready = status.changed, delivery.wake
+        answers = AnswerDesk(shell, workers, staging, root, lambda: members.answer_keys)
+        door = WsDoor(shell, intake, answers, members, workers)
         me = Self(member.name.uri(), member.cluster, self._boot.id, self._boot.count, __version__)
         now = dt.datetime.now(dt.UTC)
         own = authority.own_identity(member.name, member.common_name, now)
@@ -150,20 +148,20 @@ class WebServer:
             lambda: frozenset(members.accounts),
             {},
         )
-        return _Parts(storage, desk, members, intake, delivery, status, watcher, door, acceptor)
+        return _Parts(storage, shell, members, intake, delivery, status, watcher, door, acceptor)
 
     async def _tick(self, parts: _Parts) -> None:
-        await parts.desk.perform(parts.desk.queue.tick(parts.desk.now(), parts.desk.wall()))
+        await parts.shell.perform(parts.shell.queue.tick(parts.shell.now(), parts.shell.wall()))
 
     def _document(self, parts: _Parts) -> dict[str, Any]:
-        lines = [state.line() for state in parts.desk.queue.jobs.values() if not state.ended]
+        lines = [state.line() for state in parts.shell.queue.jobs.values() if not state.ended]
         return {
             "role": "ws",
             "boot": self._boot.id,
             "port": parts.port,
             "lus": sorted(session.peer.common_name for session in parts.door.luses.values()),
             "accounts": len(parts.members.accounts),
-            "jobs": len(parts.desk.queue.jobs),
+            "jobs": len(parts.shell.queue.jobs),
             "live": lines[: limits.LIST_JOBS],
         }
 
@@ -173,7 +171,7 @@ class _Parts:
     """What ``start`` built and ``stop`` takes apart."""
 
     storage: StorageThread
-    desk: Desk
+    shell: Shell
     members: Members
     intake: Intake
     delivery: Delivery

@@ -27,7 +27,7 @@ from rjs.files import sync_folder
 from rjs.ids import BundleId, ClusterId
 from ws import limits, store
 from ws.admission import Upload, admit
-from ws.desk import Desk
+from ws.shell import Shell
 from ws.homes import Found, Homes
 from ws.job import Job
 
@@ -84,7 +84,7 @@ class Bundles:
 class Intake:
     """Judges uploads and makes jobs of them."""
 
-    desk: Desk
+    shell: Shell
     bundles: Bundles
     homes: Homes
     workers: Workers
@@ -96,7 +96,7 @@ class Intake:
         incoming, size, sha256 = await self.workers.run(partial(self._copy, found))
         upload = Upload(found.account, found.file_name, size, sha256)
         job = await self._judge(incoming, upload)
-        await self.desk.storage.write(
+        await self.shell.storage.write(
             partial(
                 store.record_upload,
                 account=found.account,
@@ -118,13 +118,13 @@ class Intake:
     async def _judge(self, incoming: Path, upload: Upload) -> Job:
         try:
             job = await self.workers.run(partial(self._verify, incoming, upload))
-            known = self.desk.queue.jobs.get(job.id)
+            known = self.shell.queue.jobs.get(job.id)
             if known is not None and (known.job.user, known.job.file_name) == (job.user, job.file_name):
                 return known.job
             if known is None:
-                self.desk.queue.admit(upload.account)
+                self.shell.queue.admit(upload.account)
                 await self.workers.run(partial(self.bundles.keep, incoming, job.id))
-            await self.desk.perform(self.desk.queue.add_job(job, self.desk.now()))
+            await self.shell.perform(self.shell.queue.add_job(job, self.shell.now()))
         finally:
             await self.workers.run(partial(incoming.unlink, missing_ok=True))
         _log.info("job {job} of {account} accepted: {name}, {tasks} tasks", job=job.id[:16],

@@ -116,9 +116,7 @@ class Queue:
 
     def restore_placement(self, entry: PlacementKnown) -> None:
         """A journalled placement: its CS may still answer."""
-        self._placed.setdefault((BundleId(entry.attempt.job), entry.attempt.task), {})[entry.attempt] = (
-            entry.cs
-        )
+        self._placed.setdefault((BundleId(entry.attempt.job), entry.attempt.task), {})[entry.attempt] = entry
         lease = self._lease.get(entry.attempt.fence.lease)
         if lease is not None and (lease.placed is None or lease.placed < entry.attempt):
             lease.placed, lease.cs_name = entry.attempt, entry.cs_name

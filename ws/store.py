@@ -214,7 +214,7 @@ def undelivered(db: Connection, limit: int, leave_out: frozenset[str] = frozense
     """Committed answers that are not yet in ``ans/``, but those of the accounts in ``leave_out``."""
     marks = ", ".join("?" * len(leave_out))
     query = (
-        "SELECT ends.job, account, task, sha256, data, staged FROM ends JOIN jobs ON jobs.id = ends.job"
+        "SELECT ends.job, account, task, sha256, data, staged FROM ends JOIN jobs ON jobs.id = ends.job"  # noqa: S608
         f" WHERE NOT delivered AND account NOT IN ({marks}) LIMIT ?"
     )
     rows = db.execute(query, (*leave_out, limit))

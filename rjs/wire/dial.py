@@ -7,7 +7,7 @@ a session ends (the servers' rules do).
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -48,7 +48,11 @@ class Acceptor:
         """Bind (0: any port) and return the port number. Raises UnreachableError when it cannot."""
         factory = TLSMemoryBIOFactory(self._creator, False, FrameFactory(self._accept))
         try:
-            self._port = IReactorTCP(self._reactor).listenTCP(port, factory, interface=interface)
+            self._port = IReactorTCP(self._reactor).listenTCP(
+                port,
+                factory,  # type: ignore[arg-type]  # TLSMemoryBIOFactory is one
+                interface=interface,
+            )
         except OSError as error:
             raise UnreachableError(f"cannot listen on {interface or '*'}:{port}: {error}") from error
         host = self._port.getHost()
@@ -108,23 +112,22 @@ async def dial(
 
 
 class Dialler:
-    """Keeps one session to (host, port) alive: dials, waits for its end, dials again with jittered back-off."""
+    """Keeps one session to the first of ``addresses`` that answers: dials, waits for its end, dials again
+    with jittered back-off."""
 
     def __init__(
         self,
         reactor: ReactorBase,
-        address: tuple[str, int],
+        addresses: Sequence[tuple[str, int]],
         me: Self,
         door: Door,
         creator: Callable[[], Any],
-        failed: Callable[[UnreachableError], None] = lambda _: None,
     ) -> None:
         self._reactor = reactor
-        self._address = address
+        self._addresses = addresses
         self._me = me
         self._door = door
         self._creator = creator
-        self._failed = failed
         self._numbers = 0
         self._random = random.Random()  # noqa: S311 - jitter, not a secret
         self.session: Session | None = None
@@ -136,7 +139,7 @@ class Dialler:
         while True:
             try:
                 self._numbers += 1
-                host, port = self._address
+                host, port = self._addresses[self._numbers % len(self._addresses)]
                 session = await dial(
                     self._reactor, host, port, self._me, self._door, self._creator(), self._numbers
                 )
@@ -144,7 +147,6 @@ class Dialler:
                 if str(error) != self.trouble:
                     _log.info("{host}:{port}: {error}", host=host, port=port, error=error)
                 self.trouble = str(error)
-                self._failed(error)
             else:
                 pause = limits.DIAL_BACKOFF_FIRST
                 self.session, self.trouble = session, ""
@@ -155,6 +157,12 @@ class Dialler:
                     session.close("closing", "this side stops")
             await sleep(self._reactor, pause * (0.5 + self._random.random()))
             pause = min(limits.DIAL_BACKOFF_MOST, 2 * pause)
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """HOST:PORT taken apart; an IPv6 host stands in brackets. The form was checked where it came in."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 async def _maybe(result: object) -> None:

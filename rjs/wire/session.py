@@ -117,6 +117,13 @@ class Session:
         return self.hello
 
     @property
+    def remote(self) -> str:
+        """The peer's network address, for people."""
+        transport = self._frames.transport
+        address = transport.getPeer() if transport is not None else None
+        return str(getattr(address, "host", address))
+
+    @property
     def reason(self) -> str:
         """Why the session ended, in words; empty while it lives."""
         return self._reason if self.ended else ""

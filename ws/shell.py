@@ -1,4 +1,4 @@
-"""The desk: performs the queue's instructions. Durable first, then said, always in the queue's order.
+"""The shell: performs the queue's instructions. Durable first, then said, always in the queue's order.
 
 Every event of the queue goes through here. If the journal cannot be written, memory is ahead of the disk, and
 the process ends at once: what was not journalled was told to nobody.
@@ -21,7 +21,7 @@ from ws.instructions import AnswerReady, Instruction, JobChanged, SendGrant, Sen
 from ws.queue import Queue
 
 
-class Desk:
+class Shell:
     """The queue, its journal, and those who listen to it."""
 
     def __init__(

@@ -1,0 +1,133 @@
+"""The LUS's two doors: what the WS may say to it, and what compute servers may."""
+
+from __future__ import annotations
+
+import attrs
+from twisted.logger import Logger
+
+from lus.bundle_cache import BundleCache
+from lus.shell import Shell
+from rjs.errors import RefusedError
+from rjs.identity.names import Role
+from rjs.wire import messages as m
+from rjs.wire.session import Routes, Session
+
+_log = Logger("lus.api")
+
+
+@attrs.define(eq=False)
+class WsDoor:
+    """Sessions with the WS, dialled by us."""
+
+    shell: Shell
+    bundles: BundleCache
+    welcome: frozenset[Role] = frozenset({Role.WS})
+    routes: Routes = attrs.field(init=False)
+
+    @routes.default
+    def _routes(self) -> Routes:
+        return {m.TaskGrant: self._granted, m.LeaseEnded: self._ended, m.BlobRead: self._answer_bytes}
+
+    def opened(self, session: Session) -> None:
+        """The WS is there."""
+        _log.info("connected to the web server {name}", name=session.peer.common_name)
+        self.shell.ws_opened(session)
+
+    def heard(self, session: Session) -> None:
+        """The WS holds no lease of ours."""
+
+    def answered(self, session: Session, sent: float) -> None:
+        """Leases are renewed by name, not by heartbeat."""
+
+    def closed(self, session: Session, reason: str) -> None:
+        """The dialler dials again."""
+        _log.info("lost the web server: {reason}", reason=reason)
+        self.shell.ws_closed(session)
+
+    def _granted(self, session: Session, message: m.TaskGrant) -> None:
+        self.bundles.know(message.job)
+        self.shell.perform(
+            self.shell.board.granted(message.generation, message.job, message.tasks, self.shell.now())
+        )
+
+    def _ended(self, session: Session, message: m.LeaseEnded) -> None:
+        sentence = f"{message.code}: {message.sentence}"
+        self.shell.perform(self.shell.board.ended(message.leases, sentence, self.shell.now()))
+
+    async def _answer_bytes(self, session: Session, message: m.BlobRead) -> m.BlobData:
+        """The WS pulls an answer through us from the CS that holds it; nothing of it rests here."""
+        cs = self.shell.servers.get(message.key.rpartition(".")[2])
+        if message.kind != "answer" or cs is None:
+            raise RefusedError("no-blob", f"{message.kind} {message.key[:16]} cannot be had here now")
+        return await cs.request(message, m.BlobData)
+
+
+@attrs.define(eq=False)
+class CsDoor:
+    """Sessions with compute servers."""
+
+    shell: Shell
+    bundles: BundleCache
+    welcome: frozenset[Role] = frozenset({Role.CS})
+    routes: Routes = attrs.field(init=False)
+    _described: set[Session] = attrs.field(factory=set)
+
+    @routes.default
+    def _routes(self) -> Routes:
+        return {
+            m.CsState: self._state,
+            m.AttemptEnded: self._attempt_ended,
+            m.AnswerOffer: self._offered,
+            m.BlobRead: self._bundle_bytes,
+        }
+
+    def opened(self, session: Session) -> None:
+        """It is registered once it describes itself. The newest session counts."""
+        old = self.shell.servers.get(session.peer.name.id)
+        self.shell.servers[session.peer.name.id] = session
+        if old is not None:
+            old.close("superseded", "a newer session of this compute server was opened")
+
+    def heard(self, session: Session) -> None:
+        """A CS's heartbeat renews its lease."""
+        self.shell.board.cs_heard(session.peer.name.id, self.shell.now())
+
+    def answered(self, session: Session, sent: float) -> None:
+        """We hold no lease of a CS."""
+
+    def closed(self, session: Session, reason: str) -> None:
+        """A lost connection ends no lease."""
+        cs = session.peer.name.id
+        self._described.discard(session)
+        _log.info("lost {name}: {reason}", name=session.peer.common_name, reason=reason)
+        if self.shell.servers.get(cs) is session:
+            del self.shell.servers[cs]
+            self.shell.perform(self.shell.board.cs_lost(cs))
+
+    def _state(self, session: Session, message: m.CsState) -> None:
+        cs, boot = session.peer.name.id, session.peer_hello.boot
+        fresh = session not in self._described
+        self._described.add(session)
+        if fresh:
+            _log.info("registered {name}: {mflops:.0f} MFLOPS", name=message.name, mflops=message.mflops)
+        self.shell.perform(
+            self.shell.board.cs_state(cs, boot, session.remote, message, fresh, self.shell.now())
+        )
+
+    async def _attempt_ended(self, session: Session, message: m.AttemptEnded) -> None:
+        _require_own(session, message.cs)
+        await self.shell.relay_end(message)
+
+    async def _offered(self, session: Session, message: m.AnswerOffer) -> m.AnswerVerdict:
+        _require_own(session, message.cs)
+        return await self.shell.relay_answer(message)
+
+    async def _bundle_bytes(self, session: Session, message: m.BlobRead) -> m.BlobData:
+        if message.kind != "bundle":
+            raise RefusedError("no-blob", f"a LUS has no {message.kind}s")
+        return await self.bundles.chunk(message)
+
+
+def _require_own(session: Session, cs: str) -> None:
+    if cs != session.peer.name.id:
+        raise RefusedError("wrong-cs", f"{session.peer.name.uri()} cannot speak for {cs}")

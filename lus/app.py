@@ -1,0 +1,125 @@
+"""Builds the lookup server: the only place that names its concrete classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.base import ReactorBase
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+
+from lus import limits
+from lus.board import Board
+from lus.bundle_cache import BundleCache
+from lus.config import LusSettings
+from lus.contacts import Contacts
+from lus.api import CsDoor, WsDoor
+from lus.shell import Shell
+from rjs import __version__
+from rjs.background import Tasks, ThreadWorkers
+from rjs.config import read_config
+from rjs.discovery import Link, Service
+from rjs.identity.names import Role
+from rjs.identity.tls import client_context
+from rjs.limits import LUS_RENEWAL
+from rjs.process import Boot, StateFolder, private_folder, run_server
+from rjs.status import serve_status
+from rjs.wire.dial import Dialler, host_and_port
+from rjs.wire.session import Self
+
+_log = Logger("lus")
+
+
+def run(folder: Path) -> int:
+    """Run the lookup server of this state folder until it is told to stop; the exit status."""
+    with StateFolder.enter(folder) as state:
+        settings = read_config(LusSettings, folder)
+        boot = state.next_boot()
+        return run_server(lambda reactor: LookupServer(reactor, state, settings, boot))
+
+
+class LookupServer:
+    """Everything that a running LUS consists of."""
+
+    def __init__(self, reactor: ReactorBase, state: StateFolder, settings: LusSettings, boot: Boot) -> None:
+        self._reactor = reactor
+        self._state = state
+        self._boot = boot
+        self._member = state.identity().member()
+        self._identity = state.identity().token()
+        self._settings = settings
+        self._tasks = Tasks("lus")
+        self._shell = Shell(Board(), reactor, self._tasks)
+        me = Self(self._member.name.uri(), self._member.cluster, boot.id, boot.count, __version__)
+        self._bundles = BundleCache(
+            private_folder(state.cluster() / "cache"),
+            ThreadWorkers(reactor),
+            self._tasks,
+            lambda: self._shell.ws,
+        )
+        addresses = [host_and_port(address) for address in self._member.ws]
+        self._ws = Dialler(
+            reactor,
+            addresses,
+            me,
+            WsDoor(self._shell, self._bundles),
+            lambda: client_context(self._identity, Role.WS),
+        )
+        self._contacts = Contacts(
+            reactor, me, CsDoor(self._shell, self._bundles), self._tasks,
+            lambda cs: client_context(self._identity, Role.CS, cs), self._dead,
+        )  # fmt: skip
+        self._link: Link | None = None
+        self._status: IListeningPort | None = None
+
+    async def start(self) -> None:
+        """Look for compute servers, dial the WS, and keep time."""
+        self._link = Link(self._reactor, self._settings.interfaces)
+        self._link.browse(Service.CS, self._member.cluster, self._contacts.seen)
+        self._tasks.spawn("session with the WS", self._ws.run())
+        self._tasks.repeat(self._reactor, "leases of CSs", limits.TICK, self._tick)
+        self._tasks.repeat(self._reactor, "renewal", LUS_RENEWAL, self._shell.renew)
+        self._status = serve_status(self._reactor, self._state.path, self._document)
+        _log.info("lookup server {name} of cluster {cluster} runs", name=self._member.common_name,
+                  cluster=self._member.cluster)  # fmt: skip
+
+    async def stop(self) -> None:
+        """Leave; leases lapse, the CSs keep their answers."""
+        for session in [*self._shell.servers.values(), *([self._shell.ws] if self._shell.ws else [])]:
+            session.close("closing", "the lookup server stops")
+        if self._link is not None:
+            await self._link.stop()
+        await self._tasks.stop()
+
+    def _tick(self) -> None:
+        self._shell.perform(self._shell.board.tick(self._shell.now()))
+
+    def _dead(self, cs: str) -> None:
+        self._shell.perform(self._shell.board.cs_dead(cs, self._shell.now()))
+
+    def _document(self) -> dict[str, Any]:
+        now, board = self._shell.now(), self._shell.board
+        return {
+            "role": "lus",
+            "boot": self._boot.id,
+            "ws": {
+                "addresses": self._member.ws,
+                "connected": self._shell.ws is not None,
+                "trouble": self._ws.trouble,
+            },
+            "servers": [
+                {
+                    "id": each.cs,
+                    "name": each.state.name,
+                    "address": each.address,
+                    "mflops": each.state.mflops,
+                    "state": "free" if each.free else "busy" if each.connected else "lost",
+                    "age_ms": round(1000 * (now - each.heard)),
+                    "task": None if each.attempt is None else f"{each.attempt.job[:16]}/{each.attempt.task}",
+                }
+                for each in board.registry.all()
+            ],
+            "leases": len(board.held()),
+            "waiting": sum(not each.cs for each in board.held()),
+        }

@@ -1,0 +1,172 @@
+"""The shell: performs the board's instructions over the sessions with the WS and the CSs, and relays answers.
+
+What must reach the WS (ends of attempts, answers) waits for a session with it, as long as the CS that said it
+is there; what must reach a CS is decided anew when it comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from lus.board import Board
+from lus.instructions import DropServer, Instruction, ReportVanished, Return, Start, Stop, TellWant
+from rjs.background import Tasks, Timers
+from rjs.errors import RefusedError, RjsError
+from rjs.wire import messages as m
+from rjs.wire.session import Session, SessionLostError
+
+_log = Logger("lus.shell")
+
+Reply = TypeVar("Reply", bound=m.Message)
+
+
+@attrs.define(eq=False)
+class Shell:
+    """The board with its sessions."""
+
+    board: Board
+    timers: Timers
+    tasks: Tasks
+    ws: Session | None = None
+    servers: dict[str, Session] = attrs.field(factory=dict)
+    _vanished: dict[m.AttemptId, ReportVanished] = attrs.field(factory=dict)
+    _ws_waiters: list[Deferred[Session]] = attrs.field(factory=list)
+
+    def now(self) -> float:
+        """The steady clock that leases are counted by."""
+        return self.timers.seconds()
+
+    def perform(self, instructions: Iterable[Instruction]) -> None:
+        """Carry out, in order."""
+        for each in instructions:
+            match each:
+                case TellWant(outstanding, epoch):
+                    self._tell_ws(m.TaskWant(outstanding=outstanding, epoch=epoch))
+                case Start():
+                    self._tell_placed(each)
+                    self.tasks.spawn("start of a task", self._start(each))
+                case Stop(cs, attempt, sentence):
+                    self._tell_cs(cs, m.TaskStop(attempt=attempt, sentence=sentence[:1024]))
+                case Return(job, leases, epoch, code, sentence):
+                    self._tell_ws(
+                        m.TaskReturn(job=job, leases=leases, epoch=epoch, code=code, sentence=sentence)
+                    )
+                case ReportVanished():
+                    self._vanished[each.attempt] = each
+                    self.tasks.spawn("report of a vanished CS", self._report(each))
+                case DropServer(cs, sentence):
+                    if cs in self.servers:
+                        self.servers[cs].close("dropped", sentence)
+
+    # --- the WS -------------------------------------------------------------------------------------
+
+    def ws_opened(self, session: Session) -> None:
+        """A new session: what was placed is told again, leases are renewed, then all that waits goes out."""
+        self.ws = session
+        for start in self.board.placements():
+            self._tell_placed(start)
+        self.perform(self.board.ws_opened())
+        self.tasks.spawn("renewal", self.renew())
+        waiters, self._ws_waiters = self._ws_waiters, []
+        for waiter in waiters:
+            waiter.callback(session)
+
+    def ws_closed(self, session: Session) -> None:
+        """Requests under way fail with SessionLostError and go out again on the next session."""
+        if self.ws is session:
+            self.ws = None
+
+    async def renew(self) -> None:
+        """Renew what we hold; counted from sending."""
+        session, sent = self.ws, self.now()
+        if session is None:
+            return
+        leases, upto = self.board.leases()
+        try:
+            reply = await session.request(m.LeaseRenew(leases=leases, upto=upto), m.LeaseRenewed)
+        except RjsError as error:
+            _log.info("renewal failed: {error}", error=error)
+            return
+        self.perform(self.board.renewed(sent, reply.ended, self.now()))
+
+    async def to_ws(self, message: m.Message, kind: type[Reply]) -> Reply:
+        """The WS's reply, however many sessions it takes. Raises RefusedError."""
+        while True:
+            session = self.ws if self.ws is not None else await self._next_ws()
+            try:
+                return await session.request(message, kind)
+            except SessionLostError:
+                if self.ws is session:
+                    self.ws = None
+
+    def _next_ws(self) -> Deferred[Session]:
+        waiter: Deferred[Session] = Deferred(lambda each: self._ws_waiters.remove(each))
+        self._ws_waiters.append(waiter)
+        return waiter
+
+    async def _report(self, report: ReportVanished) -> None:
+        ended = m.AttemptEnded(
+            attempt=report.attempt, cs=report.cs, kind="vanished", detail=report.detail[:1024]
+        )
+        try:
+            await self.to_ws(ended, m.Done)
+        except RefusedError as error:
+            _log.info("the WS does not count {detail}: {error}", detail=report.detail, error=error)
+        self._vanished.pop(report.attempt, None)
+
+    def _tell_ws(self, message: m.Message) -> None:
+        if self.ws is not None:
+            self.ws.tell(message)
+
+    def _tell_placed(self, start: Start) -> None:
+        self._tell_ws(m.TaskPlaced(attempt=start.attempt, cs=start.cs, cs_name=start.cs_name))
+
+    # --- compute servers ----------------------------------------------------------------------------
+
+    async def _start(self, start: Start) -> None:
+        session = self.servers.get(start.cs)
+        if session is None:
+            self.perform(
+                self.board.start_refused(start.cs, start.attempt, "busy", "not connected", self.now())
+            )
+            return
+        message = m.TaskStart(job=start.job, task=start.attempt.task, fence=start.attempt.fence)
+        try:
+            await session.request(message, m.Done)
+        except RefusedError as error:
+            _log.info("{cs} refused task {task} of {job}: {error}", cs=start.cs_name, task=start.attempt.task,
+                      job=start.attempt.job[:16], error=error)  # fmt: skip
+            self.perform(
+                self.board.start_refused(start.cs, start.attempt, error.code, error.sentence, self.now())
+            )
+        except SessionLostError:
+            pass  # the CS says what became of it when it is back, or its lease ends
+        else:
+            self.perform(self.board.started(start.cs, start.attempt))
+
+    def _tell_cs(self, cs: str, message: m.Message) -> None:
+        session = self.servers.get(cs)
+        if session is not None:
+            session.tell(message)
+
+    async def relay_end(self, message: m.AttemptEnded) -> None:
+        """A CS's attempt ended without an answer: it is free, and the WS decides what follows."""
+        self.perform(self.board.attempt_over(message.cs, message.attempt, self.now()))
+        try:
+            await self.to_ws(message, m.Done)
+        except RefusedError as error:
+            _log.info("the end of an attempt changes nothing: {error}", error=error)
+        self.perform(self.board.lease_over(message.attempt, self.now()))
+
+    async def relay_answer(self, message: m.AnswerOffer) -> m.AnswerVerdict:
+        """A CS offers an answer: it is free, and the WS's verdict goes back."""
+        self.perform(self.board.attempt_over(message.cs, message.attempt, self.now()))
+        verdict = await self.to_ws(message, m.AnswerVerdict)
+        if verdict.verdict != "retry":
+            self.perform(self.board.lease_over(message.attempt, self.now()))
+        return verdict
