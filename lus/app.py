@@ -10,11 +10,11 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from lus import limits
+from lus.api import CsDoor, WsDoor
 from lus.board import Board
 from lus.bundle_cache import BundleCache
 from lus.config import LusSettings
 from lus.contacts import Contacts
-from lus.api import CsDoor, WsDoor
 from lus.shell import Shell
 from rjs import __version__
 from rjs.background import Tasks, ThreadWorkers

@@ -26,10 +26,10 @@ from rjs.wire.blobs import read_blob_to_file
 from rjs.wire.messages import AnswerOffer, AnswerVerdict
 from rjs.wire.session import Session
 from ws import limits, store
-from ws.shell import Shell
 from ws.homes import Homes
 from ws.instructions import Answer
 from ws.queue import Verdict
+from ws.shell import Shell
 
 _log = Logger("ws.answers")
 

@@ -21,12 +21,12 @@ from rjs.wire.session import Routes, Session
 from ws import limits, store
 from ws.admission import Upload
 from ws.answers import AnswerDesk
-from ws.shell import Shell
 from ws.homes import check_bundle_name
 from ws.instructions import SendGrant, SendLeaseEnded
 from ws.intake import Intake
 from ws.job import Blocked, JobState
 from ws.members import Members
+from ws.shell import Shell
 
 _log = Logger("ws.api")
 

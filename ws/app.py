@@ -31,10 +31,10 @@ from ws import limits, store
 from ws.answers import AnswerDesk, Delivery
 from ws.api import WsDoor
 from ws.config import WsSettings
-from ws.shell import Shell
 from ws.homes import Homes
 from ws.intake import Bundles, Intake
 from ws.members import Members
+from ws.shell import Shell
 from ws.status_files import StatusFiles
 from ws.watcher import Watcher
 

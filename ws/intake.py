@@ -27,9 +27,9 @@ from rjs.files import sync_folder
 from rjs.ids import BundleId, ClusterId
 from ws import limits, store
 from ws.admission import Upload, admit
-from ws.shell import Shell
 from ws.homes import Found, Homes
 from ws.job import Job
+from ws.shell import Shell
 
 _log = Logger("ws.intake")
 
