@@ -11,7 +11,7 @@ import click
 
 from rjs.cli.console import json_option, print_json
 from rjs.cli.options import at_option
-from rjs.errors import RefusedError, RjsError
+from rjs.errors import RefusedError, RjsError, UsageError
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -55,14 +55,18 @@ def command(bundle: Path, trust: tuple[Path, ...], answer: bool, at: datetime | 
 
 
 def _certificates(paths: Sequence[Path]) -> tuple[list[x509.Certificate], list[x509.Certificate]]:
-    """The certificates of CAs, and those of signers."""
+    """The certificates of CAs, and those of signers: one a file, so that a chain trusts nobody unmeant."""
     from rjs.identity.keys import load_chain
 
     authorities: list[x509.Certificate] = []
     signers: list[x509.Certificate] = []
     for path in paths:
-        for certificate in load_chain(path):
-            (authorities if _is_ca(certificate, path) else signers).append(certificate)
+        chain = load_chain(path)
+        if len(chain) > 1:
+            raise UsageError(
+                f"{path} holds {len(chain)} certificates; give a file with the one that you mean"
+            )
+        (authorities if _is_ca(chain[0], path) else signers).append(chain[0])
     return authorities, signers
 
 

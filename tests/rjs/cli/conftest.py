@@ -53,6 +53,7 @@ def home(tmp_path: Path, organisation: Organisation) -> Path:
     signer = organisation.signing("ada")
     save_private(folder / "signing.key", signer.key)
     save_chain(folder / "signing.pem", signer.chain)
+    save_chain(folder / "ada.pem", signer.chain[:1])
     save_chain(folder / "root.pem", [organisation.root])
     return folder
 

@@ -1,0 +1,182 @@
+"""``rjs pack``, ``rjs verify`` and ``rjs inspect``, as people use them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rjs.bundle.answer import Exited, Receipt, write_answer
+from rjs.identity.keys import save_chain
+from rjs.identity.names import Role
+from rjs.identity.testing import Organisation
+from rjs.ids import BundleId, ServerId, SpkiDigest
+from rjs.wire.messages import Fence
+
+if TYPE_CHECKING:
+    from tests.rjs.cli.conftest import Rjs
+
+
+def test_pack_prints_the_id_and_says_what_it_took(rjs: Rjs, home: Path, job: Path) -> None:
+    """The id alone goes to stdout; what was taken and what was left out goes to stderr."""
+    (job / "__pycache__").mkdir()
+    said = rjs("--home", home, "pack", job, "-o", job / "small.jar")
+    assert said.status == 0
+    assert re.fullmatch(r"[0-9a-f]{64}\n", said.out)
+    assert "2 files" in said.err
+    assert "job.toml, run.py" in said.err
+    assert "left out: __pycache__" in said.err
+    assert rjs("--home", home, "pack", job, "-o", job / "small.jar").status == 0, "again, over the old one"
+
+
+def test_pack_is_signed_by_the_folder_that_is_named(rjs: Rjs, home: Path, job: Path, tmp_path: Path) -> None:
+    """``--sign-with`` takes another folder than the person's own; a folder without a key is explained."""
+    out = tmp_path / "a.jar"
+    assert rjs("pack", job, "-o", out, "--sign-with", home, "--json").status == 0
+    (tmp_path / "empty").mkdir()
+    said = rjs("pack", job, "-o", out, "--sign-with", tmp_path / "empty")
+    assert said.status == 1
+    assert "rjs ca issue" in said.err
+
+
+def test_pack_makes_a_job_of_a_script(rjs: Rjs, home: Path, job: Path, tmp_path: Path) -> None:
+    """A script needs no job.toml: its name and number of tasks come from the command."""
+    out = tmp_path / "s.jar"
+    script = job / "run.py"
+    assert rjs("--home", home, "pack", script, "-o", out, "--tasks", 5, "--valid", 2).status == 0
+    found = json.loads(rjs("inspect", out, "--json").out)
+    assert (found["job"]["name"], found["job"]["entry"], found["job"]["tasks"]) == ("run", "run.py", 5)
+    moments = [dt.datetime.fromisoformat(found["bundle"][key]) for key in ("not_before", "not_after")]
+    assert dt.timedelta(days=2) <= moments[1] - moments[0] < dt.timedelta(days=2, hours=1)
+    assert [file["name"] for file in found["files"]] == ["job.toml", "run.py"]
+
+
+@pytest.mark.parametrize("wrong", [["--tasks", "2"], ["--name", "x"], ["--unsigned", "--sign-with", "."]])
+def test_pack_options_that_contradict_each_other_are_wrong_usage(
+    rjs: Rjs, job: Path, wrong: list[str]
+) -> None:
+    """What a folder states itself cannot be given beside it, nor a signer for no signature."""
+    assert rjs("pack", job, *wrong).status == 2
+
+
+def test_verify_accepts_by_the_root_and_by_the_signers_own_certificate(
+    rjs: Rjs, jar: Path, home: Path
+) -> None:
+    """A CA's certificate trusts its signers; a signer's certificate trusts that key."""
+    for trusted in ("root.pem", "ada.pem"):
+        said = rjs("verify", jar, "--trust", home / trusted)
+        assert said.status == 0, said.err
+        assert said.out.startswith("accepted: ")
+
+
+def test_verify_refuses_strangers_by_name(
+    rjs: Rjs, jar: Path, tmp_path: Path, organisation: Organisation
+) -> None:
+    """Neither another organisation's root, nor another person's certificate, nor both make Ada trusted."""
+    save_chain(tmp_path / "other.pem", [Organisation(dt.datetime.now(dt.UTC)).root])
+    save_chain(tmp_path / "eve.pem", [organisation.signing("eve").chain[0]])
+    by_root = rjs("verify", jar, "--trust", tmp_path / "other.pem")
+    by_key = rjs("verify", jar, "--trust", tmp_path / "eve.pem")
+    by_both = rjs("verify", jar, "--trust", tmp_path / "eve.pem", "--trust", tmp_path / "other.pem")
+    assert [by_root.status, by_key.status, by_both.status] == [1, 1, 1]
+    assert by_root.err.startswith("refused: path: ")
+    assert by_key.err.startswith("refused: untrusted: ")
+    assert by_both.err.startswith("refused: untrusted: ")
+    assert by_root.out == by_key.out == by_both.out == ""
+
+
+def test_verify_takes_one_certificate_a_file(rjs: Rjs, jar: Path, home: Path) -> None:
+    """A signer's chain would trust everybody under its root: it is no way to name a signer."""
+    said = rjs("verify", jar, "--trust", home / "signing.pem")
+    assert said.status == 2
+    assert "2 certificates" in said.err
+
+
+def test_verify_refuses_a_changed_byte_in_any_place(rjs: Rjs, jar: Path, home: Path, tmp_path: Path) -> None:
+    """Whichever part of the bundle it hits, the status is 1 and stderr says why."""
+    data = jar.read_bytes()
+    changed = tmp_path / "changed.jar"
+    for at in range(0, len(data), len(data) // 40):
+        changed.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        said = rjs("verify", changed, "--trust", home / "root.pem")
+        assert said.status == 1, at
+        assert re.match(r"refused: [a-z-]+: ", said.err), (at, said.err)
+
+
+def test_verify_judges_as_of_a_time(rjs: Rjs, jar: Path, home: Path) -> None:
+    """Before the job, after it, and after its signer's certificate it is refused, each by its own name."""
+
+    def at(days: float) -> str:
+        moment = (dt.datetime.now(dt.UTC) + dt.timedelta(days=days)).isoformat()
+        return rjs("verify", jar, "--trust", home / "root.pem", "--at", moment).err.split(":")[1].strip()
+
+    assert at(-1) == "certificate-not-yet-valid"
+    assert at(31) == "job-expired"
+    assert at(5 * 365) == "certificate-expired"
+    assert rjs("verify", jar, "--trust", home / "root.pem", "--at", "soon").status == 2
+
+
+def test_inspect_shows_everything_that_a_person_has_to_know(rjs: Rjs, jar: Path) -> None:
+    """Descriptor, signer, permissions and files stand there; a changed bundle is not shown."""
+    said = rjs("inspect", jar)
+    assert said.status == 0
+    for part in ("small", "tasks            3", "CN=ada", "network      none", "run.py"):
+        assert part in said.out
+    jar.write_bytes(jar.read_bytes() + b"\0")
+    refused = rjs("inspect", jar)
+    assert (refused.status, refused.out) == (1, "")
+
+
+@pytest.fixture
+def answer(organisation: Organisation, tmp_path: Path) -> Path:
+    """An answer as a compute server of the organisation makes it."""
+    invitation = organisation.invitation(Role.CS)
+    server = organisation.answer(invitation)
+    now = dt.datetime.now(dt.UTC)
+    receipt = Receipt(
+        bundle_id=BundleId("ab" * 32),
+        task=2,
+        fence=Fence(1, 1, 1),
+        signer=SpkiDigest("cd" * 32),
+        cs=ServerId(invitation.subject.id),
+        cs_name="desk 7",
+        mflops=1234.5,
+        limits={"memory": 1.0},
+        limit_hit=None,
+        exit=Exited(0),
+        started=now,
+        ended=now,
+        wall_seconds=1.0,
+        cpu_seconds=1.0,
+        max_memory=1,
+    )
+    out = io.BytesIO()
+    write_answer(out, receipt=receipt, files=[("out/a.txt", b"a")], key=server.key, chain=server.chain)
+    path = tmp_path / "2.jar"
+    path.write_bytes(out.getvalue())
+    return path
+
+
+def test_an_answer_is_judged_and_shown_as_one(rjs: Rjs, answer: Path, home: Path) -> None:
+    """``verify --answer`` takes the organisation's root; ``inspect`` finds out by itself and shows the receipt."""
+    assert rjs("verify", answer, "--answer", "--trust", home / "root.pem").status == 0
+    found = json.loads(rjs("inspect", answer, "--json").out)
+    assert found["bundle"]["kind"] == "answer"
+    assert (found["receipt"]["task"], found["receipt"]["cs_name"]) == (2, "desk 7")
+
+
+def test_an_answer_never_passes_as_a_job_nor_a_job_as_an_answer(
+    rjs: Rjs, answer: Path, jar: Path, home: Path
+) -> None:
+    """Each is refused where the other belongs; an answer needs a CA to be judged by."""
+    as_job = rjs("verify", answer, "--trust", home / "root.pem")
+    as_answer = rjs("verify", jar, "--answer", "--trust", home / "root.pem")
+    assert (as_job.status, as_answer.status) == (1, 1)
+    assert as_job.err.startswith("refused: certificate: ")
+    assert as_answer.err.startswith("refused: certificate: ")
+    assert rjs("verify", answer, "--answer", "--trust", home / "ada.pem").status == 2
