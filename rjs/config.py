@@ -8,6 +8,7 @@ and the reader that refuses what it does not know, naming every fault at once.
 from __future__ import annotations
 
 import difflib
+import inspect
 import json
 import tomllib
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from typing import Any, TypeVar, get_type_hints
 import msgspec
 import platformdirs
 
-from rjs.errors import ConfigError
+from rjs.errors import ConfigError, RefusedError
 from rjs.files import read_small
 from rjs.limits import CONFIG_FILE
 
@@ -52,7 +53,7 @@ def config_text(kind: type[Settings], given: Mapping[str, Setting]) -> str:
 
 
 def _setting_lines(kind: type[Settings], given: Mapping[str, Setting]) -> list[str]:
-    lines = [f"# {line}" for line in (kind.__doc__ or "").strip().splitlines()]
+    lines = [f"# {line}" for line in inspect.cleandoc(kind.__doc__ or "").splitlines()]
     for field in msgspec.structs.fields(kind):
         lines += ["", *(f"# {line}" for line in _description(kind, field.name).splitlines())]
         if field.name in given:
@@ -77,8 +78,8 @@ def _default(field: msgspec.structs.FieldInfo) -> Setting:
 
 
 def _toml(value: Setting) -> str:
-    """Render a value as TOML; a JSON string or array of strings without surrogate escapes is one."""
-    return json.dumps(value, ensure_ascii=False)
+    """Render a value as TOML: as JSON does, whose strings are TOML's but for DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def read_config(kind: type[Settings], folder: Path) -> Settings:
@@ -88,6 +89,8 @@ def read_config(kind: type[Settings], folder: Path) -> Settings:
         table = tomllib.loads(read_small(path, CONFIG_FILE).decode("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; is this a server's state folder?") from error
+    except RefusedError as error:
+        raise ConfigError(f"{error.sentence}; this is not a configuration") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
     return _convert(kind, table, str(path))

@@ -96,7 +96,7 @@ def band(index: int, count: int, width: int, height: int) -> bytes:
                         green += g
                         blue += b
             pixels += bytes((red >> 2, green >> 2, blue >> 2))
-    return b"P6\n%d %d\n255\n" % (width, len(rows)) + pixels
+    return b"P6\n# band %d of %d\n%d %d\n255\n" % (index, count, width, len(rows)) + pixels
 
 
 def main() -> None:

@@ -13,21 +13,18 @@ from pathlib import Path
 
 from PIL import Image
 
-HEADER = re.compile(rb"P6\n([1-9][0-9]{0,4}) (0|[1-9][0-9]{0,4})\n255\n")
+HEADER = re.compile(rb"P6\n# band ([0-9]{1,7}) of ([0-9]{1,7})\n([0-9]{1,5}) ([0-9]{1,5})\n255\n")
 
 
-def rows_of(band: bytes) -> tuple[int, list[memoryview]]:
-    """Cut a band into its stride (bytes a row) and rows. Raises ValueError where it is no PPM of a task."""
+def rows_of(band: bytes, index: int, count: int) -> list[bytes]:
+    """Cut band ``index`` of ``count`` into its rows. Raises ValueError where it is not that task's PPM."""
     header = HEADER.match(band)
-    if header is None:
-        raise ValueError("a band does not begin like the PPM that mandelbrot.py writes")
-    stride, height = 3 * int(header[1]), int(header[2])
-    pixels = memoryview(band)[header.end() :]
-    if len(pixels) != stride * height:
-        raise ValueError(
-            f"a band holds {len(pixels)} bytes of pixels where its header promises {stride * height}"
-        )
-    return stride, [pixels[at : at + stride] for at in range(0, len(pixels), stride)]
+    if header is None or (int(header[1]), int(header[2])) != (index, count):
+        raise ValueError(f"this is not band {index} of {count} as mandelbrot.py writes it")
+    stride, pixels = 3 * int(header[3]), band[header.end() :]
+    if stride == 0 or len(pixels) != stride * int(header[4]):
+        raise ValueError(f"band {index} does not have as many pixels as its header says")
+    return [pixels[at : at + stride] for at in range(0, len(pixels), stride)]
 
 
 def splice(bands: Sequence[bytes]) -> Image.Image:
@@ -35,13 +32,14 @@ def splice(bands: Sequence[bytes]) -> Image.Image:
 
     Raises ValueError where they are not the bands of one picture.
     """
-    parts = [rows_of(band) for band in bands]
-    strides = {stride for stride, _ in parts}
-    height = sum(len(rows) for _, rows in parts)
-    expected = [len(range(index, height, len(parts))) for index in range(len(parts))]
-    if len(strides) != 1 or [len(rows) for _, rows in parts] != expected:
-        raise ValueError("these bands are not all bands of one picture, in the order of their tasks")
-    pixels = b"".join(parts[row % len(parts)][1][row // len(parts)] for row in range(height))
+    parts = [rows_of(band, index, len(bands)) for index, band in enumerate(bands)]
+    height = sum(len(rows) for rows in parts)
+    strides = {len(row) for rows in parts for row in rows}
+    if len(strides) != 1 or any(
+        len(rows) != len(range(i, height, len(parts))) for i, rows in enumerate(parts)
+    ):
+        raise ValueError("these bands do not fit together")
+    pixels = b"".join(parts[row % len(parts)][row // len(parts)] for row in range(height))
     return Image.frombytes("RGB", (strides.pop() // 3, height), pixels)
 
 
