@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from rjs.identity.certificates import Identity, Issuer, Subject, mint
+from rjs.identity.certificates import Identity, Subject, mint
 from rjs.identity.errors import IdentityError
 from rjs.identity.invitation import Invitation
 from rjs.identity.keys import Chain, PrivateKey, PublicKey, load_chain, load_private, new_key
@@ -56,8 +56,7 @@ class TokenAuthority:
         subject = Subject(
             public_key, check_common_name(common_name), TOKEN_LIFETIME, name.uri(), unit=name.role.value
         )
-        issuer = Issuer(self._identity.key, self._identity.chain[0])
-        return (mint(Kind.TOKEN, subject, issuer, now), *self._identity.chain)
+        return (mint(Kind.TOKEN, subject, self._identity.issuer, now), *self._identity.chain)
 
     def own_identity(self, name: RjsName, common_name: str, now: dt.datetime) -> Identity:
         """A fresh key with a token certificate for the authority's own web server; it lives in memory only."""
@@ -97,9 +96,8 @@ class EnrolmentAuthority:
             key.public_key(), label, ENROLMENT_CA_LIFETIME, name_invited.uri(), unit="invitation"
         )
         kind = Kind.CS_INVITATION if role is Role.CS else Kind.INVITATION
-        issuer = Issuer(self._identity.key, self._identity.chain[0])
-        chain = (mint(kind, holder, issuer, now), *self._identity.chain)
-        return Invitation.check(tuple(ws), Identity(key, chain))
+        chain = (mint(kind, holder, self._identity.issuer, now), *self._identity.chain)
+        return Invitation.of(tuple(ws), Identity(key, chain))
 
     def _expiry(self, now: dt.datetime, lifetime: float) -> dt.datetime:
         expires = (now + dt.timedelta(seconds=lifetime)).replace(microsecond=0)

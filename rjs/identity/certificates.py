@@ -11,6 +11,7 @@ from cryptography.x509.oid import NameOID
 
 from rjs.identity.errors import IdentityError
 from rjs.identity.keys import Chain, PrivateKey, PublicKey, our_public_key
+from rjs.identity.names import check_common_name
 from rjs.identity.profiles import PROFILES, Kind, Profile, profile_of, readable_extensions
 from rjs.limits import CLOCK_SKEW
 
@@ -39,6 +40,11 @@ class Identity:
             raise IdentityError("chain_length", "an identity has a certificate and the root that it leads to")
         if self.key.public_key() != self.chain[0].public_key():
             raise IdentityError("key_mismatch", "the private key is not the one that the certificate is for")
+
+    @property
+    def issuer(self) -> Issuer:
+        """This identity as what signs certificates; whether those count is for their reader to judge."""
+        return Issuer(self.key, self.chain[0])
 
     @property
     def root(self) -> x509.Certificate:
@@ -100,8 +106,8 @@ def organisation_of(certificate: x509.Certificate) -> str:
 
 
 def common_name_of(certificate: x509.Certificate) -> str:
-    """The CN of the subject; raises IdentityError unless there is exactly one."""
-    return _sole_attribute(certificate, NameOID.COMMON_NAME)
+    """The CN of the subject; raises IdentityError unless there is exactly one, that can be shown to people."""
+    return check_common_name(_sole_attribute(certificate, NameOID.COMMON_NAME))
 
 
 def sole_uri(holder: x509.Certificate | x509.CertificateSigningRequest) -> str:

@@ -28,18 +28,18 @@ from cryptography.hazmat.primitives import serialization
 from rjs.files import make_private_folder, read_small, sync_folder, write_atomically
 from rjs.identity.authority import TokenAuthority
 from rjs.identity.ca import OperatorFolder, cluster_of
-from rjs.identity.certificates import Identity, Subject, mint
+from rjs.identity.certificates import Identity
 from rjs.identity.enrolment import EnrolmentRequest
 from rjs.identity.errors import IdentityError
 from rjs.identity.invitation import Invitation, check_addresses
 from rjs.identity.keys import Chain, kept_key, load_chain, load_private, save_chain
-from rjs.identity.names import RjsName, Role, answer_uri, check_common_name, signer_uri
+from rjs.identity.names import RjsName, Role, check_common_name, signer_uri
 from rjs.identity.paths import check_chain
 from rjs.identity.peers import token_name
 from rjs.identity.profiles import Kind
 from rjs.identity.requests import make_request, request_der
 from rjs.ids import ClusterId
-from rjs.limits import ENROLMENT_CA_LIFETIME, IDENTITY_FILE
+from rjs.limits import IDENTITY_FILE
 
 _INVITED_FILES = ("token.key", "token.pem", "answer.key", "answer.pem")
 """What belongs to one invitation. A signing key is not among it: owners trust that key for years."""
@@ -193,10 +193,7 @@ class IdentityFolder:
         path = self.path / "answer.pem"
         public_key = kept_key(self.path / "answer.key").public_key()
         if not path.exists():
-            uri = answer_uri(invitation.subject.id)
-            subject = Subject(public_key, invitation.common_name, ENROLMENT_CA_LIFETIME, uri, unit="answer")
-            answer = mint(Kind.ANSWER, subject, invitation.issuer, now)
-            save_chain(path, [answer, *invitation.identity.chain])
+            save_chain(path, invitation.certify_answer(public_key, now))
         return load_chain(path)[0].public_bytes(serialization.Encoding.DER)
 
     def _request_signing(self, account: str) -> bytes:

@@ -19,13 +19,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from rjs.identity.certificates import Identity, Issuer, common_name_of
+from rjs.identity.certificates import Identity, Subject, common_name_of, mint
 from rjs.identity.errors import IdentityError
-from rjs.identity.keys import PrivateKey
-from rjs.identity.names import InvitationName, RjsName
+from rjs.identity.keys import Chain, PrivateKey, PublicKey
+from rjs.identity.names import InvitationName, RjsName, answer_uri
 from rjs.identity.paths import check_chain, read_chain
 from rjs.identity.peers import INVITATION_KINDS, invitation_name
-from rjs.limits import INVITATION_TEXT, WS_ADDRESSES
+from rjs.identity.profiles import Kind
+from rjs.limits import ENROLMENT_CA_LIFETIME, INVITATION_TEXT, WS_ADDRESSES
 
 _PREFIX = "rjs1-"
 _SCALAR = 32  # bytes of a P-256 private key
@@ -49,7 +50,7 @@ class Invitation:
     name: InvitationName
 
     @classmethod
-    def check(cls, ws: tuple[str, ...], identity: Identity) -> Self:
+    def of(cls, ws: tuple[str, ...], identity: Identity) -> Self:
         """An invitation whose addresses, chain and name all hold, whatever its dates. Raises IdentityError."""
         check_addresses(ws)
         kind = check_chain(identity.chain, identity.root, now=None)
@@ -73,10 +74,14 @@ class Invitation:
         """Hex serial number of the certificate: what the web server records as used."""
         return serial_of(self.identity.chain[0])
 
-    @property
-    def issuer(self) -> Issuer:
-        """The one-time key as what certifies an answer key; only a compute server's invitation can."""
-        return Issuer(self.identity.key, self.identity.chain[0])
+    def certify_answer(self, public_key: PublicKey, now: dt.datetime) -> Chain:
+        """The chain of the invited compute server's answer key: (leaf, invitation, enrolment CA, root).
+
+        Raises IdentityError when the invitation is another role's.
+        """
+        uri = answer_uri(self.subject.id)
+        subject = Subject(public_key, self.common_name, ENROLMENT_CA_LIFETIME, uri, unit="answer")
+        return (mint(Kind.ANSWER, subject, self.identity.issuer, now), *self.identity.chain)
 
     def check_expiry(self, now: dt.datetime) -> None:
         """Refuse when the invitation has expired at ``now``."""
@@ -96,7 +101,7 @@ class Invitation:
         The root inside is as trustworthy as the way on which the text came: it pins the organisation.
         """
         payload = _payload(text.strip())
-        return cls.check(payload.ws, Identity(_private_key(payload.key), read_chain(payload.chain)))
+        return cls.of(payload.ws, Identity(_private_key(payload.key), read_chain(payload.chain)))
 
 
 def check_expiry(name: InvitationName, now: dt.datetime) -> None:

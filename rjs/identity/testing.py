@@ -22,8 +22,8 @@ from rjs.errors import RefusedError
 from rjs.identity.authority import EnrolmentAuthority, TokenAuthority
 from rjs.identity.certificates import Identity, Issuer, Subject, mint, self_signed_root, sign_certificate
 from rjs.identity.invitation import Invitation
-from rjs.identity.keys import Chain, new_key
-from rjs.identity.names import SERVERS, RjsName, Role, answer_uri, signer_uri
+from rjs.identity.keys import new_key
+from rjs.identity.names import SERVERS, RjsName, Role, signer_uri
 from rjs.identity.peers import PeerIdentity
 from rjs.identity.profiles import PROFILES, Kind
 from rjs.identity.tls import peer_identity, refusal
@@ -63,11 +63,7 @@ class Organisation:
     def answer(self, invitation: Invitation) -> Identity:
         """The answer key of the compute server that ``invitation`` makes."""
         key = new_key()
-        uri = answer_uri(invitation.subject.id)
-        subject = Subject(key.public_key(), "answer key", ENROLMENT_CA_LIFETIME, uri)
-        return Identity(
-            key, (mint(Kind.ANSWER, subject, invitation.issuer, self.now), *invitation.identity.chain)
-        )
+        return Identity(key, invitation.certify_answer(key.public_key(), self.now))
 
     def signing(self, account: str = "ada") -> Identity:
         """A person's signing key, certified by the root."""
@@ -87,18 +83,13 @@ class Organisation:
         """What the holder of ``issuer``'s key can make, whether it counts or not."""
         key = new_key()
         subject = Subject(key.public_key(), "forged", lifetime, uri)
-        signer = Issuer(issuer.key, issuer.chain[0])
-        return Identity(
-            key, (sign_certificate(PROFILES[kind], subject, signer, now or self.now), *issuer.chain)
-        )
+        leaf = sign_certificate(PROFILES[kind], subject, issuer.issuer, now or self.now)
+        return Identity(key, (leaf, *issuer.chain))
 
     def _authority(self, kind: Kind, lifetime: float) -> Identity:
         key = new_key()
-        chain: Chain = (
-            mint(kind, Subject(key.public_key(), kind.value, lifetime), self._root, self.now),
-            self.root,
-        )
-        return Identity(key, chain)
+        subject = Subject(key.public_key(), kind.value, lifetime)
+        return Identity(key, (mint(kind, subject, self._root, self.now), self.root))
 
 
 class End(Protocol):

@@ -159,10 +159,11 @@ def client_context(identity: Identity, role: Role, server_id: str | None = None)
 def peer_identity(transport: object) -> PeerIdentity:
     """Who is at the other end of a protocol's ``transport``, once its handshake is complete.
 
-    Raises IdentityError when that is not known: before the handshake, after the end, or without our TLS.
+    A certificate alone proves nothing: only the peer's Finished shows that it holds the key. Raises IdentityError
+    when that is not known: before the handshake's end, after the connection's, or without our TLS.
     """
     handle = cast(Any, transport).getHandle() if ISystemHandle.providedBy(transport) else None
-    if not isinstance(handle, _PeerConnection) or handle.peer is None:
+    if not isinstance(handle, _PeerConnection) or handle.peer is None or handle.get_peer_finished() is None:
         raise IdentityError("no_peer", "nobody has proved who they are on this connection")
     return handle.peer
 

@@ -36,7 +36,7 @@ def test_the_secret_is_not_shown(organisation: Organisation) -> None:
     """The representation of an invitation, as logs have it, does not contain its key."""
     invitation = organisation.invitation(Role.CS)
     assert "PrivateKey" not in repr(invitation)
-    assert "PrivateKey" not in repr(invitation.issuer)
+    assert "PrivateKey" not in repr(invitation.identity.issuer)
 
 
 def test_an_invitation_expires(organisation: Organisation, now: dt.datetime) -> None:
@@ -110,7 +110,7 @@ def test_another_kind_of_identity_is_no_invitation(organisation: Organisation) -
     """A consistent key and chain that are not an invitation's, such as a member's own, invite nobody."""
     member = organisation.member(Role.LUS)
     with pytest.raises(IdentityError, match="invites nobody"):
-        Invitation.check(("host:1",), member)
+        Invitation.of(("host:1",), member)
 
 
 @pytest.mark.parametrize(

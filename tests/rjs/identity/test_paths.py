@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from rjs.identity.certificates import Issuer, Subject, mint
+from rjs.identity.certificates import Subject, mint
 from rjs.identity.errors import IdentityError
 from rjs.identity.keys import Chain, new_key
 from rjs.identity.names import Role
@@ -77,7 +77,7 @@ def test_a_kind_is_minted_by_its_issuer_only(
     cs = organisation.invitation(Role.CS)
     holders = [organisation.enrolment, organisation.intermediate, cs.identity, organisation.member(Role.LUS)]
     for holder in holders:
-        issuer = Issuer(holder.key, holder.chain[0])
+        issuer = holder.issuer
         if profile_of(issuer.certificate).kind is PROFILES[kind].issuer:
             continue
         with pytest.raises(IdentityError, match="is issued by"):

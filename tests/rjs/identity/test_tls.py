@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import cast
 
 import pytest
 from OpenSSL import SSL
 from twisted.internet.base import ReactorBase
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, ISystemHandle
 from twisted.internet.protocol import Protocol
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
@@ -203,6 +204,64 @@ def test_no_session_is_resumed(reactor: ReactorBase, organisation: Organisation,
         plain.session = tickets[-1]
         assert plain.session is not None
     assert len(tickets) == 2
+
+
+def test_a_refusal_does_not_stick_to_the_door(
+    reactor: ReactorBase, organisation: Organisation, ws: Identity
+) -> None:
+    """The same listener refuses and admits one after the other, each by its own certificate."""
+    door = server_context(ws, {Role.LUS})
+    for _ in range(3):
+        for role, admitted in ((Role.CS, False), (Role.LUS, True)):
+            server, _ = meet(reactor, door, client_context(organisation.member(role), Role.WS))
+            assert (server.peer is not None) == admitted
+
+
+@implementer(ISystemHandle)
+class Bare:
+    """A transport that has nothing but its TLS state."""
+
+    def __init__(self, connection: SSL.Connection) -> None:
+        self.connection = connection
+
+    def getHandle(self) -> SSL.Connection:
+        return self.connection
+
+
+def test_a_certificate_without_its_key_is_nobody(organisation: Organisation, ws: Identity) -> None:
+    """Between the peer's certificate and its proof of holding the key, the peer is still unknown."""
+    contexts = server_context(ws, ANYBODY), client_context(organisation.member(Role.LUS), Role.WS)
+    protocol = cast(TLSMemoryBIOProtocol, None)  # the doors do not look at it
+    server, client = (
+        contexts[0].serverConnectionForTLS(protocol),
+        contexts[1].clientConnectionForTLS(protocol),
+    )
+    server.set_accept_state()
+    client.set_connect_state()
+    shake(client)
+    server.bio_write(client.bio_read(1 << 15))
+    shake(server)
+    client.bio_write(server.bio_read(1 << 15))
+    assert shake(client)
+    unproven = 0
+    for byte in client.bio_read(1 << 15):
+        server.bio_write(bytes([byte]))
+        if shake(server):
+            break
+        with pytest.raises(IdentityError, match="nobody has proved"):
+            peer_identity(Bare(server))
+        unproven += server.peer is not None
+    assert unproven > 1
+    assert peer_identity(Bare(server)).name.role is Role.LUS
+
+
+def shake(connection: SSL.Connection) -> bool:
+    """Whether the handshake is complete with what has arrived."""
+    try:
+        connection.do_handshake()
+    except SSL.WantReadError:
+        return False
+    return True
 
 
 def test_nobody_is_known_before_the_handshake() -> None:
