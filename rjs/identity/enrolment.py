@@ -13,14 +13,13 @@ import attrs
 import msgspec
 from cryptography import x509
 
-from rjs.identity.certificates import common_name_of, sole_uri
+from rjs.identity.certificates import common_name_of
 from rjs.identity.errors import IdentityError
 from rjs.identity.invitation import check_expiry, serial_of
 from rjs.identity.keys import Chain, PublicKey, spki_digest
-from rjs.identity.names import RjsName, Role, answer_uri, signer_uri
+from rjs.identity.names import RjsName, Role, signer_uri
 from rjs.identity.paths import check_chain, read_chain
-from rjs.identity.peers import INVITATION_KINDS, invitation_name
-from rjs.identity.profiles import Kind
+from rjs.identity.peers import INVITATION_KINDS, check_answer_chain, invitation_name
 from rjs.identity.requests import read_request
 from rjs.ids import SpkiDigest
 
@@ -104,24 +103,6 @@ def _answer_certificate(
     (certificate,) = read_chain([request.answer_certificate])
     check_answer_chain((certificate, *chain), chain[-1], now)
     return certificate
-
-
-def check_answer_chain(chain: Chain, root: x509.Certificate, now: dt.datetime | None) -> str:
-    """The compute server's id when ``chain`` is that of its answer key: (leaf, invitation, enrolment CA, root).
-
-    The id is the one that the enrolment CA certified in the invitation: a web server cannot change it.
-    """
-    kind = check_chain(chain, root, now)
-    if kind is not Kind.ANSWER:
-        raise IdentityError(
-            "kind", f"an answer is signed with an answer key, not with that of a {kind.value}"
-        )
-    subject = invitation_name(chain[1], Kind.CS_INVITATION).subject
-    if sole_uri(chain[0]) != answer_uri(subject.id):
-        raise IdentityError(
-            "other_name", f"the answer certificate of {subject.uri()} names {sole_uri(chain[0])!r}"
-        )
-    return subject.id
 
 
 def _signing_key(request: EnrolmentRequest, subject: RjsName) -> PublicKey | None:

@@ -1,4 +1,4 @@
-"""From a chain of certificates to a caller: the only place that reads a role out of a certificate.
+"""From a chain of certificates to a caller or an answering compute server: the only place that reads names there.
 
 Must be read twice: everything that a peer may do follows from what ``identify`` returns.
 """
@@ -13,8 +13,8 @@ from cryptography import x509
 from rjs.identity.certificates import common_name_of, sole_uri
 from rjs.identity.errors import IdentityError
 from rjs.identity.keys import Chain
-from rjs.identity.names import INVITED, SERVERS, InvitationName, RjsName, Role
-from rjs.identity.paths import check_kinds
+from rjs.identity.names import INVITED, SERVERS, InvitationName, RjsName, Role, answer_uri
+from rjs.identity.paths import check_chain, check_kinds
 from rjs.identity.profiles import Kind
 
 INVITATION_KINDS = frozenset({Kind.INVITATION, Kind.CS_INVITATION})
@@ -64,6 +64,24 @@ def invitation_name(leaf: x509.Certificate, kind: Kind) -> InvitationName:
             "name", f"an invitation as {name.subject.role.value!r} must not be a {kind.value}"
         )
     return name
+
+
+def check_answer_chain(chain: Chain, root: x509.Certificate, now: dt.datetime | None) -> str:
+    """The compute server's id when ``chain`` is that of its answer key: (leaf, invitation, enrolment CA, root).
+
+    The id is the one that the enrolment CA certified in the invitation: a web server cannot change it.
+    """
+    kind = check_chain(chain, root, now)
+    if kind is not Kind.ANSWER:
+        raise IdentityError(
+            "kind", f"an answer is signed with an answer key, not with that of a {kind.value}"
+        )
+    subject = invitation_name(chain[1], Kind.CS_INVITATION).subject
+    if sole_uri(chain[0]) != answer_uri(subject.id):
+        raise IdentityError(
+            "other_name", f"the answer certificate of {subject.uri()} names {sole_uri(chain[0])!r}"
+        )
+    return subject.id
 
 
 def _article(kind: Kind) -> str:

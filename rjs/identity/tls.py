@@ -50,9 +50,12 @@ _FAULTS = {
     9: ("not_yet_valid", "is not valid yet: check the clocks at both ends"),
     10: ("expired", "has expired; its holder must renew it or join again"),
     18: ("other_root", "is self-made: no organisation stands behind it"),
-    19: ("other_root", "belongs to another organisation"),
-    20: ("other_root", "belongs to another organisation"),
-    21: ("other_root", "leads to no organisation's root"),
+    19: ("other_root", "belongs to another organisation: its root is not ours"),
+    20: (
+        "other_root",
+        "does not lead to our organisation's root: it belongs to another one, or is malformed",
+    ),
+    21: ("other_root", "does not lead to our organisation's root"),
 }  # X509_V_ERR_* of openssl-verification-options(1), told of the certificate's holder
 
 _ALERTS = {

@@ -8,10 +8,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from twisted.internet.base import ReactorBase
 
-from rjs.identity.enrolment import EnrolmentRequest, check_answer_chain, check_enrolment
+from rjs.identity.enrolment import EnrolmentRequest, check_enrolment
 from rjs.identity.errors import IdentityError
 from rjs.identity.keys import new_key
 from rjs.identity.names import Role
+from rjs.identity.peers import check_answer_chain
 from rjs.identity.profiles import Kind
 from rjs.identity.requests import make_request, request_der
 from rjs.identity.testing import Organisation, meet

@@ -7,10 +7,10 @@ import datetime as dt
 import pytest
 from OpenSSL import crypto
 
-from rjs.identity.enrolment import check_answer_chain
 from rjs.identity.errors import IdentityError
 from rjs.identity.names import Role
 from rjs.identity.paths import check_chain
+from rjs.identity.peers import check_answer_chain
 from rjs.identity.profiles import Kind
 from rjs.identity.testing import Organisation
 

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rjs.identity.certificates import Identity
-from rjs.identity.enrolment import CheckedEnrolment, EnrolmentRequest, check_answer_chain, check_enrolment
+from rjs.identity.enrolment import CheckedEnrolment, EnrolmentRequest, check_enrolment
 from rjs.identity.errors import IdentityError
 from rjs.identity.invitation import Invitation
 from rjs.identity.keys import new_key, spki_digest
 from rjs.identity.names import Role, signer_uri
+from rjs.identity.peers import check_answer_chain
 from rjs.identity.requests import make_request, request_der
 from rjs.identity.testing import Organisation
 from rjs.limits import INVITATION_LIFETIME

@@ -6,6 +6,9 @@ import datetime as dt
 from typing import cast
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import ExtensionOID
 from OpenSSL import SSL
 from twisted.internet.base import ReactorBase
 from twisted.internet.error import ConnectionDone
@@ -111,7 +114,7 @@ def test_another_organisation_is_refused(
     stranger = Organisation(now).member(Role.LUS)
     server, client = enter(reactor, ws, stranger)
     assert client.refusal().code == "identity.other_root"
-    assert "belongs to another organisation" in client.refusal().sentence
+    assert "it belongs to another one" in client.refusal().sentence
     impostor = Identity(stranger.key, (*stranger.chain[:-1], organisation.root))
     assert "identity.other_root" in turned_away(reactor, ws, impostor)
     assert server.peer is None
@@ -146,6 +149,40 @@ def test_only_tokens_and_invitations_call(
     assert turned_away(reactor, ws, no_name).startswith("identity.kind: ")
     nonsense = organisation.forge(Kind.TOKEN, organisation.intermediate, "https://lus.example")
     assert turned_away(reactor, ws, nonsense).startswith("identity.name: ")
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        (x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x30\x05garbage"), "other_root"),
+        (x509.SubjectAlternativeName([x509.DNSName("lus.example")]), "san"),
+        (x509.SubjectAlternativeName([x509.UniformResourceIdentifier(f"rjs://lus/{'5' * 32}")] * 2), "san"),
+        (x509.SubjectAlternativeName([x509.UniformResourceIdentifier("rjs://lus/" + "5" * 9999)]), "name"),
+        (x509.SubjectAlternativeName([x509.UniformResourceIdentifier(f"rjs://lus/{'5' * 32}\0")]), "name"),
+        (x509.SubjectAlternativeName([x509.UniformResourceIdentifier("rjs://invitation/user/ada")]), "name"),
+    ],
+)
+def test_odd_names_are_refused_in_a_bounded_sentence(
+    reactor: ReactorBase, organisation: Organisation, ws: Identity, names: x509.ExtensionType, code: str
+) -> None:
+    """Whatever a web server's stolen intermediate writes where the name belongs, the handshake ends with words."""
+    genuine, issuer = organisation.member(Role.LUS), organisation.intermediate
+    leaf = genuine.chain[0]
+    builder = x509.CertificateBuilder(
+        leaf.issuer,
+        leaf.subject,
+        genuine.key.public_key(),
+        1,
+        leaf.not_valid_before_utc,
+        leaf.not_valid_after_utc,
+    )
+    for extension in leaf.extensions:
+        named = extension.oid == ExtensionOID.SUBJECT_ALTERNATIVE_NAME
+        builder = builder.add_extension(names if named else extension.value, extension.critical)
+    odd = Identity(genuine.key, (builder.sign(issuer.key, hashes.SHA256()), *issuer.chain))
+    words = turned_away(reactor, ws, odd)
+    assert words.startswith(f"identity.{code}: ")
+    assert len(words) < 600
 
 
 @implementer(IOpenSSLClientConnectionCreator)
