@@ -29,3 +29,12 @@ CACHE = 4 * GIB
 
 STOP_GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL when the CS itself is asked to stop."""
+
+OPEN_BUNDLES = 16
+"""Bundles kept open between tasks, judged already: a descriptor and a manifest each."""
+
+LUS_SESSIONS = 64
+"""Connections at once at a CS's door: LUSs of its LAN, with room for reconnections."""
+
+TRUST_LOOK = 1.0
+"""Seconds between looks whether the owner changed the trust store."""

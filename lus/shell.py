@@ -155,13 +155,23 @@ class Shell:
             session.tell(message)
 
     async def relay_end(self, message: m.AttemptEnded) -> None:
-        """A CS's attempt ended without an answer: it is free, and the WS decides what follows."""
+        """A CS's attempt ended without an answer: it is free, and the WS decides what follows.
+
+        What the CS said goes to the WS even if the CS leaves meanwhile.
+        """
         self.perform(self.board.attempt_over(message.cs, message.attempt, self.now()))
+        done: Deferred[None] = Deferred()
+        self.tasks.spawn("end of an attempt", self._tell_end(message, done))
+        await done
+
+    async def _tell_end(self, message: m.AttemptEnded, done: Deferred[None]) -> None:
         try:
             await self.to_ws(message, m.Done)
         except RefusedError as error:
             _log.info("the end of an attempt changes nothing: {error}", error=error)
         self.perform(self.board.lease_over(message.attempt, self.now()))
+        if not done.called:
+            done.callback(None)
 
     async def relay_answer(self, message: m.AnswerOffer) -> m.AnswerVerdict:
         """A CS offers an answer: it is free, and the WS's verdict goes back."""

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from contextlib import suppress
+from itertools import islice
 
 import msgspec
 
@@ -44,8 +45,8 @@ def exceeded(allowed: Limits, usage: Usage) -> LimitHit | None:
 class Attempt:
     """Everything below this process belongs to it. ``step`` whenever ``due`` has come or a child may have ended."""
 
-    def __init__(self, run: Run) -> None:
-        """Starts the main process. Raises LaunchError."""
+    def __init__(self, run: Run, threads: int) -> None:
+        """Starts the main process; the account runs ``threads`` threads already. Raises LaunchError."""
         self._allowed = run.limits
         self._gauge = MemoryGauge(run.limits.memory)
         self._tree = ProcessTree(os.getpid())
@@ -56,7 +57,7 @@ class Attempt:
         self._kill_at = float("inf")
         self._interval = limits.FIRST_SAMPLE
         self._started_at = now()
-        self.pid, self._outputs = launch(run)
+        self.pid, self._outputs = launch(run, threads)
         self.pidfd = os.pidfd_open(self.pid)
         self._sample_at = self._started_at + self._interval
 
@@ -92,13 +93,13 @@ class Attempt:
     def end(self, hit: LimitHit | None) -> Ended:
         """Kill and reap whatever is left of it, cut the output to its cap, and say how it went."""
         wall_seconds = now() - self._started_at
-        swept = sweep_children(self._tree, self._reaper)
-        left = len(self._tree.below())
-        self._close(hit is not None and hit.name == "output")
-        status = self._reaper.statuses.get(self.pid)
-        exit_status, number = _decode(status)
+        killed, left = sweep_children(self._tree, self._reaper)
+        output = self._close()
+        exit_status, number = _decode(self._reaper.statuses.get(self.pid))
         if hit is None and number == signal.SIGXFSZ:
             hit = LimitHit("file_size", self._allowed.file_size, self._allowed.file_size)
+        if hit is None:  # what it printed in its last moments
+            hit = exceeded(self._allowed, Usage(output=output))
         return Ended(
             exit_status=exit_status,
             signal=number,
@@ -107,28 +108,36 @@ class Attempt:
             wall_seconds=wall_seconds,
             cpu_seconds=self._reaper.cpu_seconds,
             max_memory=max(self._max_memory, self._reaper.max_memory),
-            strays=len(swept.killed - {self.pid}),
+            strays=len(killed - {self.pid}),
             left=left,
         )
 
     def _sample(self) -> None:
-        processes = self._tree.below()
+        living = (process for process in self._tree.below() if process.lives)
+        processes = list(islice(living, self._allowed.processes + 1))
+        crowded = len(processes) > self._allowed.processes  # a bomb: every moment counts
         self._usage = Usage(
             wall_time=now() - self._started_at,
-            memory=self._gauge.measure(processes),
-            output=max(os.fstat(output).st_size for output in self._outputs),
+            memory=0 if crowded else self._gauge.measure(processes),
+            output=self._output(),
             processes=len(processes),
         )
         self._max_memory = max(self._max_memory, self._usage.memory)
         self._interval = min(2 * self._interval, limits.SAMPLE)
         self._sample_at = now() + self._interval
 
-    def _close(self, cut: bool) -> None:
+    def _output(self) -> int:
+        return max(os.fstat(output).st_size for output in self._outputs)
+
+    def _close(self) -> int:
+        """Let go of everything; the size of the larger output, which is then cut to its cap."""
+        size = self._output()
         os.close(self.pidfd)
         for output in self._outputs:
-            if cut or os.fstat(output).st_size > self._allowed.output:
-                os.ftruncate(output, min(os.fstat(output).st_size, self._allowed.output))
+            if os.fstat(output).st_size > self._allowed.output:
+                os.ftruncate(output, self._allowed.output)
             os.close(output)
+        return size
 
 
 def _decode(status: int | None) -> tuple[int | None, int | None]:

@@ -79,6 +79,11 @@ class Spawner:
         """Attempts can be run: nothing says that the spawner ended or is about to."""
         return self._link is not None
 
+    @property
+    def idle(self) -> bool:
+        """No attempt is running, a cancelled one included."""
+        return self._running is None
+
     def attach(self, reactor: PosixReactorBase) -> None:
         """Hand the connection to the reactor. Once, in the reactor's thread, before ``run``."""
         self._reactor = reactor
@@ -89,17 +94,18 @@ class Spawner:
             )
 
     async def run(self, request: Run) -> Ended:
-        """Run one attempt to its end. One at a time.
+        """Run one attempt to its end. One at a time; cancelling stops it at once.
 
         Raises NotStartedError when the program could not be started; SpawnerDiedError when the spawner died or
-        was closed, after what it left was killed; ProtocolError when the request is longer than the cap.
+        was closed, after what it left was killed, or was not ``alive`` to begin with; ProtocolError when the
+        request is longer than the cap.
         """
         if self._running is not None:
             raise RuntimeError("a spawner runs one attempt at a time")
         if self._link is None or self._link.transport is None:
             raise SpawnerDiedError(f"the spawner cannot run anything: {self._farewell}")
         message = frame(request)
-        self._running = Deferred()
+        self._running = Deferred(lambda _: self.stop())
         self._link.transport.write(message)
         self._silent = 0
         self._listen_for_beats()
@@ -129,12 +135,13 @@ class Spawner:
             await gone
 
     def _listen_for_beats(self) -> None:
-        """Once a BEAT: count the wakes without a word from a spawner that should speak; end one that is wedged."""
+        """Count the wakes, a BEAT apart, without a word from a spawner that should speak; end one that is wedged."""
         assert self._reactor is not None
-        self._watch = self._reactor.callLater(limits.BEAT, self._listen_for_beats)
-        self._silent += 1
-        if self._silent > limits.SILENCE + 1:
+        if self._silent >= limits.SILENCE:
             self._kill(f"it was silent for {limits.SILENCE} seconds and was killed")
+            return
+        self._silent += 1
+        self._watch = self._reactor.callLater(limits.BEAT, self._listen_for_beats)
 
     def _kill(self, why: str) -> None:
         self._farewell = why
@@ -148,19 +155,18 @@ class Spawner:
             case Beat():
                 self.beat = report
             case Ended():
-                self._end().callback(report)
+                self._finish(report)
             case Failed(code, sentence):
-                self._end().errback(Failure(NotStartedError(code, sentence)))
+                self._finish(Failure(NotStartedError(code, sentence)))
 
-    def _end(self) -> Deferred[Ended]:
-        """The attempt is over: what its caller waits for."""
-        assert self._running is not None
+    def _finish(self, outcome: Ended | Failure) -> None:
+        """The attempt is over: tell the caller of ``run``, unless it was cancelled."""
         running, self._running = self._running, None
         self.started = self.beat = None
-        if self._watch is not None:
+        if self._watch is not None and self._watch.active():
             self._watch.cancel()
-            self._watch = None
-        return running
+        if running is not None and not running.called:
+            running.callback(outcome)
 
     def _lost(self) -> None:
         """The connection closed. The spawner cleans up and ends, or is dead: then its orphans are ours."""
@@ -171,9 +177,8 @@ class Spawner:
     def _buried(self, left: int) -> None:
         self._gone = True
         _LIVING.discard(self.pid)
-        if self._running is not None:
-            rest = f"; {left} of its processes could not be killed" if left else ""
-            self._end().errback(Failure(SpawnerDiedError(f"the spawner died: {self._farewell}{rest}")))
+        rest = f"; {left} of its processes could not be killed" if left else ""
+        self._finish(Failure(SpawnerDiedError(f"the spawner died: {self._farewell}{rest}")))
         waiting, self._waiting = self._waiting, []
         for gone in waiting:
             gone.callback(None)

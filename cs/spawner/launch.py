@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn
 
 from cs.spawner import linux
+from cs.spawner.limits import THREADS_PER_PROCESS
 from cs.spawner.messages import Failed, Limits, Run
 
 _OUTPUT_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND | os.O_CLOEXEC
@@ -30,11 +31,11 @@ class Launched(NamedTuple):
     outputs: tuple[int, int]
 
 
-def launch(run: Run) -> Launched:
-    """Start the main process of an attempt. Raises LaunchError."""
+def launch(run: Run, threads: int) -> Launched:
+    """Start the main process of an attempt; the account runs ``threads`` threads already. Raises LaunchError."""
     outputs = _open_outputs(run)
     try:
-        return Launched(_fork(run, outputs), outputs)
+        return Launched(_fork(run, outputs, threads), outputs)
     except (LaunchError, OSError) as error:
         for path, descriptor in zip((run.stdout, run.stderr), outputs, strict=True):
             os.close(descriptor)
@@ -61,14 +62,14 @@ def _create(path: str) -> int:
         raise LaunchError("spawner.output", f"the output file {path!r} cannot be created: {error}") from error
 
 
-def _fork(run: Run, outputs: tuple[int, int]) -> int:
+def _fork(run: Run, outputs: tuple[int, int], threads: int) -> int:
     """The number of a child that has executed the program. The pipe closes at exec, or says what went wrong."""
     reader, writer = os.pipe()
     parent = os.getpid()
     try:
         pid = os.fork()
         if pid == 0:
-            _become(run, outputs, writer, parent)
+            _become(run, outputs, threads, writer, parent)
         os.close(writer)
         writer = -1
         complaint = _read_all(reader)
@@ -89,7 +90,7 @@ def _read_all(descriptor: int) -> str:
     return b"".join(parts).decode(errors="replace")
 
 
-def _become(run: Run, outputs: tuple[int, int], complaints: int, parent: int) -> NoReturn:
+def _become(run: Run, outputs: tuple[int, int], threads: int, complaints: int, parent: int) -> NoReturn:
     """In the child: turn into the job, or say why not and end. Never returns, whatever happens."""
     try:
         signal.set_wakeup_fd(-1)
@@ -99,7 +100,7 @@ def _become(run: Run, outputs: tuple[int, int], complaints: int, parent: int) ->
         _arrange_descriptors(outputs, complaints)
         complaints = 3
         _volunteer_for_oom()
-        _limit(run.limits)
+        _limit(run.limits, threads)
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and exec would keep that
             signal.signal(number, signal.SIG_DFL)
         os.chdir(run.cwd)
@@ -135,9 +136,10 @@ def _volunteer_for_oom() -> None:
     os.close(descriptor)
 
 
-def _limit(limits: Limits) -> None:
+def _limit(allowed: Limits, threads: int) -> None:
     _lower(resource.RLIMIT_CORE, 0)
-    _lower(resource.RLIMIT_FSIZE, limits.file_size)
+    _lower(resource.RLIMIT_FSIZE, allowed.file_size)
+    _lower(resource.RLIMIT_NPROC, threads + allowed.processes * THREADS_PER_PROCESS)
 
 
 def _lower(which: int, value: int) -> None:

@@ -16,6 +16,13 @@ OUTPUT = 16 * MIB
 PROCESSES = 256
 """Processes alive at once below one attempt: a fork bomb meets this before it meets the owner's desktop."""
 
+THREADS_PER_PROCESS = 2
+"""The kernel itself stops a job (RLIMIT_NPROC) at this many threads for each allowed process, beyond what the account
+runs already. Polling needs the bound: among 500 spinning sessions the spawner gets one 250th of the processors."""
+
+CENSUS = 10.0
+"""Seconds for which a count of the account's threads is good: it costs milliseconds, too much for every task."""
+
 FIRST_SAMPLE = 0.01
 """Seconds from the start to the first look at memory, doubling up to SAMPLE: a task of a millisecond pays none."""
 
@@ -28,15 +35,16 @@ PSS_SHARE = 0.1
 BEAT = 1.0
 """Seconds between two signs of life while a job runs."""
 
-SILENCE = 5
+SILENCE = 10
 """Silent seconds, each seen separately, after which a spawner is taken for stopped or wedged and killed.
 
 Above SWEEP, during which it is silent by design. Counted in wakes of the server, so that a suspended machine
 does not wake up to a false alarm.
 """
 
-SWEEP = 3.0
-"""Seconds spent at most on killing what an attempt left; what survives that is stuck in the kernel."""
+SWEEP = 6.0
+"""Seconds spent at most on killing what an attempt left. A bomb of 500 sessions takes 2; what survives is stuck in
+the kernel."""
 
 SWEEP_PAUSE = 0.002
 """Seconds between two passes, in which killed processes get the processor they need to die."""

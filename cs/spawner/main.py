@@ -17,7 +17,7 @@ from cs.spawner import limits, linux
 from cs.spawner.attempt import Attempt, now
 from cs.spawner.launch import LaunchError
 from cs.spawner.messages import Failed, Inbox, Report, Request, Run, Started, Stop, frame
-from cs.spawner.proctree import ProcessTree
+from cs.spawner.proctree import Census, ProcessTree
 from cs.spawner.sweep import Reaper, sweep_children
 
 _TOLD_TO_GO = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -30,6 +30,7 @@ class SpawnerLoop:
         self._socket = connection
         self._wakeup = wakeup
         self._inbox = Inbox()
+        self._census = Census()
         self._attempt: Attempt | None = None
         self._beat_at = 0.0
 
@@ -73,7 +74,7 @@ class SpawnerLoop:
             self._send(Failed("spawner.occupied", sentence))
             return
         try:
-            self._attempt = Attempt(request)
+            self._attempt = Attempt(request, self._census.threads())
         except LaunchError as error:
             self._send(error.failed)
             return
@@ -107,7 +108,7 @@ def main(arguments: list[str]) -> int:
     with socket.socket(fileno=descriptor) as connection:
         try:
             SpawnerLoop(connection, wakeup).serve()
-        except (ConnectionError, BrokenPipeError):
+        except ConnectionError:
             pass  # the server went while we spoke
         finally:
             _empty()
@@ -116,11 +117,8 @@ def main(arguments: list[str]) -> int:
 
 def _empty() -> bool:
     """Kill whatever lives below this process. False when something does not die."""
-    reaper = Reaper()
-    if not reaper.reap():
-        return True
-    sweep_children(ProcessTree(os.getpid()), reaper)
-    return not reaper.reap()
+    _, left = sweep_children(ProcessTree(os.getpid()), Reaper())
+    return not left
 
 
 def _arrange_signals() -> int:

@@ -31,6 +31,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     file_size: Positive = limits.FILE_SIZE
     output: Positive = limits.OUTPUT
     processes: Positive = limits.PROCESSES
+    """Alive at once, polled. The kernel allows THREADS_PER_PROCESS threads for each, unless the account is root's."""
 
 
 class Run(msgspec.Struct, frozen=True, tag="run", forbid_unknown_fields=True):
@@ -87,7 +88,8 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
     cpu_seconds: float
     """User and system time of all processes, except those whose parent declined to wait for them."""
     max_memory: int
-    """Bytes: the largest sum seen by polling, or the largest single process, whichever is more."""
+    """Bytes: the largest sum seen by polling, or the largest single process, whichever is more. Never below the
+    spawner's own size (some 12 MB), out of which the main process is made."""
     strays: int
     """Processes besides the main one that had to be killed."""
     left: int = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from cs.spawner import limits
@@ -26,6 +26,11 @@ class Process(NamedTuple):
     session: int
     threads: int
 
+    @property
+    def lives(self) -> bool:
+        """Some thread of it still runs; the first one may have ended, which shows as a zombie."""
+        return self.state not in ("Z", "X") or self.threads > 1
+
 
 def read_process(pid: int) -> Process | None:
     """The process ``pid`` as it is now; None when it is gone."""
@@ -40,47 +45,78 @@ class ProcessTree:
     """The living and the dead (zombies) below ``root``, through those of its children that ``accept`` admits.
 
     Remembers which processes were seen elsewhere: nothing moves below us later, so that each look reads only
-    what is new and what is ours. A number that was reused between two looks is the one way to be wrong.
+    what is new and what is ours. A number that was reused between two looks could hide a process; so the memory
+    does not last.
     """
+
+    _REMEMBERED = 64
+    """Looks after which everything is read anew."""
 
     def __init__(self, root: int, accept: Callable[[Process], bool] = lambda child: True) -> None:
         self._root = root
         self._accept = accept
         self._elsewhere: set[int] = set()
+        self._looks = 0
 
-    def below(self) -> list[Process]:
-        """Every process below the root whose chain of parents could be followed in this look."""
+    def below(self) -> Iterator[Process]:
+        """Every process below the root whose chain of parents can be followed now, the newest numbers first.
+
+        Each is given out as soon as it is found, so that the caller can act before its number is stale.
+        """
         listed = {int(name) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208 - names, at speed
-        self._elsewhere &= listed
-        found = {pid: process for pid in listed - self._elsewhere if (process := read_process(pid))}
+        self._looks = (self._looks + 1) % self._REMEMBERED
+        self._elsewhere = self._elsewhere & listed if self._looks else set()
+        found: dict[int, Process | None] = {}
         verdicts: dict[int, bool | None] = {0: False, self._root: False}
-        ours = []
-        for pid, process in found.items():
-            verdict = self._verdict(pid, found, verdicts)
-            if verdict:
-                ours.append(process)
-            elif verdict is False:
-                self._elsewhere.add(pid)
-        return ours
+        for pid in sorted(listed - self._elsewhere, reverse=True):
+            if self._verdict(pid, found, verdicts) and (process := found[pid]) is not None:
+                yield process
 
-    def _verdict(self, pid: int, found: dict[int, Process], verdicts: dict[int, bool | None]) -> bool | None:
-        """Is ``pid`` below the root? None when a parent on the way vanished; remembers the answers on the way."""
+    def _verdict(
+        self, pid: int, found: dict[int, Process | None], verdicts: dict[int, bool | None]
+    ) -> bool | None:
+        """Is ``pid`` below the root? None when a parent on the way is gone. Remembers the answers on the way."""
         path = []
-        verdict: bool | None = None
-        while pid not in verdicts:
-            if pid in self._elsewhere or (process := found.get(pid)) is None:
-                verdict = False if pid in self._elsewhere else None
-                break
+        while pid not in verdicts and pid not in self._elsewhere:
             verdicts[pid] = None  # ends a circle, which reused numbers can draw
             path.append(pid)
-            if process.parent == self._root:
-                verdict = self._accept(process)
+            process = found[pid] = read_process(pid)
+            if process is None:
                 break
             pid = process.parent
-        else:
-            verdict = verdicts[pid]
+            if pid == self._root:
+                verdicts[path[-1]] = self._accept(process)
+                pid = path.pop()
+        verdict = False if pid in self._elsewhere else verdicts[pid]
         verdicts.update(dict.fromkeys(path, verdict))
+        if verdict is False:
+            self._elsewhere.update(path)
         return verdict
+
+
+class Census:
+    """How many threads the account runs on this machine, as RLIMIT_NPROC counts them."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._good_until = -1.0
+
+    def threads(self) -> int:
+        """The count, at most CENSUS seconds old."""
+        if time.monotonic() > self._good_until:
+            pids = [name for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - names, at speed
+            self._count = sum(_threads_if_ours(pid) for pid in pids)
+            self._good_until = time.monotonic() + limits.CENSUS
+        return self._count
+
+
+def _threads_if_ours(pid: str) -> int:
+    text = _read(f"/proc/{pid}/status")
+    if text is None:
+        return 0
+    fields = dict(line.split(b":", 1) for line in text.splitlines() if b":" in line)
+    ours = int(fields[b"Uid"].split()[0]) == os.getuid()
+    return int(fields[b"Threads"]) if ours else 0
 
 
 class MemoryGauge:

@@ -53,29 +53,38 @@ class Sweep:
 
     def strike(self) -> int:
         """One pass: stop what is new, or, when all that was seen is stopped, kill it. Returns how many it saw."""
-        seen = self._tree.below()
-        new = [process.pid for process in seen if process.pid not in self._stopped]
-        for pid in new:
-            _send(pid, signal.SIGSTOP)
-        self._stopped.update(new)
+        seen = []
+        new = False
+        for process in self._tree.below():
+            seen.append(process)
+            if process.pid not in self._stopped:
+                new = True
+                self._stopped.add(process.pid)
+                _send(process.pid, signal.SIGSTOP)
         if not new:
-            self.killed.update(process.pid for process in seen if process.state != "Z")
-            for process in seen:  # zombies too: a zombie's other threads may live on
+            self.killed.update(process.pid for process in seen if process.lives)
+            for process in seen:
                 _send(process.pid, signal.SIGKILL)
         return len(seen)
 
 
-def sweep_children(tree: ProcessTree, reaper: Reaper, seconds: float = limits.SWEEP) -> Sweep:
-    """Kill and reap until this process has no child left, or ``seconds`` have passed."""
+def sweep_children(tree: ProcessTree, reaper: Reaper, seconds: float = limits.SWEEP) -> tuple[set[int], int]:
+    """Kill and reap until this process, the root of ``tree``, has no child left, or ``seconds`` have passed.
+
+    Returns the numbers of the processes that had to be killed, and how many are left.
+    """
     sweep = Sweep(tree)
     deadline = time.monotonic() + seconds
-    while reaper.reap() and time.monotonic() < deadline:
+    while reaper.reap():
+        if time.monotonic() > deadline:
+            return sweep.killed, max(1, sum(1 for _ in tree.below()))
         if not sweep.strike():
             time.sleep(limits.SWEEP_PAUSE)
-    return sweep
+    return sweep.killed, 0
 
 
 def _send(pid: int, number: int) -> None:
-    """Signal a process that was below us a moment ago. It may be gone; its number is not reused that fast."""
+    """Signal a process that was below us a moment ago. It may be gone; numbers are given out in a circle, so that
+    nobody else has got its number since."""
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)

@@ -1,0 +1,197 @@
+"""Builds the compute server: the only place that names its concrete classes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.base import ReactorBase
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.logger import Logger
+
+from cs import ledger, limits
+from cs.api import CsDoor
+from cs.attempt import Owner, Preparation, memory_of_machine
+from cs.bundles import Bundles
+from cs.config import ACCEPTED, CsSettings
+from cs.linpack import LinpackRecord, load_or_measure
+from cs.shell import Shell
+from cs.spawner.client import Spawner, start_spawner
+from cs.spool import Spool
+from cs.task_machine import Describe, TaskMachine
+from cs.trust_store import TrustFolder
+from cs.workplace import remove_tree
+from rjs import __version__
+from rjs.background import Tasks, ThreadWorkers
+from rjs.config import read_config
+from rjs.discovery import Announcement, Link, Service
+from rjs.errors import ConfigError
+from rjs.identity.names import Role
+from rjs.identity.tls import server_context
+from rjs.ids import ServerId
+from rjs.limits import MIB
+from rjs.process import Boot, StateFolder, private_folder, run_server
+from rjs.status import serve_status
+from rjs.storage import StorageThread, open_database
+from rjs.wire import messages as m
+from rjs.wire.dial import Acceptor
+from rjs.wire.session import Self
+
+_log = Logger("cs")
+
+
+def run(folder: Path) -> int:
+    """Run the compute server of this state folder until it is told to stop; the exit status.
+
+    Raises ConfigError while this release has no sandbox and the owner has not accepted that.
+    """
+    with StateFolder.enter(folder) as state:
+        settings = read_config(CsSettings, folder)
+        if settings.unconfined != ACCEPTED:
+            raise ConfigError(
+                "this release cannot confine jobs yet: a job of a signer whom you trust would run with your own "
+                f'rights. To compute all the same, set unconfined = "{ACCEPTED}" in {folder / "config.toml"}'
+            )
+        boot = state.next_boot()
+        spawner = start_spawner()
+        record = load_or_measure(folder)
+        return run_server(lambda reactor: ComputeServer(reactor, state, settings, boot, spawner, record))
+
+
+class ComputeServer:
+    """Everything that a running CS consists of."""
+
+    def __init__(
+        self,
+        reactor: ReactorBase,
+        state: StateFolder,
+        settings: CsSettings,
+        boot: Boot,
+        spawner: Spawner,
+        record: LinpackRecord,
+    ) -> None:
+        self._reactor = reactor
+        self._state = state
+        self._settings = settings
+        self._boot = boot
+        self._spawner = spawner
+        self._record = record
+        self._tasks = Tasks("cs")
+        self._member = state.identity().member()
+        self._trust = TrustFolder(state.cluster())
+        self._seen_trust = self._trust.current()
+        self._trust_epoch = 0
+        self._link: Link | None = None
+        self._port = 0
+        self._status: IListeningPort | None = None
+
+    async def start(self) -> None:
+        """Recover what waits for its commit notice, open the door, announce."""
+        assert isinstance(self._reactor, PosixReactorBase)
+        self._spawner.attach(self._reactor)
+        cluster = self._state.cluster()
+        self._storage = StorageThread(
+            self._reactor,
+            open_database(cluster / "ledger.sqlite", ledger.MIGRATIONS, application_id=ledger.APPLICATION_ID),
+        )
+        await self._storage.write(partial(ledger.forget_expired, wall=time.time()))
+        self._shell = self._build_shell(cluster)
+        identity = self._state.identity().token()
+        me = Self(self._member.name.uri(), self._member.cluster, self._boot.id, self._boot.count, __version__)
+        self._acceptor = Acceptor(
+            self._reactor, me, CsDoor(self._shell), server_context(identity, Role), limits.LUS_SESSIONS
+        )
+        self._port = self._acceptor.listen(self._settings.port, self._settings.listen)
+        self._link = Link(self._reactor, self._settings.interfaces)
+        self._link.announce(
+            Announcement(
+                Service.CS, ServerId(self._member.id), self._boot.id, self._member.cluster, self._port
+            )
+        )
+        self._tasks.repeat(self._reactor, "trust", limits.TRUST_LOOK, self._look_at_trust)
+        self._status = serve_status(self._reactor, self._state.path, self._document)
+        _log.info("compute server {name} of cluster {cluster} serves on port {port}: {mflops:.0f} MFLOPS",
+                  name=self._member.common_name, cluster=self._member.cluster, port=self._port,
+                  mflops=self._record.median_mflops)  # fmt: skip
+        _log.warn("jobs of trusted signers run unconfined, with your own rights: you accepted that")
+
+    async def stop(self) -> None:
+        """Give the running task back, leave the LAN, end every process."""
+        if self._link is None:
+            await self._spawner.close()
+            return
+        await self._shell.close()
+        await self._acceptor.close("the compute server stops")
+        await self._link.stop()
+        await self._tasks.stop()
+        self._shell.preparation.bundles.close()
+        await self._storage.close()
+
+    def _build_shell(self, cluster: Path) -> Shell:
+        workers = ThreadWorkers(self._reactor)
+        work = private_folder(cluster / "work")
+        for left in work.iterdir():
+            remove_tree(left)
+        spool = Spool(private_folder(cluster / "spool"))
+        memory = self._settings.memory * MIB or memory_of_machine() // 2
+        owner = Owner(
+            ServerId(self._member.id), self._member.common_name, self._member.cluster,
+            self._record.median_mflops, memory, self._state.identity().answer(),
+        )  # fmt: skip
+        bundles = Bundles(private_folder(cluster / "cache"), workers)
+        preparation = Preparation(owner, bundles, self._storage, workers)
+        return Shell(
+            TaskMachine(spool.recover()), owner, preparation, spool, work, self._spawner, self._new_spawner, workers,
+            self._reactor, self._tasks, self._trust.current, self._describe,
+        )  # fmt: skip
+
+    def _new_spawner(self) -> Spawner:
+        assert isinstance(self._reactor, PosixReactorBase)
+        spawner = start_spawner()
+        spawner.attach(self._reactor)
+        return spawner
+
+    def _describe(self) -> m.CsState:
+        machine, owner = self._shell.machine, self._shell.owner
+        return m.CsState(
+            name=owner.name,
+            mflops=owner.mflops,
+            memory=owner.memory,
+            cores=os.cpu_count() or 1,
+            platform=f"{platform.system()} {platform.machine()}",
+            trust_epoch=self._trust_epoch,
+            busy=machine.attempt is not None,
+            running=() if machine.attempt is None else (machine.attempt,),
+            holding=tuple(machine.holding),
+        )
+
+    def _look_at_trust(self) -> None:
+        """The owner changed the trust store: what was refused before is worth offering again."""
+        trust = self._trust.current()
+        if trust != self._seen_trust:
+            self._seen_trust = trust
+            self._trust_epoch += 1
+            self._shell.perform([Describe()])
+
+    def _document(self) -> dict[str, Any]:
+        machine, session = self._shell.machine, self._shell.session
+        return {
+            "role": "cs",
+            "name": self._member.common_name,
+            "boot": self._boot.id,
+            "port": self._port,
+            "mflops": self._record.median_mflops,
+            "measured": self._record.date,
+            "confined": False,
+            "state": machine.slot.value,
+            "task": None if machine.attempt is None else f"{machine.attempt.job[:16]}/{machine.attempt.task}",
+            "answers_waiting": len(machine.holding),
+            "lus": None if session is None else session.peer.common_name,
+            "trusted": len(self._trust.current().grants),
+            "trust_fault": self._trust.current().fault,
+        }

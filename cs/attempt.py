@@ -1,0 +1,173 @@
+"""The steps of one attempt, each a plain function or coroutine of its own: prepare, run, collect.
+
+The task machine decides the order; nothing here decides anything but whether its own step may go on.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from functools import partial
+from typing import BinaryIO
+
+import attrs
+
+from cs import ledger
+from cs.bundles import Bundles
+from cs.spawner.messages import Ended, Limits, Run
+from cs.spawner.python_runtime import python_argv
+from cs.trust import NotTrusted, TrustStore
+from cs.workplace import Workplace
+from rjs.background import Workers
+from rjs.bundle.answer import Exited, Receipt, Signalled, write_answer
+from rjs.bundle.descriptor import DESCRIPTOR_NAME, Descriptor, parse_descriptor
+from rjs.bundle.policy import check_job_conditions, job_not_after
+from rjs.bundle.verify import OpenedBundle
+from rjs.errors import RefusedError
+from rjs.identity.certificates import Identity
+from rjs.ids import BundleId, ClusterId, ServerId
+from rjs.limits import MAX_DESCRIPTOR_BYTES
+from rjs.storage import Storage
+from rjs.wire.messages import AttemptId, JobBrief
+from rjs.wire.session import Session
+
+
+@attrs.frozen
+class Prepared:
+    """An attempt that may be started: verified, trusted, recorded, unpacked."""
+
+    attempt: AttemptId
+    workplace: Workplace
+    bundle: OpenedBundle
+    descriptor: Descriptor
+    memory: int
+
+
+@attrs.frozen
+class Owner:
+    """This compute server as its receipts and refusals name it. ``memory``: bytes that one task may use."""
+
+    id: ServerId
+    name: str
+    cluster: ClusterId
+    mflops: float
+    memory: int
+    answer: Identity = attrs.field(repr=False)
+
+
+@attrs.frozen
+class Preparation:
+    """Everything between a start and its process. Nothing is unpacked before all the checks."""
+
+    owner: Owner
+    bundles: Bundles
+    storage: Storage
+    workers: Workers
+
+    async def prepare(
+        self, attempt: AttemptId, job: JobBrief, session: Session, trust: TrustStore, workplace: Workplace
+    ) -> Prepared:
+        """1. The bundle is there and our verifier accepts it. 2. It may be a job here and now. 3. The owner
+        trusts its signer. 4. Its descriptor can be carried out here. 5. It was not begun here before. 6. It
+        is unpacked. Raises RefusedError, or OSError when this machine cannot hold it.
+        """
+        now = dt.datetime.now(dt.UTC)
+        bundle = await self.bundles.opened(job, session)  # 1
+        check_job_conditions(bundle, at=now, cluster=self.owner.cluster)  # 2
+        decision = trust.allows(bundle.signer, now)  # 3
+        if isinstance(decision, NotTrusted):
+            raise RefusedError("not-trusted", decision.sentence)
+        descriptor = self._descriptor(bundle, attempt)  # 4
+        until = job_not_after(bundle).timestamp()
+        await self.storage.write(partial(ledger.record, attempt=attempt, not_after=until))  # 5
+        try:
+            await self.workers.run(partial(_unpack, bundle, workplace))  # 6
+        except RefusedError:
+            self.bundles.drop(job.job)
+            raise
+        return Prepared(attempt, workplace, bundle, descriptor, descriptor.needs.memory)
+
+    def _descriptor(self, bundle: OpenedBundle, attempt: AttemptId) -> Descriptor:
+        descriptor = parse_descriptor(bundle.read(DESCRIPTOR_NAME, MAX_DESCRIPTOR_BYTES), bundle.entries)
+        if attempt.task >= descriptor.tasks:
+            raise RefusedError(
+                "no-such-task", f"the job has {descriptor.tasks} tasks, not task {attempt.task}"
+            )
+        if descriptor.needs.memory > self.owner.memory:
+            raise RefusedError(
+                "needs-memory",
+                f"it needs {descriptor.needs.memory} bytes of memory, {self.owner.memory} are given here",
+            )
+        return descriptor
+
+
+def _unpack(bundle: OpenedBundle, workplace: Workplace) -> None:
+    workplace.create()
+    bundle.unpack(workplace.job)
+    workplace.out.mkdir(mode=0o700)
+
+
+def request_of(prepared: Prepared) -> Run:
+    """What the spawner is to do: the Python runtime on the entry, a complete environment, the limits."""
+    place, descriptor, task = prepared.workplace, prepared.descriptor, prepared.attempt.task
+    environment = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "HOME": str(place.job),
+        "TMPDIR": str(place.temporary),
+        "RJS_TASK_INDEX": str(task),
+        "RJS_TASK_COUNT": str(descriptor.tasks),
+        "RJS_OUTPUT": str(place.out),
+    }
+    argv = python_argv(place.job / descriptor.entry, descriptor.arguments(task))
+    limits = Limits(memory=prepared.memory, wall_time=float(descriptor.needs.wall_time))
+    return Run(tuple(argv), str(place.job), environment, str(place.stdout), str(place.stderr), limits)
+
+
+def failure_of(ended: Ended) -> str:
+    """What went wrong, in words; empty when the task did what it should."""
+    if ended.limit is not None:
+        hit = ended.limit
+        return f"limit {hit.name} hit: used {_amount(hit.name, hit.measured)} of {_amount(hit.name, hit.allowed)}"
+    if ended.signal is not None:
+        return f"ended by signal {ended.signal}"
+    return f"exit status {ended.exit_status}" if ended.exit_status else ""
+
+
+def _amount(limit: str, value: float) -> str:
+    if limit in ("memory", "file_size", "output"):
+        return f"{value / 2**20:.1f} MiB"
+    return f"{value:.1f} s" if limit == "wall_time" else f"{value:.0f}"
+
+
+def sign_answer(prepared: Prepared, ended: Ended, started: dt.datetime, owner: Owner, out: BinaryIO) -> None:
+    """Write the answer of an attempt that ended well. Raises RefusedError for outputs that cannot travel."""
+    receipt = Receipt(
+        bundle_id=BundleId(prepared.attempt.job),
+        task=prepared.attempt.task,
+        fence=prepared.attempt.fence,
+        signer=prepared.bundle.signer.spki,
+        cs=owner.id,
+        cs_name=owner.name,
+        mflops=owner.mflops,
+        limits={"memory": prepared.memory, "wall_time": prepared.descriptor.needs.wall_time},
+        limit_hit=None,
+        exit=Exited(ended.exit_status or 0) if ended.signal is None else Signalled(ended.signal),
+        started=started,
+        ended=dt.datetime.now(dt.UTC),
+        wall_seconds=ended.wall_seconds,
+        cpu_seconds=ended.cpu_seconds,
+        max_memory=ended.max_memory,
+    )
+    write_answer(
+        out,
+        receipt=receipt,
+        files=prepared.workplace.outputs(),
+        key=owner.answer.key,
+        chain=owner.answer.chain,
+    )
+
+
+def memory_of_machine() -> int:
+    """Bytes of memory that this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

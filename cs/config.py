@@ -1,0 +1,41 @@
+"""The settings of a CS, with their defaults: what ``config.toml`` may say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+ACCEPTED = "i accept"
+
+
+class CsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of this compute server. Restart it after a change."""
+
+    unconfined: Annotated[
+        Literal["", "i accept"],
+        msgspec.Meta(
+            description="This release has no sandbox yet: a job of a signer whom you trust runs with your own\n"
+            'rights, and can read and change your files. Set "i accept" to compute all the same.'
+        ),
+    ] = ""
+    listen: Annotated[
+        str, msgspec.Meta(description="Address to listen on; empty: every address of this machine.")
+    ] = ""
+    port: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=65535, description="TCP port for LUSs; 0: any free one, which is announced."),
+    ] = 9002
+    interfaces: Annotated[
+        list[str],
+        msgspec.Meta(
+            description="IP addresses of this machine on whose networks it announces itself; empty: all of them.\n"
+            '["127.0.0.1"] keeps everything on this machine.'
+        ),
+    ] = msgspec.field(default_factory=list)
+    memory: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0, description="MiB that one task may use at most; 0: half of this machine's memory."
+        ),
+    ] = 0

@@ -1,0 +1,267 @@
+"""The shell: performs the task machine's instructions and answers it with events. No rule lives here."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from cs import attempt as steps
+from cs import limits
+from cs.spawner.client import Spawner
+from cs.spawner.errors import NotStartedError, SpawnerDiedError
+from cs.spawner.messages import Ended
+from cs.spool import Spool
+from cs.task_machine import (
+    CleanUp,
+    Collect,
+    Describe,
+    Forget,
+    Instruction,
+    Kill,
+    Offer,
+    Prepare,
+    ReplyRefused,
+    ReplyStarted,
+    Report,
+    Slot,
+    Spawn,
+    TaskMachine,
+)
+from cs.trust import TrustStore
+from cs.workplace import Workplace
+from rjs.background import Tasks, Timers, Workers
+from rjs.errors import RefusedError
+from rjs.leases import holder_until
+from rjs.limits import CS_LEASE
+from rjs.wire import messages as m
+from rjs.wire.session import Session, SessionLostError
+
+_log = Logger("cs.shell")
+
+
+@attrs.define(eq=False)
+class Shell:
+    """The machine with the things that it moves. ``describe`` makes our state message, ``new_spawner`` one in
+    place of one that died (a job of this release may kill it)."""
+
+    machine: TaskMachine
+    owner: steps.Owner
+    preparation: steps.Preparation
+    spool: Spool
+    work: Path
+    spawner: Spawner
+    new_spawner: Callable[[], Spawner]
+    workers: Workers
+    timers: Timers
+    tasks: Tasks
+    trust: Callable[[], TrustStore]
+    describe: Callable[[], m.CsState]
+    session: Session | None = None
+    lease_until: float = 0.0
+    _closing: bool = False
+    _replies: dict[m.AttemptId, Deferred[None]] = attrs.field(factory=dict)
+    _prepared: dict[m.AttemptId, steps.Prepared] = attrs.field(factory=dict)
+    _ended: dict[m.AttemptId, tuple[Ended, dt.datetime]] = attrs.field(factory=dict)
+
+    # --- events from the LUS ------------------------------------------------------------------------
+
+    def session_opened(self, session: Session) -> None:
+        """A LUS is there."""
+        self.session = session
+        self.lease_until = holder_until(self.timers.seconds(), CS_LEASE)
+        self.perform(self.machine.session_opened())
+
+    def session_closed(self, session: Session) -> None:
+        """It is gone; what runs goes on."""
+        if self.session is session:
+            self.session = None
+
+    def heartbeat_answered(self, sent: float) -> None:
+        """Our heartbeat of time ``sent`` renewed our lease."""
+        self.lease_until = max(self.lease_until, holder_until(sent, CS_LEASE))
+
+    async def start(self, job: m.JobBrief, attempt: m.AttemptId) -> None:
+        """Returns when the process runs; raises RefusedError when it does not."""
+        reply: Deferred[None] = Deferred()
+        if attempt in self._replies:
+            raise RefusedError("busy", "this attempt is being started already")
+        self._replies[attempt] = reply
+        self.perform(self.machine.start(job, attempt))
+        try:
+            await reply
+        finally:
+            self._replies.pop(attempt, None)
+
+    def stop(self, attempt: m.AttemptId, sentence: str) -> None:
+        """The LUS wants the attempt no more."""
+        _log.info("attempt at task {task} of {job} stopped: {why}", task=attempt.task, job=attempt.job[:16],
+                  why=sentence)  # fmt: skip
+        self.perform(self.machine.stop(attempt, sentence))
+
+    # --- instructions -------------------------------------------------------------------------------
+
+    def perform(self, instructions: Iterable[Instruction]) -> None:
+        """Carry out, in order."""
+        for each in instructions:
+            self._perform(each)
+
+    def _perform(self, instruction: Instruction) -> None:  # noqa: C901 - one case an instruction
+        match instruction:
+            case Prepare(attempt, job):
+                self._begin("preparation", self._prepare(attempt, job))
+            case Spawn(attempt):
+                self._begin("task", self._run(attempt))
+            case Kill():
+                self.spawner.stop()
+            case Collect(attempt):
+                self._begin("collection", self._collect(attempt))
+            case CleanUp(attempt):
+                self._clean_up(attempt)
+            case ReplyStarted(attempt):
+                self._reply(attempt, None)
+            case ReplyRefused(attempt, code, sentence):
+                self._reply(attempt, RefusedError(code, sentence))
+            case Offer(attempt):
+                self._begin("offer", self._offer(attempt))
+            case Report():
+                self._begin("report", self._report(instruction))
+            case Forget(attempt):
+                self.spool.forget(attempt)
+            case Describe():
+                if self.session is not None:
+                    self.session.tell(self.describe())
+
+    def _begin(self, what: str, coroutine: Coroutine[Any, Any, None]) -> None:
+        self.tasks.spawn(what, coroutine)
+
+    def _reply(self, attempt: m.AttemptId, error: RefusedError | None) -> None:
+        reply = self._replies.pop(attempt, None)
+        if reply is None or reply.called:
+            return
+        if error is None:
+            reply.callback(None)
+        else:
+            reply.errback(error)
+
+    # --- steps --------------------------------------------------------------------------------------
+
+    async def _prepare(self, attempt: m.AttemptId, job: m.JobBrief) -> None:
+        workplace = Workplace(self.work, attempt)
+        try:
+            if self.session is None:
+                raise RefusedError("stopped", "the LUS went away")
+            self._prepared[attempt] = await self.preparation.prepare(
+                attempt, job, self.session, self.trust(), workplace
+            )
+        except RefusedError as error:
+            _log.info(
+                "refused task {task} of {job}: {error}", task=attempt.task, job=attempt.job[:16], error=error
+            )
+            self.perform(self.machine.not_prepared(attempt, error.code, error.sentence))
+        except SessionLostError as error:
+            self.perform(self.machine.not_prepared(attempt, "stopped", str(error)))
+        except Exception as error:
+            _log.failure("cannot prepare")
+            self.perform(
+                self.machine.not_prepared(attempt, "cannot-start", f"this machine cannot run it: {error}")
+            )
+        else:
+            may_start = self.timers.seconds() < self.lease_until
+            self.perform(self.machine.prepared(attempt, may_start))
+
+    async def _run(self, attempt: m.AttemptId) -> None:
+        prepared = self._prepared[attempt]
+        started = dt.datetime.now(dt.UTC)
+        running = self.spawner.run(steps.request_of(prepared))
+        done: Deferred[Ended] = Deferred.fromCoroutine(running)
+        if not done.called:
+            self.perform(self.machine.spawned(attempt))
+        try:
+            ended = await done
+        except NotStartedError as error:
+            self._not_run(attempt, str(error))
+        except SpawnerDiedError as error:
+            if not self._closing:
+                self.spawner = self.new_spawner()
+            self._not_run(attempt, str(error))
+        else:
+            self._ended[attempt] = ended, started
+            self.perform(
+                self.machine.process_ended(attempt, steps.failure_of(ended), prepared.workplace.tail())
+            )
+
+    def _not_run(self, attempt: m.AttemptId, sentence: str) -> None:
+        if self.machine.slot is Slot.STARTING:
+            self.perform(self.machine.not_spawned(attempt, sentence))
+        else:
+            self.perform(self.machine.process_ended(attempt, sentence, ""))
+
+    async def _collect(self, attempt: m.AttemptId) -> None:
+        prepared, (ended, started) = self._prepared[attempt], self._ended[attempt]
+        sign = partial(steps.sign_answer, prepared, ended, started, self.owner)
+        try:
+            await self.workers.run(partial(self.spool.keep, attempt, sign))
+        except (RefusedError, OSError) as error:
+            self.perform(self.machine.not_collected(attempt, f"its outputs cannot become an answer: {error}"))
+        else:
+            self.perform(self.machine.collected(attempt))
+
+    def _clean_up(self, attempt: m.AttemptId) -> None:
+        self._ended.pop(attempt, None)
+        self._prepared.pop(attempt, None)
+        workplace = Workplace(self.work, attempt)
+        self._begin("cleaning up", self.workers.run(workplace.remove))
+
+    # --- words --------------------------------------------------------------------------------------
+
+    async def _offer(self, attempt: m.AttemptId) -> None:
+        session = self.session
+        if session is None:
+            return  # offered when a LUS is there again
+        spooled = await self.workers.run(partial(self.spool.load, attempt))
+        offer = m.AnswerOffer(
+            attempt=attempt, cs=self.owner.id, size=spooled.size, sha256=spooled.sha256, data=spooled.data
+        )
+        try:
+            verdict = await session.request(offer, m.AnswerVerdict)
+        except (SessionLostError, RefusedError) as error:
+            _log.info("an answer was not taken ({error}); it is offered again", error=error)
+            return
+        if verdict.verdict == "refused":
+            _log.error("the answer of task {task} of {job} was refused: {code}: {sentence}", task=attempt.task,
+                       job=attempt.job[:16], code=verdict.code, sentence=verdict.sentence)  # fmt: skip
+        self.perform(self.machine.verdict(attempt, final=verdict.verdict != "retry"))
+
+    async def _report(self, report: Report) -> None:
+        session = self.session
+        if session is None:
+            return
+        ended = m.AttemptEnded(
+            attempt=report.attempt,
+            cs=self.owner.id,
+            kind=report.kind,
+            detail=report.detail[:1024],
+            tail=report.tail,
+        )
+        try:
+            await session.request(ended, m.Done)
+        except SessionLostError:
+            return
+        except RefusedError as error:
+            _log.info("the end of an attempt changes nothing: {error}", error=error)
+        self.perform(self.machine.reported(report.attempt))
+
+    async def close(self) -> None:
+        """Give the running task back, end its processes, close the spawner."""
+        self._closing = True
+        self.perform(self.machine.closing())
+        if self.machine.slot is Slot.RUNNING:
+            self.spawner.stop(limits.STOP_GRACE)
+        await self.spawner.close()

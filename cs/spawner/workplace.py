@@ -1,0 +1,94 @@
+"""For tests and measurements: attempts in a folder, each scenario with a real spawner in a reactor of its own."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.selectreactor import SelectReactor
+from twisted.python.failure import Failure
+
+from cs.spawner.client import Spawner, start_spawner
+from cs.spawner.messages import Ended, Limits, Run
+from cs.spawner.python_runtime import python_argv
+from rjs.background import sleep
+from rjs.limits import MIB
+
+T = TypeVar("T")
+
+SCENARIO = 60.0
+"""Seconds until a scenario is given up."""
+
+
+class Workplace:
+    """A folder for attempts, and for each ``drive`` a real spawner in a real reactor of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._count = 0
+        self._reactor: SelectReactor | None = None
+
+    @property
+    def stdout(self) -> Path:
+        """What the latest request prints."""
+        return self.folder / f"stdout.{self._count}"
+
+    @property
+    def stderr(self) -> Path:
+        """What the latest request complains."""
+        return self.folder / f"stderr.{self._count}"
+
+    def request(self, *argv: str, **limits: Any) -> Run:
+        """An attempt at ``argv`` in the folder, with 400 MiB and 30 s unless ``limits`` say otherwise."""
+        self._count += 1
+        allowed = Limits(**{"memory": 400 * MIB, "wall_time": 30.0, **limits})
+        environment = {"PATH": "/usr/bin:/bin"}
+        return Run(argv, str(self.folder), environment, str(self.stdout), str(self.stderr), allowed)
+
+    def python(self, source: str, *args: str, **limits: Any) -> Run:
+        """An attempt at a Python job."""
+        entry = self.folder / f"job{self._count}.py"
+        entry.write_text(textwrap.dedent(source))
+        return self.request(*python_argv(entry, args), **limits)
+
+    def run(self, request: Run) -> Ended:
+        """How one attempt ends."""
+        return self.drive(lambda spawner: spawner.run(request))
+
+    def drive(self, scenario: Callable[[Spawner], Coroutine[Deferred[Any], Any, T]]) -> T:
+        """The result of ``scenario`` with a fresh spawner, which is closed afterwards. Ends within SCENARIO."""
+        reactor = self._reactor = SelectReactor()
+        spawner = start_spawner()
+        outcome: list[T | Failure] = []
+
+        async def play() -> None:
+            spawner.attach(reactor)
+            try:
+                result = await scenario(spawner)
+            finally:
+                await spawner.close()
+            outcome.append(result)
+
+        def started() -> None:
+            played = Deferred.fromCoroutine(play())
+            reactor.callLater(SCENARIO, played.cancel)
+            played.addErrback(outcome.append)
+            played.addBoth(lambda _: reactor.stop())
+
+        reactor.callWhenRunning(started)
+        reactor.run(installSignalHandlers=False)
+        if isinstance(outcome[0], Failure):
+            outcome[0].raiseException()
+        return outcome[0]
+
+    async def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
+        """Return when ``condition`` holds, looking every few milliseconds. Raises TimeoutError."""
+        assert self._reactor is not None
+        deadline = self._reactor.seconds() + seconds
+        while not condition():
+            if self._reactor.seconds() > deadline:
+                raise TimeoutError(f"not within {seconds} seconds")
+            await sleep(self._reactor, 0.005)

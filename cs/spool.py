@@ -1,0 +1,103 @@
+"""The spool: signed answers on disk from the moment they are complete until their commit notice.
+
+An answer's name says which attempt it is of, so that after a restart the folder is all there is to know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import attrs
+from twisted.logger import Logger
+
+from rjs.files import sync_folder
+from rjs.limits import INLINE_ANSWER
+from rjs.wire.messages import AttemptId, Fence
+
+_log = Logger("cs.spool")
+
+_NAME = re.compile(r"([0-9a-f]{64})\.(\d{1,10})\.(\d{1,19})\.(\d{1,19})\.(\d{1,19})\.jar")
+
+
+@attrs.frozen
+class Spooled:
+    """An answer's bytes as they will be offered: ``data`` is empty for one too large to travel along."""
+
+    path: Path
+    size: int
+    sha256: str
+    data: bytes = attrs.field(repr=False)
+
+
+class Spool:
+    """Answers in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def recover(self) -> list[AttemptId]:
+        """At start: the answers that wait; what a killed process left half written is removed."""
+        found = []
+        for path in sorted(self._folder.iterdir()):
+            attempt = parse_name(path.name)
+            if attempt is not None:
+                found.append(attempt)
+            elif path.name.endswith(".part"):
+                path.unlink()
+            else:
+                _log.warn("{path} is no answer of ours; it is left alone", path=path)
+        return found
+
+    def path(self, attempt: AttemptId) -> Path:
+        """Where the answer of ``attempt`` is."""
+        return self._folder / name_of(attempt)
+
+    def keep(self, attempt: AttemptId, write: Callable[[BinaryIO], object]) -> None:
+        """Let ``write`` make the answer; it is there whole and durable, or not at all."""
+        part = self.path(attempt).with_suffix(".part")
+        try:
+            with part.open("w+b") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self.path(attempt))
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        sync_folder(self._folder)
+
+    def load(self, attempt: AttemptId) -> Spooled:
+        """What an offer states. Raises OSError."""
+        path = self.path(attempt)
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size <= INLINE_ANSWER:
+                data = file.read()
+                return Spooled(path, len(data), hashlib.sha256(data).hexdigest(), data)
+            return Spooled(path, size, hashlib.file_digest(file, "sha256").hexdigest(), b"")
+
+    def forget(self, attempt: AttemptId) -> None:
+        """The verdict is final."""
+        self.path(attempt).unlink(missing_ok=True)
+
+
+def name_of(attempt: AttemptId) -> str:
+    """The file name of an attempt's answer."""
+    fence = attempt.fence
+    return f"{attempt.job}.{attempt.task}.{fence.generation}.{fence.lease}.{fence.sequence}.jar"
+
+
+def parse_name(name: str) -> AttemptId | None:
+    """The attempt that a file name states, if it is one that ``name_of`` gives."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    job, *numbers = match.groups()
+    task, generation, lease, sequence = map(int, numbers)
+    attempt = AttemptId(job, task, Fence(generation, lease, sequence))
+    return attempt if name_of(attempt) == name else None
