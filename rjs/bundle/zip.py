@@ -15,7 +15,7 @@ import stat
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 import attrs
 
@@ -39,6 +39,7 @@ DESCRIPTOR_SIGNATURE: Final = b"PK\x07\x08"
 
 _EXTRA_ALLOWED: Final = frozenset([0xCAFE, 0x5455, 0x7875, 0x5855, 0x000A])
 """Java's JAR mark, Unix times and ids, NTFS times. Not 0x7075: a second name that some readers prefer."""
+_DEFLATED_NOTHING: Final = b"\x03\x00"
 _VERSION_NEEDED_MAX: Final = 20
 _MADE_BY_UNIX: Final = 3
 _DOS_FOLDER: Final = 0x10
@@ -107,21 +108,43 @@ class ZipArchive:
             raise _data_error(member, "it is not a deflate stream") from None
 
 
+class _Central(NamedTuple):
+    """The fixed part of a central directory record (APPNOTE 4.3.12), in its order."""
+
+    signature: bytes
+    version_made_by: int
+    system_made_by: int
+    version_needed: int
+    flags: int
+    method: int
+    time: int
+    date: int
+    crc: int
+    compressed_size: int
+    size: int
+    name_length: int
+    extra_length: int
+    comment_length: int
+    disk: int
+    internal_attributes: int
+    external_attributes: int
+    offset: int
+
+
 @attrs.frozen
 class _Record:
     """A central directory record as stated, before its local header was seen."""
 
     name: bytes
-    flags: int
-    method: int
-    crc: int
-    compressed_size: int
-    size: int
-    offset: int
+    stated: _Central
 
     @property
-    def extent_after_data(self) -> int:
-        return DESCRIPTOR.size if self.flags & FLAG_DESCRIPTOR else 0
+    def is_folder(self) -> bool:
+        return self.name.endswith(b"/")
+
+    @property
+    def descriptor_size(self) -> int:
+        return DESCRIPTOR.size if self.stated.flags & FLAG_DESCRIPTOR else 0
 
 
 def read_archive(file: BinaryIO) -> ZipArchive:
@@ -152,11 +175,15 @@ def read_archive(file: BinaryIO) -> ZipArchive:
     offsets = _read_local_headers(file, records, directory_offset)  # 4
     _check_sizes(records, size)  # 5
     members = [
-        Member(name, record.method, record.crc, record.compressed_size, record.size, offset)
+        _member(name, record.stated, offset)
         for name, record, offset in zip(names, records, offsets, strict=True)
-        if not name.endswith("/")
+        if not record.is_folder
     ]
     return ZipArchive(file, size, {member.name: member for member in members})
+
+
+def _member(name: str, stated: _Central, data_offset: int) -> Member:
+    return Member(name, stated.method, stated.crc, stated.compressed_size, stated.size, data_offset)
 
 
 def _read_at(file: BinaryIO, offset: int, length: int) -> bytes:
@@ -197,66 +224,53 @@ def _read_directory(directory: bytes, count: int) -> list[_Record]:
     for _ in range(count):
         if len(directory) - position < CENTRAL.size:
             raise BundleRefusedError("zip-directory", "the central directory has fewer records than stated")
-        fields = CENTRAL.unpack_from(directory, position)
-        name_end = position + CENTRAL.size + fields[11]
-        extra_end = name_end + fields[12]
-        if extra_end > len(directory):
-            raise BundleRefusedError("zip-directory", "a record of the central directory is cut off")
-        records.append(_record_of(fields, directory[position + CENTRAL.size : name_end]))
-        _check_extra(directory[name_end:extra_end])
-        position = extra_end
+        stated = _Central._make(CENTRAL.unpack_from(directory, position))
+        name_start = position + CENTRAL.size
+        name_end = name_start + stated.name_length
+        position = name_end + stated.extra_length
+        if stated.signature != CENTRAL_SIGNATURE or position > len(directory):
+            raise BundleRefusedError(
+                "zip-directory", "a record of the central directory is malformed or cut off"
+            )
+        record = _Record(directory[name_start:name_end], stated)
+        _check_features(record)
+        _check_extra(directory[name_end:position])
+        records.append(record)
     if position != len(directory):
         raise BundleRefusedError("zip-directory", "bytes follow the last record of the central directory")
     return records
 
 
-def _record_of(fields: tuple[Any, ...], name: bytes) -> _Record:
-    (
-        signature,
-        _,
-        made_by,
-        needed,
-        flags,
-        method,
-        _,
-        _,
-        crc,
-        compressed,
-        size,
-        _,
-        _,
-        comment,
-        disk,
-        _,
-        attributes,
-        offset,
-    ) = fields
-    if signature != CENTRAL_SIGNATURE or comment or disk:
+def _check_features(record: _Record) -> None:
+    stated = record.stated
+    if stated.comment_length or stated.disk:
         raise BundleRefusedError(
-            "zip-directory", "a record of the central directory is malformed or has a comment"
+            "zip-directory", "an entry with a comment or on another disk is not accepted"
         )
-    if (
-        needed > _VERSION_NEEDED_MAX
-        or flags & ~(FLAG_DESCRIPTOR | FLAG_UTF8)
-        or method not in (STORED, DEFLATED)
-    ):
-        raise BundleRefusedError(
-            "zip-feature", "encryption, ZIP64 and methods other than stored and deflate are not accepted"
-        )
-    if method == STORED and (flags & FLAG_DESCRIPTOR or compressed != size):
+    if stated.version_needed > _VERSION_NEEDED_MAX or stated.flags & ~(FLAG_DESCRIPTOR | FLAG_UTF8):
+        raise BundleRefusedError("zip-feature", "encryption, ZIP64 and other late features are not accepted")
+    if stated.method not in (STORED, DEFLATED):
+        raise BundleRefusedError("zip-feature", "methods other than stored and deflated are not accepted")
+    if stated.method == STORED and (record.descriptor_size or stated.compressed_size != stated.size):
         raise BundleRefusedError(
             "zip-feature", "a stored entry with a data descriptor or with two sizes is not accepted"
         )
-    _check_kind(attributes, made_by, is_folder=name.endswith(b"/"))
-    if name.endswith(b"/") and (size or compressed or crc or method != STORED):
+    if record.is_folder and (stated.size or stated.crc or stated.compressed_size != _folder_size(stated)):
         raise BundleRefusedError("zip-feature", "a folder entry with content is not accepted")
-    return _Record(name, flags, method, crc, compressed, size, offset)
+    _check_kind(record)
 
 
-def _check_kind(attributes: int, made_by: int, *, is_folder: bool) -> None:
-    kind = stat.S_IFMT(attributes >> 16) if made_by == _MADE_BY_UNIX else 0
-    expected = stat.S_IFDIR if is_folder else stat.S_IFREG
-    if kind not in (0, expected) or attributes & _DOS_VOLUME or (attributes & _DOS_FOLDER and not is_folder):
+def _folder_size(stated: _Central) -> int:
+    """Java deflates even folders, so that nothing becomes two bytes."""
+    return len(_DEFLATED_NOTHING) if stated.method == DEFLATED else 0
+
+
+def _check_kind(record: _Record) -> None:
+    attributes = record.stated.external_attributes
+    kind = stat.S_IFMT(attributes >> 16) if record.stated.system_made_by == _MADE_BY_UNIX else 0
+    expected = stat.S_IFDIR if record.is_folder else stat.S_IFREG
+    marked_as_folder = attributes & _DOS_FOLDER and not record.is_folder
+    if kind not in (0, expected) or attributes & _DOS_VOLUME or marked_as_folder:
         raise BundleRefusedError(
             "zip-feature",
             "links, devices and other special files are not accepted; pack files and folders only",
@@ -279,7 +293,7 @@ def _check_extra(extra: bytes) -> None:
 
 def _checked_name(record: _Record) -> str:
     try:
-        name = record.name.decode("utf-8" if record.flags & FLAG_UTF8 else "ascii")
+        name = record.name.decode("utf-8" if record.stated.flags & FLAG_UTF8 else "ascii")
     except UnicodeDecodeError:
         raise BundleRefusedError(
             "name", f"the entry name {record.name[:60]!r} is not UTF-8 or not marked so"
@@ -292,47 +306,55 @@ def _read_local_headers(file: BinaryIO, records: list[_Record], directory_offset
     """Return each record's data offset, having walked the local entries without a gap."""
     offsets = [0] * len(records)
     position = 0
-    for index in sorted(range(len(records)), key=lambda index: records[index].offset):
+    for index in sorted(range(len(records)), key=lambda index: records[index].stated.offset):
         record = records[index]
-        if record.offset != position:
+        if record.stated.offset != position:
             raise BundleRefusedError(
                 "zip-layout", "bytes lie before or between the entries, or entries overlap"
             )
         offsets[index] = _read_local_header(file, record)
-        position = offsets[index] + record.compressed_size + record.extent_after_data
+        position = offsets[index] + record.stated.compressed_size + record.descriptor_size
         if position > directory_offset:
             raise BundleRefusedError("zip-layout", "an entry reaches into the central directory")
-        if record.extent_after_data:
-            _check_descriptor(file, record, position - DESCRIPTOR.size)
+        _check_around_data(file, record, offsets[index])
     if position != directory_offset:
         raise BundleRefusedError("zip-layout", "bytes lie between the last entry and the central directory")
     return offsets
 
 
 def _read_local_header(file: BinaryIO, record: _Record) -> int:
+    """Return the offset of the data behind the local header, which must say what the directory says."""
     signature, needed, flags, method, _, _, crc, compressed, size, name_length, extra_length = LOCAL.unpack(
-        _read_at(file, record.offset, LOCAL.size)
+        _read_at(file, record.stated.offset, LOCAL.size)
     )
-    rest = _read_at(file, record.offset + LOCAL.size, name_length + extra_length)
-    stated = (record.crc, record.compressed_size, record.size)
-    sizes_agree = (crc, compressed, size) == stated or (
-        bool(flags & FLAG_DESCRIPTOR) and (crc, compressed, size) == (0, 0, 0)
-    )
-    same = (flags, method, rest[:name_length]) == (record.flags, record.method, record.name)
+    rest = _read_at(file, record.stated.offset + LOCAL.size, name_length + extra_length)
+    stated = record.stated
+    sizes_agree = (crc, compressed, size) == (stated.crc, stated.compressed_size, stated.size)
+    if record.descriptor_size:
+        sizes_agree |= (crc, compressed, size) == (0, 0, 0)
+    same = (flags, method, rest[:name_length]) == (stated.flags, stated.method, record.name)
     if signature != LOCAL_SIGNATURE or needed > _VERSION_NEEDED_MAX or not same or not sizes_agree:
         raise _header_error(record)
     _check_extra(rest[name_length:])
-    return record.offset + LOCAL.size + len(rest)
+    return stated.offset + LOCAL.size + len(rest)
 
 
-def _check_descriptor(file: BinaryIO, record: _Record, offset: int) -> None:
-    expected = DESCRIPTOR.pack(DESCRIPTOR_SIGNATURE, record.crc, record.compressed_size, record.size)
-    if _read_at(file, offset, DESCRIPTOR.size) != expected:
-        raise _header_error(record)
+def _check_around_data(file: BinaryIO, record: _Record, data_offset: int) -> None:
+    """Check the data descriptor, and that a folder's data is nothing."""
+    stated = record.stated
+    if record.descriptor_size:
+        expected = DESCRIPTOR.pack(DESCRIPTOR_SIGNATURE, stated.crc, stated.compressed_size, stated.size)
+        if _read_at(file, data_offset + stated.compressed_size, DESCRIPTOR.size) != expected:
+            raise _header_error(record)
+    if record.is_folder and _read_at(file, data_offset, stated.compressed_size) not in (
+        b"",
+        _DEFLATED_NOTHING,
+    ):
+        raise BundleRefusedError("zip-feature", "a folder entry with content is not accepted")
 
 
 def _check_sizes(records: list[_Record], archive_size: int) -> None:
-    total = sum(record.size for record in records)
+    total = sum(record.stated.size for record in records)
     if total > limits.MAX_UNPACKED_BYTES:
         raise BundleRefusedError(
             "zip-limit", f"the files are larger than {limits.MAX_UNPACKED_BYTES} bytes together"

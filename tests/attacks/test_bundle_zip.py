@@ -240,6 +240,11 @@ def folder_with_content(archive: RawZip) -> None:
     archive.members.append(RawMember(b"folder/", b"content"))
 
 
+@attack("zip-feature")
+def deflated_folder_with_content(archive: RawZip) -> None:
+    archive.members.append(RawMember(b"folder/", b"", method=zip.DEFLATED, raw=b"\x01\x00"))
+
+
 @attack("zip-extra")
 def unicode_path_extra_field(archive: RawZip) -> None:
     archive.member("run.py").extra = struct.pack("<HHBI", 0x7075, 11, 1, zlib.crc32(b"run.py")) + b"ran.py"

@@ -1,0 +1,155 @@
+"""The descriptor: defaults, units, expansion, and every mistake at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from rjs import limits
+from rjs.bundle.descriptor import Descriptor, Needs, parse_descriptor
+from rjs.bundle.errors import DescriptorError
+
+FILES = ("job.toml", "run.py", "lib/a.py")
+BASE = 'name = "job"\nruntime = "python"\nentry = "run.py"\n'
+
+
+def parsed(more: str = "") -> Descriptor:
+    return parse_descriptor((BASE + more).encode(), FILES)
+
+
+def mistakes(toml: str | bytes, files: tuple[str, ...] = FILES) -> tuple[str, ...]:
+    with pytest.raises(DescriptorError) as caught:
+        parse_descriptor(toml if isinstance(toml, bytes) else toml.encode(), files)
+    return caught.value.mistakes
+
+
+def test_defaults() -> None:
+    """Name, runtime and entry suffice; the rest has stated defaults."""
+    assert parsed() == Descriptor("job", "python", "run.py", (), 1, Needs(512 * 1024**2, 3600))
+
+
+def test_everything_stated() -> None:
+    """Every field of this release arrives as a typed value."""
+    more = 'args = ["--part", "{index}"]\ntasks = 8\n[needs]\nmemory = "256 MiB"\nwall_time = "30 s"\n'
+    assert parsed(more) == Descriptor(
+        "job", "python", "run.py", ("--part", "{index}"), 8, Needs(256 * 1024**2, 30)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("1048576", 1 << 20),
+        ('"1048576 B"', 1 << 20),
+        ('"1024KiB"', 1 << 20),
+        ('"2 GiB"', 2 << 30),
+        ('"1 TiB"', 1 << 40),
+    ],
+)
+def test_memory(text: str, amount: int) -> None:
+    """Memory is a number of bytes or a text with a binary unit."""
+    assert parsed(f"[needs]\nmemory = {text}\n").needs.memory == amount
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"), [("1", 1), ('"90 s"', 90), ('"5 min"', 300), ('"2h"', 7200), ('"30 d"', 2592000)]
+)
+def test_wall_time(text: str, amount: int) -> None:
+    """Wall time is a number of seconds or a text with a unit."""
+    assert parsed(f"[needs]\nwall_time = {text}\n").needs.wall_time == amount
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            f"memory = {value}"
+            for value in ("0", "-1", "true", "1.5", '"many"', '"1 MB"', '"1 mib"', '"1.5 GiB"')
+        ),
+        *(f"memory = {value}" for value in ('"2 TiB"', '" 1 GiB"', '"١ GiB"', '"9999999999999 B"', "[1]")),
+        *(
+            f"wall_time = {value}"
+            for value in ("0", '"0 s"', '"31 d"', '"1 m"', '"5 min 30 s"', "30.0", "false")
+        ),
+    ],
+)
+def test_amounts_that_are_none(line: str) -> None:
+    """What is not exactly an amount within its range is refused, naming the field and its units."""
+    (mistake,) = mistakes(BASE + f"[needs]\n{line}\n")
+    assert mistake.startswith(f"field 'needs.{line.split()[0]}' must be")
+
+
+def test_all_mistakes_at_once() -> None:
+    """Whoever edits the file sees every mistake in one go, each with field and remedy."""
+    toml = """
+        name = ""
+        runtime = "cobol"
+        entry = "missing.py"
+        args = "--x"
+        tasks = 0
+        permissions = ["network"]
+        [needs]
+        memory = "much"
+        gpu = 1
+    """
+    found = mistakes(toml, (*FILES, "out/result.txt"))
+    fields = [
+        "permissions",
+        "out/result.txt",
+        "name",
+        "runtime",
+        "entry",
+        "args",
+        "tasks",
+        "needs.gpu",
+        "needs.memory",
+    ]
+    assert [any(f"'{field}'" in mistake for mistake in found) for field in fields] == [True] * 9
+    assert len(found) == 9
+    assert "field 'permissions' is not implemented in this release; remove it" in found
+
+
+@pytest.mark.parametrize("toml", ["", "tasks = 1", 'name = "x"'])
+def test_missing_fields(toml: str) -> None:
+    """Without name, runtime and entry there is no job."""
+    assert {mistake.split("'")[1] for mistake in mistakes(toml)} >= {"runtime", "entry"}
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [b"\xff", b"name = ", b"a = 1\na = 2", b"a = " + b"[" * 30_000, b"#" * (limits.MAX_DESCRIPTOR_BYTES + 1)],
+)
+def test_not_toml(toml: bytes) -> None:
+    """Broken, duplicated, bottomless and oversized files are refused with one sentence."""
+    assert len(mistakes(toml)) == 1
+
+
+@pytest.mark.parametrize("value", ["true", "1.0", '"8"', str(limits.MAX_TASKS + 1), "-3", "[8]"])
+def test_task_counts_that_are_none(value: str) -> None:
+    """The number of tasks is a whole number from one to the cap."""
+    assert [m.split("'")[1] for m in mistakes(BASE + f"tasks = {value}")] == ["tasks"]
+
+
+@pytest.mark.parametrize("value", ["[1]", '"x"', '["a\\u0000"]', "{}"])
+def test_arguments_that_are_none(value: str) -> None:
+    """Arguments are texts that a process can be given."""
+    assert [m.split("'")[1] for m in mistakes(BASE + f"args = {value}")] == ["args"]
+
+
+def test_too_many_arguments() -> None:
+    """The list of arguments has a cap in number and in length."""
+    many = '"x",' * (limits.MAX_ARGUMENTS + 1)
+    assert "at most" in mistakes(BASE + f"args = [{many}]")[0]
+
+
+@pytest.mark.parametrize("name", ["out/x", "OUT/x", "out"])
+def test_files_where_answers_go(name: str) -> None:
+    """A job brings no files that could pass for its answers."""
+    assert "where answers go" in mistakes(BASE, (*FILES, name))[0]
+
+
+def test_arguments_are_expanded_once() -> None:
+    """Only {index} and {count} are special, and what they become is not looked at again."""
+    job = parsed(
+        'args = ["{index}/{count}", "{{index}}", "{other}", "%d {}", "{index", "{INDEX}"]\ntasks = 9\n'
+    )
+    assert job.arguments(3) == ["3/9", "{3}", "{other}", "%d {}", "{index", "{INDEX}"]
