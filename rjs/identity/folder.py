@@ -77,16 +77,15 @@ class IdentityFolder:
             raise IdentityError(
                 "not_joined", f"{self.path} belongs to no member yet; use an invitation: rjs join"
             )
+        path = self.path / "member.json"
         try:
-            member = msgspec.json.decode(read_small(self.path / "member.json", IDENTITY_FILE), type=Member)
-        except msgspec.MsgspecError as error:
-            raise IdentityError("member_file", f"{self.path / 'member.json'} is damaged: {error}") from error
-        check_addresses(member.ws)
-        member.name.uri()
+            member = msgspec.json.decode(read_small(path, IDENTITY_FILE), type=Member)
+            _ = member.name  # raises unless role and id fit
+            check_addresses(member.ws)
+        except (msgspec.MsgspecError, IdentityError) as error:
+            raise IdentityError("member_file", f"{path} is damaged: {error}") from error
         if member.cluster != cluster_of(self.root()):
-            raise IdentityError(
-                "member_file", f"{self.path}: member.json and root.pem are of different clusters"
-            )
+            raise IdentityError("member_file", f"{path} and root.pem beside it are of different clusters")
         return member
 
     def root(self) -> x509.Certificate:
@@ -184,6 +183,8 @@ class IdentityFolder:
         marker = self.path / "joining"
         if marker.exists() and read_small(marker, IDENTITY_FILE) == serial.encode():
             return
+        marker.unlink(missing_ok=True)  # first: keys half removed belong to no invitation
+        sync_folder(self.path)
         for name in _INVITED_FILES:
             (self.path / name).unlink(missing_ok=True)
         sync_folder(self.path)

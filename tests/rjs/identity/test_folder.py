@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import stat
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rjs.errors import RefusedError
 from rjs.identity.ca import OperatorFolder
 from rjs.identity.certificates import Identity
 from rjs.identity.enrolment import EnrolmentRequest, check_enrolment
@@ -17,6 +19,7 @@ from rjs.identity.folder import IdentityFolder, Member
 from rjs.identity.invitation import Invitation
 from rjs.identity.keys import Chain, save_chain, spki_digest
 from rjs.identity.names import RjsName, Role
+from rjs.identity.peers import check_answer_chain
 from rjs.identity.requests import read_request
 from rjs.identity.testing import WS_ADDRESS, Organisation
 
@@ -152,14 +155,18 @@ def test_a_web_server_is_founded_beside_the_operator(tmp_path: Path, now: dt.dat
         folder.found(operator, "web server", [WS_ADDRESS], now)
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b'{"role":"root"}', b"[" * 70000])
+@pytest.mark.parametrize(
+    "damage", [b"", b"{}", b'{"role":"root"}', b"[" * 70000, b"other id", b"other cluster"]
+)
 def test_a_damaged_membership_is_named(organisation: Organisation, tmp_path: Path, damage: bytes) -> None:
     """A member.json that cannot be what was written is refused, never guessed at."""
     join(organisation, organisation.invitation(Role.LUS), tmp_path / "id")
-    (tmp_path / "id" / "member.json").write_bytes(damage)
-    with pytest.raises(Exception, match=r"member\.json") as refused:
+    path = tmp_path / "id" / "member.json"
+    written = json.loads(path.read_bytes())
+    edited = {b"other id": {**written, "id": "x"}, b"other cluster": {**written, "cluster": "0" * 16}}
+    path.write_bytes(json.dumps(edited[damage]).encode() if damage in edited else damage)
+    with pytest.raises(RefusedError, match=r"member\.json"):
         IdentityFolder(tmp_path / "id").member()
-    assert type(refused.value).__mro__[1].__name__ == "RefusedError"
 
 
 class Killed(BaseException):
@@ -220,6 +227,28 @@ def test_killed_anywhere_it_can_join_again(
         first, last = (read_request(request.token_request)[0] for request in (seen[0], seen[-1]))
         assert spki_digest(first) == spki_digest(last) == spki_digest(folder.token().key)
         assert folder.member().name == invitation.subject
+        if not killed:
+            break
+    assert step > 10
+
+
+@pytest.mark.parametrize("finish_with", [0, 1])
+def test_killed_while_changing_invitations_it_can_join_with_either(
+    organisation: Organisation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finish_with: int
+) -> None:
+    """Ended anywhere while a second invitation replaces a first, both still make a member whose keys fit."""
+    for step in count(1):
+        invitations = organisation.invitation(Role.CS), organisation.invitation(Role.CS)
+        folder = IdentityFolder(tmp_path / str(step))
+        folder.create_pending(invitations[0], organisation.now)
+        killed = killed_at(
+            step,
+            monkeypatch,
+            lambda folder=folder, new=invitations[1]: folder.create_pending(new, organisation.now),  # type: ignore[misc]  # bound now
+        )
+        member = join(organisation, invitations[finish_with], folder.path)
+        assert folder.member() == member
+        assert check_answer_chain(folder.answer().chain, organisation.root, organisation.now) == member.id
         if not killed:
             break
     assert step > 10
