@@ -1,4 +1,7 @@
-"""``rjs ca``: the operator's folder with the organisation root. It may be on a machine without a network."""
+"""``rjs ca``: the operator's folder with the organisation root. It may be on a machine without a network.
+
+What is issued is recorded before it is handed out.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from rjs.cli.console import json_option, print_json, say
+from rjs.cli.console import json_option, print_json, print_table, say
 
 ROLES = ("lus", "cs", "user", "admin")
 
@@ -56,6 +59,7 @@ def invite(cadir: Path, ws: tuple[str, ...], role: str, name: str | None, count:
       rjs ca invite ~/rjs-ca --ws cluster.example.org:9000 --role cs --count 20
     """
     from rjs.identity.ca import OperatorFolder
+    from rjs.identity.issued import issued_invitation, record_issued
     from rjs.identity.names import SERVERS, Role
 
     if Role(role) not in SERVERS and (name is None or count > 1):
@@ -63,6 +67,7 @@ def invite(cadir: Path, ws: tuple[str, ...], role: str, name: str | None, count:
     operator = OperatorFolder.open(cadir)
     now = datetime.now(UTC)
     made = [operator.invite(Role(role), name, ws=ws, now=now) for _ in range(count)]
+    record_issued(cadir, [issued_invitation(each, now) for each in made])
     if as_json:
         print_json(
             [
@@ -95,10 +100,13 @@ def issue(cadir: Path, request: Path, out: Path | None, as_json: bool) -> None:
     from rjs.files import read_small
     from rjs.identity.ca import OperatorFolder
     from rjs.identity.certificates import common_name_of
+    from rjs.identity.issued import issued_signing, record_issued
     from rjs.identity.keys import save_chain, spki_digest
     from rjs.limits import IDENTITY_FILE
 
-    chain = OperatorFolder.open(cadir).issue_signing(read_small(request, IDENTITY_FILE), datetime.now(UTC))
+    now = datetime.now(UTC)
+    chain = OperatorFolder.open(cadir).issue_signing(read_small(request, IDENTITY_FILE), now)
+    record_issued(cadir, [issued_signing(chain[0], now)])
     target = out or request.with_name("signing.pem")
     save_chain(target, chain)
     account, key, until = common_name_of(chain[0]), spki_digest(chain[0]), chain[0].not_valid_after_utc
@@ -106,3 +114,30 @@ def issue(cadir: Path, request: Path, out: Path | None, as_json: bool) -> None:
         print_json({"account": account, "key": key, "not_after": until, "certificate": target})
         return
     say(f"certified the signing key {key} of {account} until {until:%Y-%m-%d}: {target}")
+
+
+@click.command("list")
+@operator_folder
+@json_option
+def list_issued(cadir: Path, as_json: bool) -> None:
+    """List what `rjs ca` has issued from this folder.
+
+    Invitations and certificates of signing keys, oldest first. Whether an invitation was used, the web server knows.
+
+    \b
+    Example:
+      rjs ca list ~/rjs-ca
+    """
+    import msgspec
+
+    from rjs.identity.ca import OperatorFolder
+    from rjs.identity.issued import read_issued
+
+    issued = read_issued(OperatorFolder.open(cadir).path)
+    if as_json:
+        print_json([msgspec.to_builtins(each) for each in issued])
+        return
+    columns = ["when", "what", "for", "serial", "until"]
+    form = "%Y-%m-%d %H:%M"
+    rows = [[f"{e.when:{form}}", e.kind, e.name, e.serial, f"{e.until:{form}}"] for e in issued]
+    print_table(columns, rows)

@@ -28,6 +28,7 @@ CA: Final = {
     "init": Leaf("rjs.cli.ca:init", "Make an operator's folder with a new organisation root."),
     "invite": Leaf("rjs.cli.ca:invite", "Write invitations, each one line and good for one use."),
     "issue": Leaf("rjs.cli.ca:issue", "Certify a person's signing key."),
+    "list": Leaf("rjs.cli.ca:list_issued", "List what `rjs ca` has issued from this folder."),
 }
 
 TRUST: Final = {

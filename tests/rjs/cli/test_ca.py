@@ -80,3 +80,19 @@ def test_issue_refuses_what_is_no_request(rjs: Rjs, cadir: Path) -> None:
     said = rjs("ca", "issue", cadir, cadir / "root.pem")
     assert said.status == 1
     assert not (cadir / "signing.pem").exists()
+
+
+def test_what_was_issued_is_listed(rjs: Rjs, cadir: Path, tmp_path: Path) -> None:
+    """Every invitation and signing certificate, in order, and nothing that would let a reader use one."""
+    assert rjs("ca", "list", cadir, "--json").out == "[]\n"
+    lines = rjs("ca", "invite", cadir, "--ws", WS, "--role", "cs", "--count", 2).out.splitlines()
+    pem = make_request(new_key(), signer_uri("ada"), "ada").public_bytes(serialization.Encoding.PEM)
+    (tmp_path / "signing-request.pem").write_bytes(pem)
+    assert rjs("ca", "issue", cadir, tmp_path / "signing-request.pem").status == 0
+    listed = json.loads(rjs("ca", "list", cadir, "--json").out)
+    invited = [Invitation.decode(line) for line in lines]
+    assert [entry["name"] for entry in listed] == [each.subject.uri() for each in invited] + [
+        "rjs://signer/ada"
+    ]
+    assert [entry["serial"] for entry in listed[:2]] == [each.serial for each in invited]
+    assert "rjs://signer/ada" in rjs("ca", "list", cadir).out
