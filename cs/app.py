@@ -35,7 +35,8 @@ from rjs.identity.names import Role
 from rjs.identity.tls import server_context
 from rjs.ids import ServerId
 from rjs.limits import MIB
-from rjs.process import Boot, StateFolder, private_folder, run_server
+from rjs.process import run_server
+from rjs.state import Boot, StateFolder, private_folder
 from rjs.status import serve_status
 from rjs.storage import StorageThread, open_database
 from rjs.wire import messages as m

@@ -23,7 +23,8 @@ from rjs.discovery import Link, Service
 from rjs.identity.names import Role
 from rjs.identity.tls import client_context
 from rjs.limits import LUS_RENEWAL
-from rjs.process import Boot, StateFolder, private_folder, run_server
+from rjs.process import run_server
+from rjs.state import Boot, StateFolder, private_folder
 from rjs.status import serve_status
 from rjs.wire.dial import Dialler, host_and_port
 from rjs.wire.session import Self

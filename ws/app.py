@@ -22,7 +22,8 @@ from rjs.identity.ca import OperatorFolder
 from rjs.identity.folder import IdentityFolder, Member
 from rjs.identity.names import Role
 from rjs.identity.tls import server_context
-from rjs.process import Boot, StateFolder, cluster_folder, fail_stop, private_folder, run_server
+from rjs.process import fail_stop, run_server
+from rjs.state import Boot, StateFolder, cluster_folder, private_folder
 from rjs.status import serve_status
 from rjs.storage import StorageThread, open_database
 from rjs.wire.dial import Acceptor

@@ -31,6 +31,21 @@ CA: Final = {
     "list": Leaf("rjs.cli.ca:list_issued", "List what `rjs ca` has issued from this folder."),
 }
 
+WS: Final = {
+    "init": Leaf("rjs.cli.ws:init", "Found a web server in a new state folder."),
+    "run": Leaf("rjs.cli.ws:run", "Run the web server until it is told to stop."),
+}
+
+LUS: Final = {
+    "run": Leaf("rjs.cli.lus:run", "Run the lookup server until it is told to stop."),
+    "status": Leaf("rjs.cli.lus:status", "Show the compute servers that this lookup server knows."),
+}
+
+CS: Final = {
+    "run": Leaf("rjs.cli.cs:run", "Run the compute server until it is told to stop."),
+    "status": Leaf("rjs.cli.cs:status", "Show what this compute server is doing."),
+}
+
 TRUST: Final = {
     "list": Leaf("rjs.cli.trust:list_grants", "List the signers that this machine's owner trusts."),
     "add": Leaf("rjs.cli.trust:add", "Trust a signer: its bundles may run on this machine."),
@@ -38,7 +53,15 @@ TRUST: Final = {
 }
 
 COMMANDS: Final[Mapping[str, Leaf | Branch]] = {
+    "demo": Leaf("rjs.cli.demo:command", "Run a whole cluster on this machine and draw a picture with it."),
+    "submit": Leaf("rjs.cli.submit:command", "Send a job to the cluster."),
+    "status": Leaf("rjs.cli.status:command", "Show your jobs, or one job with its tasks."),
+    "cancel": Leaf("rjs.cli.cancel:command", "End what has not ended of a job."),
+    "join": Leaf("rjs.cli.join:command", "Become a member of a cluster by an invitation."),
     "ca": Branch("Keep the organisation root: invite members, certify signing keys.", CA),
+    "ws": Branch("Found and run the web server.", WS),
+    "lus": Branch("Run a lookup server.", LUS),
+    "cs": Branch("Run a compute server on this machine.", CS),
     "pack": Leaf("rjs.cli.pack:command", "Make a signed bundle from a folder or a script."),
     "verify": Leaf("rjs.cli.verify:command", "Judge a bundle or an answer as a compute server would."),
     "inspect": Leaf("rjs.cli.inspect:command", "Show what a bundle or an answer holds."),

@@ -88,10 +88,10 @@ def _cluster(text: str | None) -> ClusterId | None:
 def _sign(
     files: JobFiles, target: Path, folder: Path, now: datetime, term: timedelta, cluster: ClusterId | None
 ) -> BundleId:
-    from rjs.identity.folder import IdentityFolder
     from rjs.packing import write_signed
+    from rjs.state import signing_identity
 
-    signer = IdentityFolder(folder).signing()
+    signer = signing_identity(folder)
     return write_signed(
         files,
         target,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -32,7 +33,7 @@ def list_grants(folder: Path, as_json: bool) -> None:
     """
     import msgspec
 
-    store = role_entry("cs.trust_store")(folder).current()
+    store = _store(folder).current()
     if store.fault is not None:
         from rjs.errors import ConfigError
 
@@ -69,7 +70,7 @@ def add(signer: str, folder: Path, ca: bool, label: str | None, days: int | None
         kind="ca" if ca else "signer",
         until=None if days is None else now + timedelta(days=days),
     )
-    role_entry("cs.trust_store")(folder).add(grant)
+    _store(folder).add(grant)
     whom = "everybody certified by" if grant.kind == "ca" else "what was signed by"
     say(f"this machine now runs {whom} {grant.label or 'the key'} ({grant.spki})")
 
@@ -86,8 +87,15 @@ def remove(fingerprint: str, folder: Path) -> None:
     Example:
       rjs trust remove 3fa9c1d2 --cs ~/rjs-cs
     """
-    for grant in role_entry("cs.trust_store")(folder).remove(fingerprint):
+    for grant in _store(folder).remove(fingerprint):
         say(f"no longer trusted: {grant.label or 'the key'} ({grant.spki})")
+
+
+def _store(folder: Path) -> Any:
+    """The trust store of the cluster that this compute server has joined."""
+    from rjs.state import sole_cluster
+
+    return role_entry("cs.trust_store")(sole_cluster(folder))
 
 
 def _given(signer: str) -> str:

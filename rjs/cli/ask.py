@@ -1,0 +1,21 @@
+"""How a command asks the web server one question as the person who called it."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from rjs.cli.group import person_folder
+from rjs.client import run_client, with_own_ws
+from rjs.identity.folder import IdentityFolder
+from rjs.state import sole_cluster
+from rjs.wire.messages import Message
+
+Reply = TypeVar("Reply", bound=Message)
+
+
+def ask(question: Message, kind: type[Reply]) -> Reply:
+    """The web server's reply. Raises RefusedError, UnreachableError. Once in a process."""
+    identity = IdentityFolder(sole_cluster(person_folder()) / "identity")
+    return run_client(
+        lambda reactor: with_own_ws(reactor, identity, lambda session: session.request(question, kind))
+    )

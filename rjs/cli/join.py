@@ -1,0 +1,93 @@
+"""``rjs join``: from an invitation to a member."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rjs.cli.console import json_option, print_json, say
+from rjs.cli.group import person_folder, role_entry
+
+if TYPE_CHECKING:
+    from rjs.identity.folder import Member
+    from rjs.identity.invitation import Invitation
+
+
+@click.command("join")
+@click.argument("invitation")
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(file_okay=False, path_type=Path))
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
+              help="A setting for a server's config.toml; VALUE as in TOML, or plain text.")  # fmt: skip
+@json_option
+def command(invitation: str, folder: Path | None, settings: tuple[str, ...], as_json: bool) -> None:
+    """Become a member of a cluster by an invitation.
+
+    DIR is the state folder of a server. A person needs none: keys go into the person's own folder. All keys are
+    made on this machine and never leave it.
+
+    \b
+    Example:
+      rjs join rjs1-… ~/rjs-cs --set port=0
+      rjs join rjs1-…
+    """
+    from rjs.client import join, run_client
+    from rjs.identity.invitation import Invitation
+    from rjs.identity.names import SERVERS
+
+    invited = Invitation.decode(invitation)
+    server = invited.subject.role in SERVERS
+    if server and folder is None:
+        raise click.UsageError(
+            f"an invitation as {invited.subject.role} needs DIR, the server's state folder"
+        )
+    if settings and not server:
+        raise click.UsageError("--set is for servers")
+    place = folder or person_folder()
+    if server:
+        _write_config(invited, place, _settings(settings))
+    member = run_client(lambda reactor: join(reactor, invited, place))
+    if as_json:
+        print_json({"name": member.name.uri(), "cluster": member.cluster, "folder": place})
+        return
+    _tell(member, place)
+
+
+def _settings(given: tuple[str, ...]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set {each}: write NAME=VALUE")
+        try:
+            found[name] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[name] = value
+    return found
+
+
+def _write_config(invited: Invitation, folder: Path, given: Mapping[str, Any]) -> None:
+    from rjs.config import CONFIG_NAME, write_config
+    from rjs.files import make_private_folder
+
+    make_private_folder(folder)
+    if not (folder / CONFIG_NAME).exists():
+        write_config(role_entry(f"{invited.subject.role}.settings"), folder, given)
+    elif given:
+        raise click.UsageError(f"{folder / CONFIG_NAME} exists already; edit it there")
+
+
+def _tell(member: Member, folder: Path) -> None:
+    from rjs.identity.names import Role
+    from rjs.state import cluster_folder
+
+    say(f"joined cluster {member.cluster} as {member.name.uri()} ({member.common_name})")
+    if member.name.role is Role.USER:
+        request = cluster_folder(folder, member.cluster) / "identity" / "signing-request.pem"
+        say(f"next: send {request} to the operator, who runs: rjs ca issue CADIR signing-request.pem")
+        say(f"put the signing.pem that comes back into {request.parent}, then: rjs submit JOB")
+    elif member.name.role in (Role.LUS, Role.CS):
+        say(f"next: rjs {member.name.role} run {folder}")

@@ -1,0 +1,75 @@
+"""``rjs status``: what became of one's jobs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from rjs.cli.console import json_option, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from rjs.wire.messages import JobLine, JobShown
+
+
+@click.command("status")
+@click.argument("job", required=False)
+@json_option
+def command(job: str | None, as_json: bool) -> None:
+    """Show your jobs, or one job with its tasks.
+
+    JOB is a job's id or its first digits.
+
+    \b
+    Example:
+      rjs status
+      rjs status 3fa9c1d2
+    """
+    import msgspec
+
+    from rjs.cli.ask import ask
+    from rjs.wire import messages as m
+
+    if job is None:
+        lines = ask(m.JobList(), m.JobLines)
+        if as_json:
+            print_json(msgspec.to_builtins(lines.jobs))
+            return
+        print_table(HEADINGS, [_row(line) for line in lines.jobs])
+        if lines.more:
+            say(f"and {lines.more} older ones")
+        return
+    shown = ask(m.JobShow(job=job), m.JobShown)
+    if as_json:
+        print_json(msgspec.to_builtins({"job": shown.job, "tasks": shown.tasks}))
+        return
+    _show(shown)
+
+
+HEADINGS = ["JOB", "NAME", "STATE", "TASKS", "WAITING", "RUNNING", "DONE", "FAILED", "ACCEPTED"]
+
+
+def _row(line: JobLine) -> list[str | int | float | None]:
+    accepted = datetime.fromtimestamp(line.accepted, UTC)
+    return [
+        line.job[:16], line.name, line.state, line.tasks, line.waiting, line.running, line.committed,
+        line.failed, f"{accepted:%Y-%m-%d %H:%M}Z",
+    ]  # fmt: skip
+
+
+def _show(shown: JobShown) -> None:
+    print_table(HEADINGS, [_row(shown.job)])
+    if shown.job.reason:
+        say(f"reason: {shown.job.reason}")
+    click.echo()
+    rows = [
+        [task.task, task.state, task.cs or None, task.attempts, _first(task.detail)] for task in shown.tasks
+    ]
+    print_table(["TASK", "STATE", "COMPUTE SERVER", "TROUBLES", "LAST TROUBLE"], rows)
+    if len(shown.tasks) < shown.job.tasks:
+        say(f"the first {len(shown.tasks)} of {shown.job.tasks} tasks")
+
+
+def _first(detail: str) -> str | None:
+    return " ".join(detail.split()) or None

@@ -1,0 +1,64 @@
+"""``rjs ws``: the web server, which holds homes, jobs and answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from rjs.cli.console import json_option, print_json, say
+from rjs.cli.group import role_entry
+
+state_folder = click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+
+
+@click.command("init")
+@state_folder
+@click.option("--ca", "cadir", required=True, type=click.Path(exists=True, file_okay=False, path_type=Path),
+              metavar="CADIR", help="The operator's folder, which certifies this web server.")  # fmt: skip
+@click.option("--name", help="Its name for people [this machine's].")
+@click.option("--address", "addresses", multiple=True, metavar="HOST:PORT",
+              help="Where members reach it [this machine's name and the port].")  # fmt: skip
+@click.option("--listen", default="", metavar="ADDRESS", help="Address to listen on [every one].")
+@click.option("--port", type=click.IntRange(0, 65535), default=9000, show_default=True, help="TCP port.")
+@json_option
+def init(
+    folder: Path,
+    cadir: Path,
+    name: str | None,
+    addresses: tuple[str, ...],
+    listen: str,
+    port: int,
+    as_json: bool,
+) -> None:
+    """Found a web server in a new state folder.
+
+    \b
+    Example:
+      rjs ws init ~/rjs-ws --ca ~/rjs-ca --address cluster.example.org:9000
+    """
+    member = role_entry("ws.init")(
+        folder, cadir, name=name or "", addresses=addresses, listen=listen, port=port
+    )
+    if as_json:
+        print_json({"name": member.name.uri(), "cluster": member.cluster, "addresses": member.ws})
+        return
+    say(f"founded the web server {member.common_name} of cluster {member.cluster} in {folder}")
+    say(f"next: rjs ws run {folder}")
+    say(f"then: rjs ca invite {cadir} --ws {member.ws[0]} --role lus")
+
+
+@click.command("run")
+@state_folder
+def run(folder: Path) -> int:
+    """Run the web server until it is told to stop.
+
+    Stop it with Ctrl-C or SIGTERM. What it accepted survives any end.
+
+    \b
+    Example:
+      rjs ws run ~/rjs-ws
+    """
+    status = role_entry("ws.run")(folder)
+    assert isinstance(status, int)
+    return status

@@ -1,0 +1,166 @@
+"""A person's or a joiner's conversation with the WS: one session, some questions, done.
+
+Functions here are coroutines on a reactor that somebody else runs; ``run_client`` runs one for a command.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+from cryptography import x509
+from twisted.internet.base import ReactorBase
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from rjs import __version__
+from rjs.clock import use_steady_clock
+from rjs.errors import RefusedError, UnreachableError
+from rjs.identity.ca import cluster_of
+from rjs.identity.certificates import Identity
+from rjs.identity.folder import IdentityFolder, Member
+from rjs.identity.invitation import Invitation
+from rjs.identity.names import Role
+from rjs.identity.tls import client_context
+from rjs.state import cluster_folder
+from rjs.wire import messages as m
+from rjs.wire.blobs import chunk_of
+from rjs.wire.dial import dial, host_and_port
+from rjs.wire.session import Routes, Self, Session
+
+T = TypeVar("T")
+
+
+@attrs.define(eq=False)
+class PersonDoor:
+    """What a WS may ask of a client: the bytes of the bundle that it offered, nothing else."""
+
+    upload: Path | None = None
+    upload_key: str = ""
+    welcome: frozenset[Role] = frozenset({Role.WS})
+    routes: Routes = attrs.field(init=False)
+
+    @routes.default
+    def _routes(self) -> Routes:
+        return {m.BlobRead: self._bytes}
+
+    def opened(self, session: Session) -> None:
+        """The caller has the session."""
+
+    def heard(self, session: Session) -> None:
+        """No leases here."""
+
+    def answered(self, session: Session, sent: float) -> None:
+        """No leases here."""
+
+    def closed(self, session: Session, reason: str) -> None:
+        """The caller's request fails."""
+
+    def _bytes(self, session: Session, message: m.BlobRead) -> m.BlobData:
+        if self.upload is None or message.kind != "upload" or message.key != self.upload_key:
+            raise RefusedError("no-blob", "nothing of the kind was offered")
+        return chunk_of(self.upload, message)
+
+
+async def with_ws(
+    reactor: ReactorBase,
+    identity: Identity,
+    name: str,
+    cluster: str,
+    addresses: Sequence[str],
+    work: Callable[[Session], Awaitable[T]],
+    door: PersonDoor | None = None,
+) -> T:
+    """The result of ``work`` over a session with the first address that answers.
+
+    Raises UnreachableError, naming every address and its fault, when none does.
+    """
+    me = Self(name, cluster, uuid.uuid4().hex, 0, __version__)
+    faults = []
+    for address in addresses:
+        host, port = host_and_port(address)
+        try:
+            session = await dial(
+                reactor, host, port, me, door or PersonDoor(), client_context(identity, Role.WS)
+            )
+        except UnreachableError as error:
+            faults.append(f"{address}: {error}")
+            continue
+        try:
+            return await work(session)
+        finally:
+            session.close("done", "the command is done")
+            await session.gone
+    raise UnreachableError("cannot reach the web server; " + "; ".join(faults))
+
+
+async def with_own_ws(
+    reactor: ReactorBase,
+    folder: IdentityFolder,
+    work: Callable[[Session], Awaitable[T]],
+    door: PersonDoor | None = None,
+) -> T:
+    """``with_ws`` as the member whose folder this is."""
+    member = folder.member()
+    return await with_ws(reactor, folder.token(), member.name.uri(), member.cluster, member.ws, work, door)
+
+
+async def join(reactor: ReactorBase, invitation: Invitation, folder: Path) -> Member:
+    """Become a member: keys are made here, the WS certifies them, the invitation is used up.
+
+    ``folder`` is the state folder (or a person's own). May be repeated after any failure. Raises RefusedError,
+    UnreachableError.
+    """
+    now = dt.datetime.now(dt.UTC)
+    cluster = cluster_of(invitation.identity.root)
+    identity = IdentityFolder(cluster_folder(folder, cluster) / "identity")
+    request = identity.create_pending(invitation, now)
+
+    async def enrol(session: Session) -> m.MemberEnrolled:
+        return await session.request(m.MemberEnrol(request=request), m.MemberEnrolled)
+
+    name = invitation.name.caller().uri()
+    enrolled = await with_ws(reactor, invitation.identity, name, cluster, invitation.ws, enrol)
+    chain = tuple(x509.load_der_x509_certificate(each) for each in enrolled.chain)
+    return identity.complete(invitation, chain, dt.datetime.now(dt.UTC))
+
+
+async def submit(reactor: ReactorBase, folder: IdentityFolder, bundle: Path, name: str) -> m.JobAccepted:
+    """Upload a bundle under ``name``. Raises RefusedError with the WS's reason."""
+    sha256, size = digest_of(bundle)
+    door = PersonDoor(bundle, sha256)
+    offer = m.JobSubmit(name=name, size=size, sha256=sha256)
+    return await with_own_ws(reactor, folder, lambda session: session.request(offer, m.JobAccepted), door)
+
+
+def digest_of(bundle: Path) -> tuple[str, int]:
+    """SHA-256 and size of a file."""
+    with bundle.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(file.fileno()).st_size
+
+
+def run_client(work: Callable[[ReactorBase], Coroutine[Deferred[Any], Any, T]]) -> T:
+    """Run the process's reactor for one coroutine; its result, or its error. Once in a process."""
+    from twisted.internet import reactor  # noqa: PLC0415 - installs the reactor
+
+    assert isinstance(reactor, ReactorBase)
+    use_steady_clock(reactor)
+    outcome: list[T | Failure] = []
+
+    def begin() -> None:
+        Deferred.fromCoroutine(work(reactor)).addBoth(outcome.append).addBoth(lambda _: reactor.stop())
+
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    if not outcome:
+        raise KeyboardInterrupt
+    result = outcome[0]
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result

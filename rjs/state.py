@@ -1,0 +1,114 @@
+"""State folders: where a server (or a person) keeps what it knows, one folder below for each cluster.
+
+Exactly one process may hold a server's state folder; a second one is told which process does.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import attrs
+
+from rjs.errors import ConfigError
+from rjs.files import make_private_folder, read_small, write_atomically
+from rjs.identity.certificates import Identity
+from rjs.identity.folder import IdentityFolder
+from rjs.ids import BootId
+
+CLUSTERS = "clusters"
+"""Below a state folder: one folder for each cluster that the machine serves."""
+
+
+@attrs.frozen
+class Boot:
+    """This start of a server process: a fresh id, and the count of starts, which only rises."""
+
+    id: BootId
+    count: int
+
+
+class StateFolder:
+    """A server's state folder, held by this process alone until ``leave``."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock = lock
+
+    @classmethod
+    def enter(cls, path: Path) -> Self:
+        """Take the folder. Raises ConfigError when it is not there or another process holds it."""
+        if not path.is_dir():
+            raise ConfigError(f"{path} is not a server's state folder; make one with rjs join or rjs ws init")
+        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
+            os.close(lock)
+            raise ConfigError(f"{path} is in use by process {holder}; stop that first") from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        return cls(path, lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._lock)
+
+    def cluster(self) -> Path:
+        """The folder of the one cluster that this release serves from a state folder."""
+        return sole_cluster(self.path)
+
+    def identity(self) -> IdentityFolder:
+        """This server's keys and certificates."""
+        return IdentityFolder(self.cluster() / "identity")
+
+    def next_boot(self) -> Boot:
+        """Count this start, durably."""
+        path = self.path / "boots"
+        try:
+            count = int(read_small(path, 32)) + 1
+        except FileNotFoundError:
+            count = 1
+        except ValueError:
+            raise ConfigError(f"{path} is damaged; remove it and start again") from None
+        write_atomically(path, b"%d\n" % count)
+        return Boot(BootId(uuid.uuid4().hex), count)
+
+
+def cluster_folder(path: Path, cluster: str) -> Path:
+    """Where the state of one cluster lies below a state folder (or a person's folder)."""
+    return path / CLUSTERS / cluster
+
+
+def sole_cluster(path: Path) -> Path:
+    """The one cluster's folder below ``path``. Raises ConfigError when there is none, or more than one."""
+    found = sorted((path / CLUSTERS).glob("*")) if (path / CLUSTERS).is_dir() else []
+    joined = [each for each in found if IdentityFolder(each / "identity").is_joined]
+    if not joined:
+        raise ConfigError(f"{path} has joined no cluster yet; use an invitation: rjs join INVITATION {path}")
+    if len(joined) > 1:
+        names = ", ".join(each.name for each in joined)
+        raise ConfigError(f"{path} has joined several clusters ({names}); this release serves one a folder")
+    return joined[0]
+
+
+def private_folder(path: Path) -> Path:
+    """``path``, made private if it was not there."""
+    make_private_folder(path)
+    return path
+
+
+def signing_identity(path: Path) -> Identity:
+    """The signing key with its chain in ``path``: a folder with ``signing.key``, or a person's own folder."""
+    if (path / "signing.key").exists():
+        return IdentityFolder(path).signing()
+    return IdentityFolder(sole_cluster(path) / "identity").signing()
