@@ -59,7 +59,7 @@ _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class _GrantEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    spki: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    spki: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
     kind: Kind
     label: Annotated[str, msgspec.Meta(max_length=LABEL)]
     added: _Moment
@@ -148,7 +148,7 @@ def read_trust(path: Path) -> TrustStore:
         _require_own(path.parent)
         _require_own(path)
         text = read_small(path, TRUST_FILE).decode()
-        entries = msgspec.convert(tomllib.loads(text), _TrustFile).grant
+        entries = msgspec.convert(tomllib.loads(text), _TrustFile, builtin_types=(datetime,)).grant
     except FileNotFoundError:
         return TrustStore()
     except (

@@ -1,0 +1,164 @@
+"""Whose jobs an owner runs: the decision about a verified signer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cs.trust import Allowed, Grant, Kind, NotTrusted, TrustRefusedError, TrustStore
+from rjs.bundle.path import subject_of
+from rjs.bundle.testing import NOW, Party, make_party, make_signer
+from rjs.bundle.verify import Signer, spki_of
+from rjs.ids import SpkiDigest
+
+ROOT = make_party("Root", ca=True)
+MIDDLE = make_party("Middle", ROOT, ca=True)
+ADA = make_signer("Ada", MIDDLE)
+EVE = make_signer("Eve", make_party("Root", ca=True))  # a root of the same name, but not the same key
+HOUR = timedelta(hours=1)
+
+
+def signer_of(party: Party) -> Signer:
+    """What the verifier says of a bundle that ``party`` signed."""
+    path = tuple(certificate.public_bytes(Encoding.DER) for certificate in party.chain)
+    leaf = party.certificate
+    return Signer(spki_of(leaf), subject_of(leaf), path[0], path, leaf.not_valid_after_utc)
+
+
+def grant(certificate: x509.Certificate, kind: Kind, until: datetime | None = None) -> Grant:
+    """A grant for a certificate's key."""
+    return Grant(spki_of(certificate), "label", kind, NOW - HOUR, until)
+
+
+def digest(text: str) -> SpkiDigest:
+    """A made-up fingerprint that begins with ``text``."""
+    return SpkiDigest(text.ljust(64, "0"))
+
+
+@pytest.mark.parametrize(
+    ("given_to", "kind", "until", "allowed"),
+    [
+        (ADA.certificate, "signer", None, True),
+        (ROOT.certificate, "ca", None, True),
+        (MIDDLE.certificate, "ca", None, True),
+        (ADA.certificate, "ca", None, False),
+        (ROOT.certificate, "signer", None, False),
+        (MIDDLE.certificate, "signer", None, False),
+        (EVE.certificate, "signer", None, False),
+        (EVE.root, "ca", None, False),
+        (ADA.certificate, "signer", NOW + HOUR, True),
+        (ADA.certificate, "signer", NOW, False),
+        (ADA.certificate, "signer", NOW - HOUR, False),
+        (ROOT.certificate, "ca", NOW - HOUR, False),
+    ],
+)
+def test_a_grant_counts_for_its_key_kind_and_time_only(
+    given_to: x509.Certificate, kind: Kind, until: datetime | None, allowed: bool
+) -> None:
+    """A signer grant covers the leaf, a ca grant what it certified; none counts for the other or beyond its end."""
+    one = grant(given_to, kind, until)
+    decision = TrustStore((one,)).allows(signer_of(ADA), NOW)
+    if allowed:
+        assert decision == Allowed(one)
+    else:
+        assert isinstance(decision, NotTrusted)
+
+
+def test_nobody_is_trusted_without_grants() -> None:
+    """The refusal names the signer, and the command that would change it with the key's fingerprint."""
+    decision = TrustStore().allows(signer_of(ADA), NOW)
+    assert isinstance(decision, NotTrusted)
+    assert "CN=Ada" in decision.sentence
+    assert f"rjs trust add {spki_of(ADA.certificate)}" in decision.sentence
+
+
+def test_an_ended_grant_is_named() -> None:
+    """The submitter learns that trust ended, and when."""
+    decision = TrustStore((grant(ADA.certificate, "signer", NOW - HOUR),)).allows(signer_of(ADA), NOW)
+    assert isinstance(decision, NotTrusted)
+    assert "ended at 2026-06-01 11:00:00" in decision.sentence
+
+
+def test_a_living_grant_counts_beside_an_ended_one() -> None:
+    """The end of the trust in a key does not end the trust in its CA, as the owner stated both."""
+    ca = grant(ROOT.certificate, "ca")
+    assert TrustStore((grant(ADA.certificate, "signer", NOW), ca)).allows(signer_of(ADA), NOW) == Allowed(ca)
+
+
+def test_the_nearest_grant_is_named() -> None:
+    """The signer's own key before its CA, a CA before the root."""
+    own, middle, root = (
+        grant(ADA.certificate, "signer"),
+        grant(MIDDLE.certificate, "ca"),
+        grant(ROOT.certificate, "ca"),
+    )
+    assert TrustStore((root, middle, own)).allows(signer_of(ADA), NOW) == Allowed(own)
+    assert TrustStore((root, middle)).allows(signer_of(ADA), NOW) == Allowed(middle)
+
+
+def test_a_fault_trusts_nobody() -> None:
+    """Whatever grants were read: a file that cannot be believed gives no trust, and the sentence says why."""
+    store = TrustStore((grant(ADA.certificate, "signer"),), fault="trust.toml is damaged")
+    decision = store.allows(signer_of(ADA), NOW)
+    assert isinstance(decision, NotTrusted)
+    assert "trust.toml is damaged" in decision.sentence
+
+
+def test_a_second_grant_for_a_key_replaces_the_first_of_its_kind() -> None:
+    """One key may be granted as signer and as ca, and each of them once."""
+    signer, ca = Grant(digest("a"), "old", "signer", NOW), Grant(digest("a"), "ca", "ca", NOW)
+    renewed = Grant(digest("a"), "new", "signer", NOW, NOW + HOUR)
+    assert TrustStore((signer, ca)).with_grant(renewed).grants == (ca, renewed)
+
+
+def test_a_key_is_removed_by_the_start_of_its_fingerprint() -> None:
+    """All its grants go, nobody else's, and what went is returned."""
+    signer, ca = Grant(digest("abcdef0123"), "", "signer", NOW), Grant(digest("abcdef0123"), "", "ca", NOW)
+    other = Grant(digest("abcdef0999"), "", "signer", NOW)
+    store, removed = TrustStore((signer, other, ca)).without("ABCDEF01")
+    assert (store.grants, removed) == ((other,), (signer, ca))
+
+
+@pytest.mark.parametrize(
+    ("prefix", "code"),
+    [
+        ("abcdef0", "trust.short"),
+        ("", "trust.short"),
+        ("12345678", "trust.absent"),
+        ("abcdef00", "trust.ambiguous"),
+    ],
+)
+def test_a_fingerprint_that_is_not_clear_removes_nothing(prefix: str, code: str) -> None:
+    """Too short, unknown, or the start of two: refused by name."""
+    store = TrustStore(tuple(Grant(digest(f"abcdef00{n}"), f"n{n}", "signer", NOW) for n in range(2)))
+    with pytest.raises(TrustRefusedError) as refused:
+        store.without(prefix)
+    assert refused.value.code == code
+
+
+@given(
+    grants=st.lists(
+        st.builds(
+            Grant,
+            spki=st.sampled_from([spki_of(c) for c in (*ADA.chain, *EVE.chain)]),
+            label=st.just(""),
+            kind=st.sampled_from(["signer", "ca"]),
+            added=st.just(NOW),
+            until=st.none() | st.datetimes(timezones=st.just(UTC)),
+        ),
+        unique_by=lambda grant: (grant.kind, grant.spki),
+    )
+)
+def test_allowed_means_that_one_grant_alone_allows(grants: list[Grant]) -> None:
+    """Grants never combine: a store allows exactly when one of its grants, by itself, does, and it names that one."""
+    decision = TrustStore(tuple(grants)).allows(signer_of(ADA), NOW)
+    alone = [each for each in grants if isinstance(TrustStore((each,)).allows(signer_of(ADA), NOW), Allowed)]
+    if isinstance(decision, Allowed):
+        assert decision.grant in alone
+    else:
+        assert alone == []
