@@ -36,13 +36,17 @@ def test_pack_prints_the_id_and_says_what_it_took(rjs: Rjs, home: Path, job: Pat
 
 
 def test_pack_is_signed_by_the_folder_that_is_named(rjs: Rjs, home: Path, job: Path, tmp_path: Path) -> None:
-    """``--sign-with`` takes another folder than the person's own; a folder without a key is explained."""
+    """``--sign-with`` takes another folder than the person's own; one that cannot sign says what to do."""
     out = tmp_path / "a.jar"
     assert rjs("pack", job, "-o", out, "--sign-with", home, "--json").status == 0
     (tmp_path / "empty").mkdir()
-    said = rjs("pack", job, "-o", out, "--sign-with", tmp_path / "empty")
-    assert said.status == 1
-    assert "rjs ca issue" in said.err
+    stranger = rjs("pack", job, "-o", out, "--sign-with", tmp_path / "empty")
+    assert stranger.status == 1
+    assert "rjs join" in stranger.err
+    (home / "signing.pem").unlink()
+    uncertified = rjs("pack", job, "-o", out, "--sign-with", home)
+    assert uncertified.status == 1
+    assert "rjs ca issue" in uncertified.err
 
 
 def test_pack_makes_a_job_of_a_script(rjs: Rjs, home: Path, job: Path, tmp_path: Path) -> None:

@@ -14,10 +14,13 @@ from rjs.identity.testing import Organisation
 if TYPE_CHECKING:
     from tests.rjs.cli.conftest import Rjs
 
+CLUSTER = "clusters/0123456789abcdef"
+"""Where a state folder keeps what it knows of that cluster."""
+
 
 @pytest.fixture
 def cs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A compute server's folder, in an installation that has the parts which ``rjs trust`` asks for."""
+    """The folder of a compute server that has joined, in an installation with the parts that ``rjs trust`` needs."""
     info = tmp_path / "site" / "rjs_cluster-9.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rjs-cluster\nVersion: 9\n")
@@ -25,9 +28,10 @@ def cs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "[rjs.roles]\ncs.trust_store = cs.trust_store:TrustFolder\ncs.grant_for = cs.trust_store:grant_for\n"
     )
     monkeypatch.syspath_prepend(tmp_path / "site")
-    folder = tmp_path / "cs"
-    folder.mkdir(mode=0o700)
-    return folder
+    member = tmp_path / "cs" / CLUSTER / "identity" / "member.json"
+    member.parent.mkdir(mode=0o700, parents=True)
+    member.touch()
+    return tmp_path / "cs"
 
 
 def test_trust_is_given_listed_and_taken_back(
@@ -59,7 +63,7 @@ def test_a_slip_changes_nothing(rjs: Rjs, cs: Path) -> None:
 
 def test_a_file_that_cannot_be_believed_is_named(rjs: Rjs, cs: Path) -> None:
     """``list`` fails and says what to mend, instead of showing grants that do not count."""
-    (cs / "trust.toml").write_text("[[grant]]\nspki = 1\n")
+    (cs / CLUSTER / "trust.toml").write_text("[[grant]]\nspki = 1\n")
     said = rjs("trust", "list", "--cs", cs)
     assert said.status == 1
     assert "trust.toml" in said.err
