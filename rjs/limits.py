@@ -78,6 +78,8 @@ MAX_DIRECTORY_BYTES = 16 * MIB
 """The central directory is held in memory: 50,000 records with names of 270 bytes fit."""
 MAX_MANIFEST_BYTES = 16 * MIB
 """MANIFEST.MF and the .SF file, each held in memory; 50,000 sections of 300 bytes fit."""
+MAX_MANIFEST_LINES = 8 * MAX_ENTRIES
+"""Each line may cost a Python object: without this, 16 MiB of short lines cost gigabytes."""
 MAX_BLOCK_BYTES = 64 * KIB
 """The CMS block: ten large certificates and a timestamp fit."""
 MAX_BLOCK_CERTIFICATES = 10

@@ -7,7 +7,6 @@ the caller.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +21,7 @@ from rjs.bundle.cms import SigningKey
 from rjs.bundle.descriptor import ANSWER_FOLDER
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.names import shown
-from rjs.bundle.sign import sign_jar
+from rjs.bundle.sign import measure, sign_measured
 from rjs.bundle.verify import OpenedBundle, Signer, open_bundle
 from rjs.errors import RefusedError
 from rjs.identity.certificates import sole_uri
@@ -104,17 +103,16 @@ def write_answer(
 ) -> Receipt:
     """Write the answer JAR and return its receipt: ``receipt`` with the digests of ``files`` filled in.
 
-    Names are ``out/…``, ``stdout.txt`` or ``stderr.txt``. A file given by path is read three times and must not
+    Names are ``out/…``, ``stdout.txt`` or ``stderr.txt``. A file given by path is read twice and must not
     change meanwhile. Raises BundleRefusedError like ``sign_jar``, and ``answer-files``.
     """
-    contents = dict(files)
-    for name in contents:
-        _check_place(name, _OWN_FILES - {RECEIPT_NAME})
-    digests = {name: _sha256(content) for name, content in sorted(contents.items())}
+    measured = [measure(name, content) for name, content in files]
+    for file in measured:
+        _check_place(file.name, _OWN_FILES - {RECEIPT_NAME})
+    digests = {file.name: file.sha256.hex() for file in sorted(measured, key=lambda file: file.name)}
     complete = msgspec.structs.replace(receipt, digests=digests)
     encoded = msgspec.json.format(msgspec.json.encode(complete), indent=1)
-    entries = [(name, content, False) for name, content in contents.items()]
-    sign_jar(out, [(RECEIPT_NAME, encoded, False), *entries], key=key, chain=chain, attributes={})
+    sign_measured(out, [measure(RECEIPT_NAME, encoded), *measured], key=key, chain=chain, attributes={})
     return complete
 
 
@@ -173,13 +171,6 @@ def _check_server(signer: Signer, receipt: Receipt) -> None:
         raise BundleRefusedError(
             "answer-receipt", "the receipt names another compute server than its certificate"
         )
-
-
-def _sha256(content: Path | bytes) -> str:
-    if isinstance(content, bytes):
-        return hashlib.sha256(content).hexdigest()
-    with content.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 _DECODER: Final = msgspec.json.Decoder(Receipt)

@@ -15,6 +15,7 @@ from typing import Final
 
 import attrs
 
+from rjs import limits
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.names import shown
 
@@ -71,6 +72,8 @@ def parse_manifest(data: bytes, first_header: str) -> Manifest:
     """Parse ``data``, whose first header must be ``first_header`` with value 1.0; raises ``manifest-form``."""
     if not data.endswith(b"\r\n\r\n"):
         raise _form("does not end with a blank line")
+    if data.count(b"\r\n") > limits.MAX_MANIFEST_LINES:
+        raise _form(f"has more than {limits.MAX_MANIFEST_LINES} lines")
     blocks = data[:-4].split(b"\r\n\r\n")
     main = _parse_section(blocks[0])
     if next(iter(main.headers.items())) != (first_header.lower(), "1.0"):
@@ -120,14 +123,14 @@ def _logical_lines(block: bytes) -> Iterator[bytes]:
         raise _form(f"has a line longer than {MAX_LINE_BYTES} bytes")
     if not lines[0] or lines[0].startswith(b" "):
         raise _form("has an empty section or one that begins with a continuation")
-    logical = lines[0]
+    pieces = [lines[0]]  # joined once: a header may have a hundred thousand continuations
     for line in lines[1:]:
         if line.startswith(b" "):
-            logical += line[1:]
+            pieces.append(line[1:])
         else:
-            yield logical
-            logical = line
-    yield logical
+            yield b"".join(pieces)
+            pieces = [line]
+    yield b"".join(pieces)
 
 
 def _decoded(text: str, algorithm: str) -> bytes:

@@ -47,15 +47,14 @@ def validate_path(
     ``purpose`` is CODE_SIGNING or ANSWER_EKU. With ``roots`` None a self-signed certificate among ``others`` is
     the root, which proves form and dates and nothing about trust.
 
-    1. Every certificate can be read.
+    1. Every certificate can be read, and no two have one name: there is at most one path to try.
     2. The leaf is an end entity, may sign, and is for ``purpose`` and not for the other one.
     3. The leaf is valid at ``at`` and its key is strong enough.
     4. A path of at least two certificates leads to a root: signatures, names, dates, CA flags, path lengths, usage.
     5. Every CA on it may certify for ``purpose``; directory-name constraints, not evaluated here, are refused.
     6. Every key on it is strong enough.
     """
-    for certificate in (leaf, *others):
-        _check_readable(certificate)  # 1
+    _check_block([leaf, *others])  # 1
     _check_leaf(leaf, purpose)  # 2
     _check_dates(leaf, at)  # 3
     _check_key(leaf)
@@ -79,6 +78,13 @@ def subject_of(certificate: x509.Certificate) -> str:
     """Return the subject for people: RFC 4514, control and format characters removed, at most 200 characters."""
     text = certificate.subject.rfc4514_string()
     return "".join(character for character in text if character.isprintable())[:200]
+
+
+def _check_block(certificates: Sequence[x509.Certificate]) -> None:
+    for certificate in certificates:
+        _check_readable(certificate)
+    if len({certificate.subject.public_bytes() for certificate in certificates}) != len(certificates):
+        raise BundleRefusedError("certificate", "two certificates of the signature block have one name")
 
 
 def _check_readable(certificate: x509.Certificate) -> None:

@@ -11,27 +11,48 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
+import attrs
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from rjs import limits
 from rjs.bundle import cms
-from rjs.bundle.attributes import check_main_attributes, job_attributes
+from rjs.bundle.attributes import check_main_attributes, job_attributes, typed_attributes
 from rjs.bundle.errors import BundleRefusedError
-from rjs.bundle.manifest import encoded_digest, write_section
+from rjs.bundle.manifest import encoded_digest, parse_manifest, write_section
 from rjs.bundle.names import check_coexistence, parts_of, shown
 from rjs.bundle.verify import EXECUTABLE_HEADER, MANIFEST_NAME, is_signature_related
 from rjs.bundle.zip_writer import StoredFile, write_archive
 
-__all__ = ["job_attributes", "sign_jar"]
+__all__ = ["MeasuredFile", "job_attributes", "measure", "sign_jar", "sign_measured"]
 
 CREATED_BY: Final = "rjs"
-_Content = bytes | Path
+Content = bytes | Path
+
+
+@attrs.frozen
+class MeasuredFile:
+    """A file that was read once, for its size, CRC and SHA-256; its content is read again when it is written."""
+
+    stored: StoredFile
+    sha256: bytes
+    executable: bool
+
+    @property
+    def name(self) -> str:
+        return self.stored.name
+
+    def section(self) -> bytes:
+        """Return the file's section of the manifest."""
+        headers = {"Name": self.name, "SHA-256-Digest": encoded_digest(self.sha256)}
+        if self.executable:
+            headers[EXECUTABLE_HEADER] = "true"
+        return write_section(headers)
 
 
 def sign_jar(
     out: BinaryIO,
-    entries: Iterable[tuple[str, _Content, bool]],
+    entries: Iterable[tuple[str, Content, bool]],
     *,
     key: cms.SigningKey,
     chain: Sequence[x509.Certificate],
@@ -42,16 +63,42 @@ def sign_jar(
 
     ``chain`` goes into the block whole, leaf first, root last; ``attributes`` are main attributes of the manifest.
     A file given by path is read twice and must not change meanwhile. Raises BundleRefusedError where a verifier
-    would refuse names or attributes, and ``sign-key`` or ``sign-input``.
+    would refuse names, sizes or attributes, and ``sign-key`` or ``sign-input``.
     """
+    measured = [measure(*entry) for entry in entries]
+    sign_measured(out, measured, key=key, chain=chain, attributes=attributes, stem=stem)
+
+
+def measure(name: str, content: Content, executable: bool = False) -> MeasuredFile:
+    """Read ``content`` once."""
+    digest = hashlib.sha256()
+    size = crc = 0
+    for chunk in _chunks(content):
+        size += len(chunk)
+        crc = zlib.crc32(chunk, crc)
+        digest.update(chunk)
+    return MeasuredFile(StoredFile(name, size, crc, _chunks(content)), digest.digest(), executable)
+
+
+def sign_measured(
+    out: BinaryIO,
+    files: Iterable[MeasuredFile],
+    *,
+    key: cms.SigningKey,
+    chain: Sequence[x509.Certificate],
+    attributes: Mapping[str, str],
+    stem: str = "RJS",
+) -> None:
+    """Like ``sign_jar``, for files that were measured already."""
     _check_signing(key, chain)
-    check_main_attributes({name.lower(): value for name, value in attributes.items()})
-    measured = sorted((_measured(*entry) for entry in entries), key=lambda pair: pair[0].name)
-    _check_names([file.name for file, _ in measured])
-    main = write_section({"Manifest-Version": "1.0", "Created-By": CREATED_BY, **attributes})
-    sections = {file.name: section for file, section in measured}
+    ordered = sorted(files, key=lambda file: file.name)
+    _check_names([file.name for file in ordered])
+    main = _main_section(attributes)
+    sections = {file.name: file.section() for file in ordered}
     manifest = main + b"".join(sections.values())
     signature_file = _signature_file(main, sections, manifest)
+    if max(len(manifest), len(signature_file)) > limits.MAX_MANIFEST_BYTES:
+        raise BundleRefusedError("zip-limit", "the names of the files are too long together for one manifest")
     block = cms.sign_block(signature_file, key, chain)
     write_archive(
         out,
@@ -59,7 +106,7 @@ def sign_jar(
             _in_memory(MANIFEST_NAME, manifest),
             _in_memory(f"META-INF/{stem}.SF", signature_file),
             _in_memory(f"META-INF/{stem}{cms.block_suffix(key)}", block),
-            *(file for file, _ in measured),
+            *(file.stored for file in ordered),
         ],
     )
 
@@ -86,25 +133,23 @@ def _check_names(names: Sequence[str]) -> None:
     check_coexistence(["META-INF/MANIFEST.MF", *names])
 
 
-def _measured(name: str, content: _Content, executable: bool) -> tuple[StoredFile, bytes]:
-    """Read the content once; return the file to write and its manifest section."""
-    digest = hashlib.sha256()
-    size = crc = 0
-    for chunk in _chunks(content):
-        size += len(chunk)
-        crc = zlib.crc32(chunk, crc)
-        digest.update(chunk)
-    headers = {"Name": name, "SHA-256-Digest": encoded_digest(digest.digest())}
-    if executable:
-        headers[EXECUTABLE_HEADER] = "true"
-    return StoredFile(name, size, crc, _chunks(content)), write_section(headers)
+def _main_section(attributes: Mapping[str, str]) -> bytes:
+    """Return the manifest's main section, read back so that no value can smuggle in a line."""
+    headers = {"Manifest-Version": "1.0", "Created-By": CREATED_BY, **attributes}
+    section = write_section(headers)
+    written = parse_manifest(section, "Manifest-Version").main.headers
+    if written != {name.lower(): value for name, value in headers.items()}:
+        raise BundleRefusedError("attribute", "a main attribute's value contains a line break")
+    check_main_attributes(written)
+    typed_attributes(written)
+    return section
 
 
 def _in_memory(name: str, content: bytes) -> StoredFile:
     return StoredFile(name, len(content), zlib.crc32(content), [content])
 
 
-def _chunks(content: _Content) -> Iterator[bytes]:
+def _chunks(content: Content) -> Iterator[bytes]:
     if isinstance(content, bytes):
         yield content
         return

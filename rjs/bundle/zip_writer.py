@@ -42,7 +42,9 @@ class StoredFile:
 
 def write_archive(out: BinaryIO, files: Sequence[StoredFile]) -> None:
     """Write ``files`` in the given order; raises ``zip-limit``, and ``sign-input`` when a content has changed."""
-    if len(files) > limits.MAX_ENTRIES or sum(file.size for file in files) > limits.MAX_ARCHIVE_BYTES:
+    overhead = LOCAL.size + CENTRAL.size + 2 * limits.MAX_NAME_BYTES
+    size = sum(file.size + overhead for file in files)
+    if len(files) > limits.MAX_ENTRIES or size > limits.MAX_ARCHIVE_BYTES:
         raise BundleRefusedError("zip-limit", "too many files, or too large together, for one bundle")
     directory = []
     offset = 0

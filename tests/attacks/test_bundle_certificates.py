@@ -122,6 +122,10 @@ SIGNERS: dict[str, tuple[Callable[[], Party], str]] = {
         ),
         "path",
     ),
+    "two certificates of one name": (
+        lambda: _joined(signer_below(root()), make_party("Root", ca=True)),
+        "certificate",
+    ),
     "issued by a namesake of the root": (lambda: _reissued(), "path"),
 }
 
@@ -167,6 +171,10 @@ def _tower(height: int) -> Party:
     for number in range(height):
         top = make_party(f"CA {number}", top, ca=True)
     return top
+
+
+def _joined(party: Party, other: Party) -> Party:
+    return Party(party.key, (*party.chain[:-1], *other.chain, party.root))
 
 
 def _reissued() -> Party:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rjs import limits
 from rjs.bundle.forger import Change, Forger, digest, refusal_of
 
 EXTRA = "X-Note: hello\r\n"
@@ -43,6 +44,8 @@ FORMS: dict[str, Change] = {
     "version not first": replaced(b"Manifest-Version", b"X-Note: a\r\nManifest-Version"),
     "section without a name": replaced(b"\r\n\r\nName: ", b"\r\n\r\nX-Note: "),
     "name not first in its section": replaced(b"\r\n\r\nName: ", b"\r\n\r\nX-Note: a\r\nName: "),
+    "too many lines": replaced(b"1.0", b"1.0\r\nX-Note: " + b"\r\n x" * limits.MAX_MANIFEST_LINES),
+    "too many sections": lambda data: data + b"\r\n\r\n" * limits.MAX_MANIFEST_LINES,
     "empty": lambda _: b"",
     "only a blank line": lambda _: b"\r\n\r\n",
 }
@@ -69,6 +72,15 @@ def test_signature_file_form_refused(change: Change, forger: Forger) -> None:
     """A signature file with more than one reading is refused although it was signed like this."""
     forger.change_signature_file = change
     assert refusal_of(forger.build()) == "manifest-form"
+
+
+def test_many_continuations(forger: Forger) -> None:
+    """A header of a megabyte is read in time that grows with its length, not with its square."""
+    forger.change_manifest = replaced(
+        b"1.0", b"1.0\r\nX-Note: " + b"\r\n x" * (limits.MAX_MANIFEST_LINES // 2)
+    )
+    forger.signature_main["SHA-256-Digest-Manifest-Main-Attributes"] = None
+    assert refusal_of(forger.build()) == "manifest-digest"
 
 
 DIGESTS: dict[str, dict[str, str]] = {

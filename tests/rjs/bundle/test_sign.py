@@ -92,6 +92,16 @@ def test_key_and_chain_must_fit(signer: Party) -> None:
             signed(party, [("a", b"", False)], chain)
 
 
+@pytest.mark.parametrize(
+    "attributes",
+    [{"X-Note": "a\r\nMain-Class: Evil"}, {"X-Note": "a\r\n b"}, {"Class-Path": "x"}, {"RJS-Nonce": "short"}],
+)
+def test_attributes_that_are_not_signed(attributes: dict[str, str], signer: Party) -> None:
+    """A value cannot smuggle in another header, and what a verifier would refuse is not signed."""
+    with pytest.raises(BundleRefusedError, match=r"^attribute:"):
+        sign_jar(io.BytesIO(), [], key=signer.key, chain=signer.chain, attributes=attributes)
+
+
 @pytest.mark.parametrize("name", ["", "x" * 101, "a\nb"])
 def test_job_names_that_no_verifier_accepts(name: str) -> None:
     """`job_attributes` refuses what `open_bundle` would."""
