@@ -55,18 +55,17 @@ def command(bundle: Path, trust: tuple[Path, ...], answer: bool, at: datetime | 
 
 
 def _certificates(paths: Sequence[Path]) -> tuple[list[x509.Certificate], list[x509.Certificate]]:
-    """The certificates of CAs, and those of signers: one a file, so that a chain trusts nobody unmeant."""
+    """The certificates of CAs, and those of signers. One a file counts: a signer's chain means the signer alone."""
     from rjs.identity.keys import load_chain
 
     authorities: list[x509.Certificate] = []
     signers: list[x509.Certificate] = []
     for path in paths:
-        chain = load_chain(path)
-        if len(chain) > 1:
-            raise UsageError(
-                f"{path} holds {len(chain)} certificates; give a file with the one that you mean"
-            )
-        (authorities if _is_ca(chain[0], path) else signers).append(chain[0])
+        first, *others = load_chain(path)
+        by_ca = _is_ca(first, path)
+        if others and (by_ca or not all(_is_ca(each, path) for each in others)):
+            raise UsageError(f"{path} holds {len(others) + 1} certificates; give the one that you mean")
+        (authorities if by_ca else signers).append(first)
     return authorities, signers
 
 

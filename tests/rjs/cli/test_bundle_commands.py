@@ -95,11 +95,16 @@ def test_verify_refuses_strangers_by_name(
     assert by_root.out == by_key.out == by_both.out == ""
 
 
-def test_verify_takes_one_certificate_a_file(rjs: Rjs, jar: Path, home: Path) -> None:
-    """A signer's chain would trust everybody under its root: it is no way to name a signer."""
-    said = rjs("verify", jar, "--trust", home / "signing.pem")
-    assert said.status == 2
-    assert "2 certificates" in said.err
+def test_a_chain_trusts_its_signer_and_nobody_else(
+    rjs: Rjs, jar: Path, home: Path, tmp_path: Path, organisation: Organisation
+) -> None:
+    """The CAs behind a signer's certificate are no word for their other signers; two equals in a file are unclear."""
+    eve = organisation.signing("eve")
+    save_chain(tmp_path / "eve-chain.pem", eve.chain)
+    save_chain(tmp_path / "both.pem", [eve.chain[0], *organisation.signing("ada").chain])
+    assert rjs("verify", jar, "--trust", home / "signing.pem").status == 0
+    assert rjs("verify", jar, "--trust", tmp_path / "eve-chain.pem").err.startswith("refused: untrusted: ")
+    assert rjs("verify", jar, "--trust", tmp_path / "both.pem").status == 2
 
 
 def test_verify_refuses_a_changed_byte(rjs: Rjs, jar: Path, home: Path, tmp_path: Path) -> None:
