@@ -4,7 +4,8 @@ This is the only module that may use ``cryptography.hazmat.asn1``, which its aut
 be read twice. The parser refuses trailing bytes, BER, non-minimal lengths and unsorted SET OF. Certificates are
 read here and judged in ``path``.
 
-References: RFC 5652 (CMS), 5754 (SHA-2), 5753 (ECDSA), 8419 (Ed25519), 6211 (algorithm protection).
+References: RFC 5652 (CMS), 5754 (SHA-2), 5753 (ECDSA), 8419 (Ed25519), 6211 (algorithm protection),
+5035 (signing certificate).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _SIGNED_DATA: Final = ObjectIdentifier("1.2.840.113549.1.7.2")
 _DATA: Final = ObjectIdentifier("1.2.840.113549.1.7.1")
 _CONTENT_TYPE: Final = ObjectIdentifier("1.2.840.113549.1.9.3")
 _MESSAGE_DIGEST: Final = ObjectIdentifier("1.2.840.113549.1.9.4")
+_SIGNING_CERTIFICATE: Final = ObjectIdentifier("1.2.840.113549.1.9.16.2.47")
 _ALGORITHM_PROTECTION: Final = ObjectIdentifier("1.2.840.113549.1.9.52")
 _RSA_ENCRYPTION: Final = ObjectIdentifier("1.2.840.113549.1.1.1")
 _ED25519: Final = ObjectIdentifier("1.3.101.112")
@@ -126,6 +128,25 @@ class _AlgorithmProtection:
     mac_algorithm: Annotated[_Algorithm | None, asn1.Implicit(2)]
 
 
+@asn1.sequence
+class _IssuerSerial:
+    issuer: list[asn1.TLV]
+    serial: int
+
+
+@asn1.sequence
+class _CertificateId:
+    hash_algorithm: _Algorithm | None
+    certificate_hash: bytes
+    issuer_serial: _IssuerSerial | None
+
+
+@asn1.sequence
+class _SigningCertificate:
+    certificates: list[_CertificateId]
+    policies: list[asn1.TLV] | None
+
+
 @attrs.frozen
 class SignatureBlock:
     """A block whose signature over the content was checked with ``signer``'s key; no certificate was judged."""
@@ -140,8 +161,8 @@ def verify_block(block: bytes, content: bytes) -> SignatureBlock:
     1. DER, ContentInfo of SignedData version 1, detached, one SignerInfo version 1.
     2. Exactly one certificate of the block is the signer's.
     3. One digest algorithm, SHA-2, named alike everywhere; the signature algorithm fits it and the key.
-    4. Signed attributes are present, each type once with one value: content type ``data``, this content's digest, and
-       algorithm protection, when present, agrees.
+    4. Signed attributes are present, each type once with one value: content type ``data`` and this content's digest;
+       algorithm protection and signing certificate, when present, agree.
     5. The signature over the signed attributes verifies.
     """
     data, info = _parse(block)  # 1
@@ -149,7 +170,7 @@ def verify_block(block: bytes, content: bytes) -> SignatureBlock:
     digest = _digest_algorithm(data, info)
     key = key_of(signer)
     _check_signature_algorithm(info, key, digest)  # 3
-    attributes = _check_attributes(info, content, digest)  # 4
+    attributes = _check_attributes(info, signer, content, digest)  # 4
     try:
         _check_signature(key, info.signature, attributes, digest)  # 5
     except InvalidSignature:
@@ -173,6 +194,7 @@ def sign_block(content: bytes, key: SigningKey, chain: Sequence[x509.Certificate
         [
             _attribute(_CONTENT_TYPE, asn1.encode_der(_DATA)),
             _attribute(_MESSAGE_DIGEST, asn1.encode_der(hashlib.new(digest.name, content).digest())),
+            _attribute(_SIGNING_CERTIFICATE, asn1.encode_der(_signing_certificate(chain[0]))),
         ]
     )
     info = _SignerInfo(
@@ -271,7 +293,9 @@ def _check_signature_algorithm(
         raise _algorithm("the signature algorithm does not fit the signer's key and digest")
 
 
-def _check_attributes(info: _SignerInfo, content: bytes, digest: hashes.HashAlgorithm) -> bytes:
+def _check_attributes(
+    info: _SignerInfo, signer: x509.Certificate, content: bytes, digest: hashes.HashAlgorithm
+) -> bytes:
     """Check the signed attributes and return the bytes that were signed (RFC 5652 section 5.4: as a SET OF)."""
     if info.signed_attributes is None:
         raise _form("it has no signed attributes; sign it again with a current jarsigner or with rjs")
@@ -289,6 +313,8 @@ def _check_attributes(info: _SignerInfo, content: bytes, digest: hashes.HashAlgo
         )
     if _ALGORITHM_PROTECTION in values:
         _check_protection(values[_ALGORITHM_PROTECTION], info)
+    if _SIGNING_CERTIFICATE in values:
+        _check_signing_certificate(values[_SIGNING_CERTIFICATE], signer)
     return asn1.encode_der(info.signed_attributes)
 
 
@@ -308,6 +334,19 @@ def _check_protection(value: bytes, info: _SignerInfo) -> None:
             agrees = False
     if not agrees:
         raise _algorithm("the protected algorithms are not those that were used")
+
+
+def _check_signing_certificate(value: bytes, signer: x509.Certificate) -> None:
+    """Without this attribute anyone could put a fresh certificate for the same key under an old signature."""
+    try:
+        stated = asn1.decode_der(_SigningCertificate, value).certificates[0]
+    except (*UNREADABLE, IndexError):
+        raise _form("its signing certificate attribute is malformed") from None
+    oid = _SHA256 if stated.hash_algorithm is None else stated.hash_algorithm.algorithm
+    if oid not in _DIGESTS:
+        raise _algorithm("the signing certificate's digest is not SHA-256, SHA-384 or SHA-512")
+    if stated.certificate_hash != signer.fingerprint(_DIGESTS[oid]):
+        raise BundleRefusedError("signature", "the signature was made under another certificate; sign again")
 
 
 def _check_signature(
@@ -346,6 +385,14 @@ def _signed(key: SigningKey, data: bytes) -> bytes:
             return key.sign(data, ec.ECDSA(hashes.SHA256()))
         case ed25519.Ed25519PrivateKey():
             return key.sign(data)
+
+
+def _signing_certificate(certificate: x509.Certificate) -> _SigningCertificate:
+    # RFC 5035 section 3: SHA-256 is the default algorithm and therefore left out.
+    identifier = _CertificateId(
+        hash_algorithm=None, certificate_hash=certificate.fingerprint(hashes.SHA256()), issuer_serial=None
+    )
+    return _SigningCertificate(certificates=[identifier], policies=None)
 
 
 def _attribute(oid: ObjectIdentifier, value: bytes) -> _Attribute:

@@ -76,7 +76,10 @@ def validate_path(
 
 def subject_of(certificate: x509.Certificate) -> str:
     """Return the subject for people: RFC 4514, control and format characters removed, at most 200 characters."""
-    text = certificate.subject.rfc4514_string()
+    try:
+        text = certificate.subject.rfc4514_string()
+    except UNREADABLE:
+        return "(unreadable name)"
     return "".join(character for character in text if character.isprintable())[:200]
 
 
@@ -93,9 +96,10 @@ def _check_readable(certificate: x509.Certificate) -> None:
         for name in (certificate.subject, certificate.issuer):
             name.rfc4514_string()
         list(certificate.extensions)
+        begins_first = certificate.not_valid_before_utc <= certificate.not_valid_after_utc
         encoded = certificate.public_bytes(Encoding.DER)
         unused_bits = encoded[-len(certificate.signature) - 1]  # of the BIT STRING that ends a certificate
-        canonical = certificate.serial_number > 0 and unused_bits == 0
+        canonical = begins_first and certificate.serial_number > 0 and unused_bits == 0
     except UNREADABLE:
         canonical = False
     if not canonical:

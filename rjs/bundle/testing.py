@@ -48,6 +48,7 @@ def make_party(
     ca: bool = False,
     path_length: int | None = None,
     usages: Sequence[x509.ObjectIdentifier] = (),
+    serial: int | None = None,
     period: tuple[datetime, datetime] = (NOW - YEAR, NOW + 10 * YEAR),
     replaced: Sequence[tuple[x509.ExtensionType | type[x509.ExtensionType], bool]] = (),
 ) -> Party:
@@ -62,7 +63,7 @@ def make_party(
         .subject_name(subject)
         .issuer_name(issuer.certificate.subject if issuer else subject)
         .public_key(own.public_key())
-        .serial_number(next(_SERIALS))
+        .serial_number(serial or next(_SERIALS))
         .not_valid_before(period[0])
         .not_valid_after(period[1])
     )

@@ -15,7 +15,7 @@ from rjs import limits
 from rjs.bundle import cms
 from rjs.bundle.forger import Change, Forger, refusal_of
 from rjs.bundle.path import CODE_SIGNING
-from rjs.bundle.testing import make_party, make_signer
+from rjs.bundle.testing import NOW, YEAR, Party, make_party, make_signer
 
 SHA256_OID = bytes.fromhex("0609608648016503040201")
 SHA1_OID = bytes.fromhex("06052b0e03021a")
@@ -170,6 +170,41 @@ def test_two_certificates_with_the_signers_name_and_number_refused(forger: Forge
         content, forger.signer.key, (*forger.signer.chain, twin)
     )
     assert refusal_of(forger.build()) == "block-form"
+
+
+def test_fresh_certificate_under_an_old_signature(forger: Forger) -> None:
+    """Nobody can revive an expired signature with a new, self-made certificate for the signer's public key."""
+    root = make_party("Root", ca=True)
+    old = make_party("Ada", root, usages=[CODE_SIGNING], period=(NOW - 2 * YEAR, NOW - YEAR))
+    fresh = namesakes(old)
+
+    def recertified(block: bytes) -> bytes:
+        for before, after in zip(old.chain, fresh.chain, strict=True):
+            assert der(before) in block
+            block = block.replace(der(before), der(after))
+        return block
+
+    forger.signer = old
+    assert refusal_of(forger.build()) == "certificate-expired"
+    forger.spoil_block = recertified
+    assert refusal_of(forger.build()) == "signature"
+    forger.signer, forger.spoil_block = fresh, lambda block: block
+    assert refusal_of(forger.build()) == "accepted"
+
+
+def namesakes(old: Party) -> Party:
+    """Certificates with the names, numbers, key and DER lengths of the old ones; ECDSA lengths vary, so try."""
+    for _ in range(1000):
+        root = make_party("Root", ca=True, serial=old.root.serial_number)
+        serial = old.certificate.serial_number
+        fresh = make_party("Ada", root, key=old.key, usages=[CODE_SIGNING], serial=serial)
+        if [len(der(c)) for c in fresh.chain] == [len(der(c)) for c in old.chain]:
+            return fresh
+    raise AssertionError("no certificates of these lengths")
+
+
+def der(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.DER)
 
 
 KEYS = {
