@@ -208,7 +208,7 @@ def grant_for(
     label is the certificate's subject unless one is given. Raises TrustRefusedError.
     """
     if _PEM_CERTIFICATE in given:
-        certificate = _only_certificate(given)
+        certificate = _meant_certificate(given)
         kind = "ca" if _is_ca(certificate) else "signer"
         return Grant(spki_of(certificate), _plain(label or subject_of(certificate)), kind, now, until)
     fingerprint = given.strip().replace(":", "").lower()
@@ -219,16 +219,18 @@ def grant_for(
     return Grant(SpkiDigest(fingerprint), _plain(label or ""), kind, now, until)
 
 
-def _only_certificate(pem: str) -> x509.Certificate:
+def _meant_certificate(pem: str) -> x509.Certificate:
+    """The certificate that a file means: its only one, or the signer's in front of the CAs that lead to it."""
     try:
         certificates = x509.load_pem_x509_certificates(pem.encode())
     except ValueError as error:
         raise TrustRefusedError("trust.certificate", f"the certificate cannot be read: {error}") from error
-    if len(certificates) != 1:
+    first, *others = certificates
+    if others and (_is_ca(first) or not all(map(_is_ca, others))):
         raise TrustRefusedError(
             "trust.certificates", f"there are {len(certificates)} certificates; give the one that you mean"
         )
-    return certificates[0]
+    return first
 
 
 def _is_ca(certificate: x509.Certificate) -> bool:

@@ -2,13 +2,16 @@
 
 A grantor counts from receiving a renewal, a holder from sending it (``holder_until``), so that a holder always
 stops believing first. After its own restart a grantor expires nothing for one full lease: what it restores is
-taken as renewed at that moment.
+taken as renewed at that moment. And a grantor that did not look for a while (its process was stopped, its
+machine slept, its disk stalled it) has not listened either: that time does not count against the holders.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
+
+from rjs.limits import LEASE_LOOK
 
 Key = TypeVar("Key", bound=Hashable)
 Holder = TypeVar("Holder", bound=Hashable)
@@ -24,6 +27,7 @@ class LeaseTable(Generic[Key, Holder]):
 
     def __init__(self, lease: float) -> None:
         self._lease = lease
+        self._looked: float | None = None
         self._holder: dict[Key, Holder] = {}
         self._held: dict[Holder, set[Key]] = {}
         self._until: dict[Holder, float] = {}
@@ -68,7 +72,8 @@ class LeaseTable(Generic[Key, Holder]):
         return tuple(self._held)
 
     def expire(self, now: float) -> dict[Holder, frozenset[Key]]:
-        """End and return what has not been renewed in time."""
+        """End and return what has not been renewed in time. To be called at least every ``LEASE_LOOK`` seconds."""
+        self._forgive(now)
         late = [holder for holder, until in self._until.items() if now >= until]
         lapsed = {holder: self.held(holder) for holder in late}
         for keys in lapsed.values():
@@ -76,6 +81,8 @@ class LeaseTable(Generic[Key, Holder]):
                 self.end(key)
         return lapsed
 
-    def next_expiry(self) -> float | None:
-        """When ``expire`` next has something to do; None when nothing is leased."""
-        return min(self._until.values(), default=None)
+    def _forgive(self, now: float) -> None:
+        """Prolong everything by the time in which we did not look."""
+        if self._looked is not None and (missed := now - self._looked - LEASE_LOOK) > 0:
+            self._until = {holder: until + missed for holder, until in self._until.items()}
+        self._looked = now

@@ -59,6 +59,9 @@ LUS_LEASE = 60.0
 LUS_RENEWAL = 20.0
 """Seconds between renewals: two may be lost."""
 
+LEASE_LOOK = 1.5
+"""Seconds between a grantor's looks at its leases, at the most; a longer gap was its own and is forgiven."""
+
 CS_LEASE = 4.0
 """Seconds that a CS lease lives unless a heartbeat arrives: four heartbeats."""
 

@@ -42,6 +42,7 @@ class StateFolder:
     @classmethod
     def enter(cls, path: Path) -> Self:
         """Take the folder. Raises ConfigError when it is not there or another process holds it."""
+        path = path.resolve()
         if not path.is_dir():
             raise ConfigError(f"{path} is not a server's state folder; make one with rjs join or rjs ws init")
         lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

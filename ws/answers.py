@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from rjs.background import Tasks, Workers
 from rjs.bundle.answer import open_answer
 from rjs.errors import RefusedError
+from rjs.files import sync_folder
 from rjs.storage import Storage
 from rjs.wire.blobs import read_blob_to_file
 from rjs.wire.messages import AnswerOffer, AnswerVerdict
@@ -65,9 +66,13 @@ class AnswerDesk:
         staged: Path | None = None
         if not offer.data:
             staged = self.staging / f"{secrets.token_hex(16)}.jar"
-            await read_blob_to_file(session, "answer", blob_key(offer), offer.size, offer.sha256, staged)
+            await read_blob_to_file(
+                session, "answer", blob_key(offer), offer.size, offer.sha256, staged, self.workers
+            )
         try:
             await self.workers.run(partial(self._verify, offer, staged))
+            if staged is not None:
+                await self.workers.run(sync_folder, self.staging)
             cs_name = self.shell.queue.cs_name(offer.attempt)
             answer = Answer(
                 offer.attempt,

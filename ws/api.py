@@ -119,7 +119,8 @@ class WsDoor:
             raise RefusedError("too-large", f"a bundle has at most {limits.BUNDLE} bytes here")
         account = session.peer.name.id
         incoming = self.intake.bundles.incoming()
-        await read_blob_to_file(session, "upload", message.sha256, message.size, message.sha256, incoming)
+        digest = message.sha256
+        await read_blob_to_file(session, "upload", digest, message.size, digest, incoming, self.workers)
         upload = Upload(account, message.name, message.size, message.sha256)
         job = await self.intake.take_incoming(incoming, upload)
         return m.JobAccepted(job=job.id, tasks=job.brief.tasks)

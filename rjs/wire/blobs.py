@@ -15,6 +15,7 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 
 from rjs import limits
+from rjs.background import Workers
 from rjs.errors import RefusedError
 from rjs.wire.messages import BlobData, BlobRead, Message
 
@@ -63,9 +64,19 @@ async def read_blob(
 
 
 async def read_blob_to_file(
-    session: Requests, kind: str, key: str, size: int, sha256: str, destination: Path
+    session: Requests,
+    kind: str,
+    key: str,
+    size: int,
+    sha256: str,
+    destination: Path,
+    durably: Workers | None = None,
 ) -> None:
-    """Pull a blob into a new file at ``destination``: there whole and durable, or not there at all."""
+    """Pull a blob into a new file at ``destination``: there whole, or not there at all.
+
+    With ``durably`` its bytes are on the disk when this returns (its name is not): syncing may take seconds on
+    a busy desktop's disk, so it is done there and not in the reactor.
+    """
     part = destination.with_name(f".{destination.name}.part")
     part.unlink(missing_ok=True)
     try:
@@ -73,7 +84,8 @@ async def read_blob_to_file(
             os.fchmod(file.fileno(), 0o600)
             await read_blob(session, kind, key, size, sha256, file.write)
             file.flush()
-            os.fsync(file.fileno())
+            if durably is not None:
+                await durably.run(os.fsync, file.fileno())
         part.replace(destination)
     except BaseException:
         part.unlink(missing_ok=True)
