@@ -153,8 +153,6 @@ def _read_receipt(bundle: OpenedBundle) -> Receipt:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleRefusedError("answer-receipt", f"the receipt is malformed: {shown(str(error))}") from None
     files = {name: entry.digest for name, entry in bundle.entries.items() if name != RECEIPT_NAME}
-    if any(digest.algorithm != "sha256" for digest in files.values()):
-        raise BundleRefusedError("answer-receipt", "an answer's digests must be SHA-256")
     if receipt.digests != {name: digest.value.hex() for name, digest in files.items()}:
         raise BundleRefusedError(
             "answer-receipt", "the receipt's digests are not those of the answer's files"

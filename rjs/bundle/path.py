@@ -52,7 +52,6 @@ def validate_path(
     3. The leaf is valid at ``at`` and its key is strong enough.
     4. A path of at least two certificates leads to a root: signatures, names, dates, CA flags, path lengths, usage.
     5. Every CA on it may certify for ``purpose``; directory-name constraints, not evaluated here, are refused.
-    6. Every key on it is strong enough.
     """
     _check_block([leaf, *others])  # 1
     _check_leaf(leaf, purpose)  # 2
@@ -69,8 +68,6 @@ def validate_path(
         raise BundleRefusedError(
             "path", f"{subject_of(leaf)} vouches for itself; a certificate by a CA is needed"
         )
-    for certificate in path:
-        _check_key(certificate)  # 6
     return tuple(path)
 
 
@@ -95,11 +92,10 @@ def _check_readable(certificate: x509.Certificate) -> None:
         certificate.public_key()
         for name in (certificate.subject, certificate.issuer):
             name.rfc4514_string()
-        list(certificate.extensions)
-        begins_first = certificate.not_valid_before_utc <= certificate.not_valid_after_utc
+        for _ in (certificate.not_valid_before_utc, certificate.not_valid_after_utc, *certificate.extensions):
+            pass
         encoded = certificate.public_bytes(Encoding.DER)
-        unused_bits = encoded[-len(certificate.signature) - 1]  # of the BIT STRING that ends a certificate
-        canonical = begins_first and certificate.serial_number > 0 and unused_bits == 0
+        canonical = encoded[-len(certificate.signature) - 1] == 0  # unused bits of the closing BIT STRING
     except UNREADABLE:
         canonical = False
     if not canonical:

@@ -314,8 +314,6 @@ def _read_local_headers(file: BinaryIO, records: list[_Record], directory_offset
             )
         offsets[index] = _read_local_header(file, record)
         position = offsets[index] + record.stated.compressed_size + record.descriptor_size
-        if position > directory_offset:
-            raise BundleRefusedError("zip-layout", "an entry reaches into the central directory")
         _check_around_data(file, record, offsets[index])
     if position != directory_offset:
         raise BundleRefusedError("zip-layout", "bytes lie between the last entry and the central directory")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Callable
 
 import pytest
@@ -81,9 +82,6 @@ def test_every_changed_byte_is_refused(forger: Forger) -> None:
         if refusal_of(archive.build()) == "accepted":
             accepted.append(position)
     assert accepted == []
-
-
-Builder = Callable[[Forger, bytes], pkcs7.PKCS7SignatureBuilder]
 
 
 def signed_by_library(
@@ -205,6 +203,119 @@ def namesakes(old: Party) -> Party:
 
 def der(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(Encoding.DER)
+
+
+def tlv(tag: int, *parts: bytes) -> bytes:
+    """One DER element of at most 64 KiB."""
+    content = b"".join(parts)
+    size = len(content)
+    length = (
+        bytes([size])
+        if size < 128
+        else b"\x82" + size.to_bytes(2, "big")
+        if size > 255
+        else bytes([0x81, size])
+    )
+    return bytes([tag]) + length + content
+
+
+def handmade(forger: Forger, attributes: list[bytes]) -> bytes:
+    """A block with exactly these signed attributes, correctly signed."""
+    leaf = forger.signer.certificate
+    signed = b"".join(sorted(attributes))
+    signature = forger.signer.key.sign(tlv(0x31, signed), ec.ECDSA(hashes.SHA256()))
+    sid = tlv(0x30, leaf.issuer.public_bytes(), tlv(0x02, bytes([leaf.serial_number])))
+    sha256 = tlv(0x30, SHA256_OID)
+    info = tlv(
+        0x30, tlv(2, b"\x01"), sid, sha256, tlv(0xA0, signed), tlv(0x30, ECDSA_SHA256[2:]), tlv(4, signature)
+    )
+    certificates = tlv(0xA0, *sorted(map(der, forger.signer.chain)))
+    data = tlv(0x30, tlv(2, b"\x01"), tlv(0x31, sha256), tlv(0x30, DATA_OID), certificates, tlv(0x31, info))
+    return tlv(0x30, bytes.fromhex("06092a864886f70d010702"), tlv(0xA0, data))
+
+
+CONTENT_TYPE_OID = bytes.fromhex("06092a864886f70d010903")
+DIGEST_OID = bytes.fromhex("06092a864886f70d010904")
+PROTECTION_OID = bytes.fromhex("06092a864886f70d010934")
+CERTIFICATE_OID = bytes.fromhex("060b2a864886f70d010910022f")
+OTHER_OID = bytes.fromhex("06032a0304")
+SHA384_OID = SHA256_OID[:-1] + b"\x02"
+CONTENT_TYPE = tlv(0x30, CONTENT_TYPE_OID, tlv(0x31, DATA_OID))
+
+
+def protection(digest: bytes, signature: bytes, *more: bytes) -> bytes:
+    return tlv(0x30, PROTECTION_OID, tlv(0x31, tlv(0x30, tlv(0x30, digest), tlv(0xA1, signature), *more)))
+
+
+ATTRIBUTES: dict[str, tuple[list[bytes], str]] = {
+    "the necessary ones": ([CONTENT_TYPE], "accepted"),
+    "an unknown one": ([CONTENT_TYPE, tlv(0x30, OTHER_OID, tlv(0x31, tlv(2, b"\x01")))], "accepted"),
+    "no content type": ([], "block-form"),
+    "content type twice": ([CONTENT_TYPE, CONTENT_TYPE], "block-form"),
+    "content type with two values": (
+        [tlv(0x30, CONTENT_TYPE_OID, tlv(0x31, DATA_OID, DATA_OID))],
+        "block-form",
+    ),
+    "an attribute without value": ([CONTENT_TYPE, tlv(0x30, OTHER_OID, tlv(0x31))], "block-form"),
+    "second digest": ([CONTENT_TYPE, tlv(0x30, DIGEST_OID, tlv(0x31, tlv(4, bytes(32))))], "block-form"),
+    "fitting protection": ([CONTENT_TYPE, protection(SHA256_OID, ECDSA_SHA256[2:])], "accepted"),
+    "protection of another digest": (
+        [CONTENT_TYPE, protection(SHA384_OID, ECDSA_SHA256[2:])],
+        "block-algorithm",
+    ),
+    "protection of another signature": (
+        [CONTENT_TYPE, protection(SHA256_OID, SHA256_OID)],
+        "block-algorithm",
+    ),
+    "protection of a MAC": (
+        [CONTENT_TYPE, protection(SHA256_OID, ECDSA_SHA256[2:], tlv(0xA2, SHA256_OID))],
+        "block-algorithm",
+    ),
+    "malformed protection": (
+        [CONTENT_TYPE, tlv(0x30, PROTECTION_OID, tlv(0x31, tlv(2, b"\x01")))],
+        "block-form",
+    ),
+    "no signing certificate in its attribute": (
+        [CONTENT_TYPE, tlv(0x30, CERTIFICATE_OID, tlv(0x31, tlv(0x30, tlv(0x30))))],
+        "block-form",
+    ),
+    "malformed signing certificate": (
+        [CONTENT_TYPE, tlv(0x30, CERTIFICATE_OID, tlv(0x31, tlv(4)))],
+        "block-form",
+    ),
+    "signing certificate by SHA-1": (
+        [
+            CONTENT_TYPE,
+            tlv(
+                0x30,
+                CERTIFICATE_OID,
+                tlv(0x31, tlv(0x30, tlv(0x30, tlv(0x30, tlv(0x30, SHA1_OID), tlv(4))))),
+            ),
+        ],
+        "block-algorithm",
+    ),
+}
+
+
+@pytest.mark.parametrize(("attributes", "code"), ATTRIBUTES.values(), ids=ATTRIBUTES.keys())
+def test_signed_attributes(attributes: list[bytes], code: str, forger: Forger) -> None:
+    """Each signed attribute appears once with one value, and those that we know agree with the block."""
+
+    def block(content: bytes) -> bytes:
+        digest = tlv(0x30, DIGEST_OID, tlv(0x31, tlv(4, hashlib.sha256(content).digest())))
+        return handmade(forger, [*attributes, digest])
+
+    root = make_party("Root", ca=True)
+    forger.signer = make_party("Ada", root, usages=[CODE_SIGNING], serial=100)
+    forger.make_block = block
+    assert refusal_of(forger.build()) == code
+
+
+def test_no_message_digest(forger: Forger) -> None:
+    """A signature over no digest of the content signs nothing."""
+    forger.signer = make_party("Ada", make_party("Root", ca=True), usages=[CODE_SIGNING], serial=100)
+    forger.make_block = lambda _: handmade(forger, [CONTENT_TYPE])
+    assert refusal_of(forger.build()) == "signature"
 
 
 KEYS = {

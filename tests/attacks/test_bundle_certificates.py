@@ -116,6 +116,10 @@ SIGNERS: dict[str, tuple[Callable[[], Party], str]] = {
         lambda: signer_below(make_party("CA", root(), ca=True, key=rsa.generate_private_key(65537, 1024))),
         "path",
     ),
+    "root with a weak key": (
+        lambda: signer_below(make_party("R", ca=True, key=rsa.generate_private_key(65537, 1024))),
+        "path",
+    ),
     "issuer constrained to directory names": (
         lambda: signer_below(
             make_party("CA", root(), ca=True, replaced=[(named(x509.DirectoryName(x509.Name([]))), False)])
