@@ -196,3 +196,11 @@ STATUS_DOCUMENT = 64 * MIB
 
 STATUS_PATIENCE = 10.0
 """Seconds that a command waits for a server's status."""
+
+# --- rjs.local_cluster ----------------------------------------------------------------------------------
+
+LOCAL_START = 60.0
+"""Seconds in which a cluster on this machine must be ready, its benchmarks included."""
+
+LOCAL_STOP = 10.0
+"""Seconds in which a server ends when it is told to; then it is killed."""

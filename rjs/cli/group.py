@@ -19,10 +19,6 @@ import click
 from rjs import __version__
 from rjs.cli.commands import COMMANDS, Branch, Leaf
 from rjs.cli.failure import explain
-from rjs.errors import RjsError
-
-DISTRIBUTION = "rjs-cluster"
-ROLE_GROUP = "rjs.roles"
 
 
 class LazyGroup(click.Group):
@@ -105,19 +101,10 @@ def person_folder() -> Path:
 
 
 def role_entry(name: str) -> Any:
-    """Load the part of a server that this installation offers under ``name`` (such as ``cs.run``).
+    """``rjs.roles.role_entry``, imported when a command needs it."""
+    from rjs.roles import role_entry as load
 
-    Raises RjsError where the distribution is not installed or offers no such part.
-    """
-    from importlib import metadata
-
-    try:
-        offered = metadata.distribution(DISTRIBUTION).entry_points
-    except metadata.PackageNotFoundError:
-        raise RjsError(f"{DISTRIBUTION} is not installed in this Python; run: pip install .") from None
-    for entry in offered.select(group=ROLE_GROUP, name=name):
-        return entry.load()
-    raise RjsError(f"this installation of {DISTRIBUTION} has no part {name}; install it again")
+    return load(name)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
