@@ -73,7 +73,7 @@ class ZipArchive:
         for piece in pieces:
             crc = zlib.crc32(piece, crc)
             produced += len(piece)
-            if produced > member.size:
+            if produced > member.size:  # a bomb
                 break
             yield piece
         if produced != member.size or crc != member.crc:

@@ -190,6 +190,20 @@ def test_fresh_certificate_under_an_old_signature(forger: Forger) -> None:
     assert refusal_of(forger.build()) == "accepted"
 
 
+def test_second_encoding_of_a_certificate(forger: Forger) -> None:
+    """A certificate whose signature claims an unused bit is the same to OpenSSL; we know one encoding of each."""
+    root = make_party("Root", ca=True)
+    signer = next(
+        party
+        for party in (make_signer(f"Ada {number}", root) for number in range(100))
+        if party.certificate.signature[-1] % 2 == 0
+    )
+    encoded = bytearray(der(signer.certificate))
+    encoded[-len(signer.certificate.signature) - 1] = 1
+    forger.signer = Party(signer.key, (x509.load_der_x509_certificate(bytes(encoded)), *signer.chain[1:]))
+    assert refusal_of(forger.build()) == "certificate"
+
+
 def namesakes(old: Party) -> Party:
     """Certificates with the names, numbers, key and DER lengths of the old ones; ECDSA lengths vary, so try."""
     for _ in range(1000):
