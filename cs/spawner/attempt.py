@@ -50,7 +50,6 @@ class Attempt:
         self._allowed = run.limits
         self._gauge = MemoryGauge(run.limits.memory)
         self._tree = ProcessTree(os.getpid())
-        self._reaper = Reaper()
         self._usage = Usage()
         self._max_memory = 0
         self._stopped = False
@@ -59,6 +58,7 @@ class Attempt:
         self._started_at = now()
         self.pid, self._outputs = launch(run, threads)
         self.pidfd = os.pidfd_open(self.pid)
+        self._reaper = Reaper(self.pid)
         self._sample_at = self._started_at + self._interval
 
     @property
@@ -82,7 +82,7 @@ class Attempt:
     def step(self) -> Ended | None:
         """Look, judge, and when it is over clean up and report."""
         self._reaper.reap()
-        if self.pid in self._reaper.statuses or now() >= self._kill_at:
+        if self._reaper.status is not None or now() >= self._kill_at:
             return self.end(None)
         if now() >= self.due:
             self._sample()
@@ -95,7 +95,7 @@ class Attempt:
         wall_seconds = now() - self._started_at
         killed, left = sweep_children(self._tree, self._reaper)
         output = self._close()
-        exit_status, number = _decode(self._reaper.statuses.get(self.pid))
+        exit_status, number = _decode(self._reaper.status)
         if hit is None and number == signal.SIGXFSZ:
             hit = LimitHit("file_size", self._allowed.file_size, self._allowed.file_size)
         if hit is None:  # what it printed in its last moments

@@ -34,19 +34,26 @@ _LIVING: set[int] = set()
 
 
 def start_spawner() -> Spawner:
-    """Start a spawner process. Call from the main thread: its life is bound to the thread that starts it."""
+    """Start a spawner process. Call from the main thread: its life is bound to the thread that starts it.
+
+    Raises OSError.
+    """
     linux.adopt_orphans()
     ours, theirs = socket.socketpair()
     with theirs:
-        process = subprocess.Popen(
-            module_argv("cs.spawner.main", str(theirs.fileno()), str(os.getpid())),
-            pass_fds=(theirs.fileno(),),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            cwd="/",
-            env={},
-            start_new_session=True,
-        )
+        try:
+            process = subprocess.Popen(
+                module_argv("cs.spawner.main", str(theirs.fileno()), str(os.getpid())),
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                cwd="/",
+                env={},
+                start_new_session=True,
+            )
+        except OSError:
+            ours.close()
+            raise
     _LIVING.add(process.pid)
     return Spawner(process, ours)
 
@@ -60,7 +67,7 @@ class Spawner:
         self._reactor: PosixReactorBase | None = None
         self._link: _Link | None = None
         self._running: Deferred[Ended] | None = None
-        self._farewell = "it ended by itself, or something killed it"
+        self._farewell = "it is not attached to a reactor"
         self._gone = False
         self._waiting: list[Deferred[None]] = []
         self._silent = 0
@@ -87,7 +94,8 @@ class Spawner:
     def attach(self, reactor: PosixReactorBase) -> None:
         """Hand the connection to the reactor. Once, in the reactor's thread, before ``run``."""
         self._reactor = reactor
-        self._link = _Link(self)
+        self._farewell = "it ended by itself, or something killed it"
+        self._link = _Link(self._received, self._kill, self._lost)
         with self._connection as connection:
             reactor.adoptStreamConnection(
                 connection.fileno(), socket.AF_UNIX, Factory.forProtocol(lambda: self._link)
@@ -185,22 +193,26 @@ class Spawner:
 
 
 class _Link(Protocol):
-    """Bytes from the socket to messages for the Spawner."""
+    """Bytes from the socket to messages; a spawner that cannot be understood is given up."""
 
-    def __init__(self, spawner: Spawner) -> None:
-        self._spawner = spawner
+    def __init__(
+        self, received: Callable[[Report], None], give_up: Callable[[str], None], lost: Callable[[], None]
+    ) -> None:
+        self._received = received
+        self._give_up = give_up
+        self._lost = lost
         self._inbox = Inbox()
 
     def dataReceived(self, data: bytes) -> None:
         try:
             for report in self._inbox.reports(data):
-                self._spawner._received(report)
+                self._received(report)
         except ProtocolError as error:
-            self._spawner._kill(str(error))
+            self._give_up(str(error))
 
     def connectionLost(self, reason: Failure = Failure(ConnectionError("closed"))) -> None:  # noqa: B008
         self.transport = None
-        self._spawner._lost()
+        self._lost()
 
 
 class _Burial:

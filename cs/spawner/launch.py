@@ -112,12 +112,13 @@ def _become(run: Run, outputs: tuple[int, int], threads: int, complaints: int, p
 
 
 def _arrange_descriptors(outputs: tuple[int, int], complaints: int) -> None:
-    """0 reads nothing, 1 and 2 are the output files, 3 closes at exec; everything else is closed."""
+    """0 reads nothing, 1 and 2 are the output files, 3 is for complaints.
+
+    All above 2 close at exec, as does every descriptor that Python opens (PEP 446); ours inherited none.
+    """
     held = [os.open(os.devnull, os.O_RDONLY), *outputs, complaints]
-    high = [_above_three(descriptor) for descriptor in held]
-    for target, descriptor in enumerate(high):
+    for target, descriptor in enumerate([_above_three(descriptor) for descriptor in held]):
         os.dup2(descriptor, target, inheritable=target < 3)
-    os.closerange(4, os.sysconf("SC_OPEN_MAX"))
 
 
 def _above_three(descriptor: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from cs.spawner import limits
@@ -83,10 +83,10 @@ class ProcessTree:
             process = found[pid] = read_process(pid)
             if process is None:
                 break
-            pid = process.parent
-            if pid == self._root:
-                verdicts[path[-1]] = self._accept(process)
-                pid = path.pop()
+            if process.parent == self._root:
+                verdicts[path.pop()] = self._accept(process)
+            else:
+                pid = process.parent
         verdict = False if pid in self._elsewhere else verdicts[pid]
         verdicts.update(dict.fromkeys(path, verdict))
         if verdict is False:
@@ -132,16 +132,20 @@ class MemoryGauge:
         self._allowed = allowed
         self._exact_after = 0.0
 
-    def measure(self, processes: Iterable[Process]) -> int:
-        """Bytes now; at most the true use plus what is shared, and exact (PSS) where that would be over."""
-        sizes = {process: _resident(process) for process in processes}
-        resident = sum(sizes.values())
+    def measure(self, processes: Collection[Process]) -> int:
+        """Bytes now; at most the true use plus what is shared, and exact (PSS) where that would be over.
+
+        The limit itself when it is too early for another exact reading.
+        """
+        resident = sum(map(_resident, processes))
         if resident <= self._allowed:
             return resident
         before = time.monotonic()
         if before < self._exact_after:
-            return min(resident, self._allowed)
-        exact = sum(_proportional(process, size) for process, size in sizes.items())
+            return self._allowed
+        exact = min(
+            _proportional_sum(processes) for _ in range(2)
+        )  # what moves between two readings counts twice
         after = time.monotonic()
         self._exact_after = after + (after - before) * (1 / limits.PSS_SHARE - 1)
         return exact
@@ -168,12 +172,16 @@ def _threads(pid: int) -> list[str]:
         return []
 
 
-def _proportional(process: Process, resident: int) -> int:
+def _proportional_sum(processes: Iterable[Process]) -> int:
+    return sum(map(_proportional, processes))
+
+
+def _proportional(process: Process) -> int:
     text = _read(f"/proc/{process.pid}/smaps_rollup")
     for line in text.splitlines() if text else ():
         if line.startswith(b"Pss:"):
-            return min(resident, int(line.split()[1]) * 1024)
-    return resident
+            return int(line.split()[1]) * 1024
+    return _resident(process)  # it does not let itself be read, or is gone
 
 
 def _read(path: str) -> bytes | None:

@@ -19,10 +19,13 @@ _WALL = 0x40000000  # __WALL, wait(2): also children whose end sends another sig
 
 
 class Reaper:
-    """Collects every child of this process that ended: statuses, processor time, memory."""
+    """Collects every child of this process that ended: processor time, memory, and the status of one of them."""
 
-    def __init__(self) -> None:
-        self.statuses: dict[int, int] = {}
+    def __init__(self, main: int = 0) -> None:
+        """``main`` is the number of the child whose status matters; a job may have any number of others."""
+        self._main = main
+        self.status: int | None = None
+        """The wait status of the main process, once it has ended."""
         self.cpu_seconds = 0.0
         self.max_memory = 0
 
@@ -38,7 +41,8 @@ class Reaper:
                 return False
             if pid == 0:
                 return True
-            self.statuses[pid] = status
+            if pid == self._main:
+                self.status = status
             self.cpu_seconds += usage.ru_utime + usage.ru_stime
             self.max_memory = max(self.max_memory, usage.ru_maxrss * 1024)
 

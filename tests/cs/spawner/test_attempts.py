@@ -14,7 +14,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
 import cs
-from cs.spawner.client import Spawner
+from cs.spawner.client import Spawner, start_spawner
 from cs.spawner.errors import NotStartedError, SpawnerDiedError
 from cs.spawner.messages import Ended
 from cs.spawner.workplace import Workplace
@@ -267,6 +267,24 @@ def test_closing_ends_the_running_attempt(workplace: Workplace) -> None:
         await spawner.close()
 
     workplace.drive(scenario)
+
+
+def test_a_spawner_that_cannot_start_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error is the system's own, and both ends of the socket are closed (else a warning fails this test)."""
+    monkeypatch.setattr("cs.spawner.client.module_argv", lambda *_: ["/nonexistent/python"])
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(FileNotFoundError):
+        start_spawner()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_spawner_needs_a_reactor_to_run_anything(workplace: Workplace) -> None:
+    """Said by name; and one that was never attached can be closed."""
+    spawner = start_spawner()
+    for call in (spawner.run(workplace.request("/bin/true")), spawner.close()):
+        outcome: list[object] = []
+        Deferred.fromCoroutine(call).addBoth(outcome.append)
+        assert outcome == [None] or "not attached" in str(outcome[0])
 
 
 def test_the_spawner_is_small_and_has_one_thread(workplace: Workplace) -> None:
