@@ -144,7 +144,8 @@ class Spawner:
 
     def _listen_for_beats(self) -> None:
         """Count the wakes, a BEAT apart, without a word from a spawner that should speak; end one that is wedged."""
-        assert self._reactor is not None
+        if self._reactor is None or self._link is None:  # it is being buried: nobody speaks any more
+            return
         if self._silent >= limits.SILENCE:
             self._kill(f"it was silent for {limits.SILENCE} seconds and was killed")
             return
