@@ -179,6 +179,8 @@ class Shell:
     async def _run(self, attempt: m.AttemptId) -> None:
         prepared = self._prepared[attempt]
         started = dt.datetime.now(dt.UTC)
+        if not self.spawner.alive:
+            self.spawner = self.new_spawner()
         running = self.spawner.run(steps.request_of(prepared))
         done: Deferred[Ended] = Deferred.fromCoroutine(running)
         if not done.called:

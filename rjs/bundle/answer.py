@@ -24,9 +24,8 @@ from rjs.bundle.names import shown
 from rjs.bundle.sign import measure, sign_measured
 from rjs.bundle.verify import OpenedBundle, Signer, open_bundle
 from rjs.errors import RefusedError
-from rjs.identity.certificates import sole_uri
-from rjs.identity.names import answer_uri
 from rjs.identity.oids import ANSWER_EKU
+from rjs.identity.peers import check_answer_chain
 from rjs.ids import BundleId, ServerId, SpkiDigest
 from rjs.wire.messages import Fence
 
@@ -136,7 +135,7 @@ def open_answer(file: BinaryIO, *, roots: Sequence[x509.Certificate], at: dateti
         _check_place(name, _OWN_FILES)
     bundle.check_all()  # 4
     receipt = _read_receipt(bundle)  # 5
-    _check_server(bundle.signer, receipt)  # 6
+    _check_server(bundle.signer, receipt, at)  # 6
     return OpenedAnswer(bundle, receipt)
 
 
@@ -160,12 +159,14 @@ def _read_receipt(bundle: OpenedBundle) -> Receipt:
     return receipt
 
 
-def _check_server(signer: Signer, receipt: Receipt) -> None:
+def _check_server(signer: Signer, receipt: Receipt, at: datetime) -> None:
+    """The operator's enrolment CA certified the invitation of exactly this CS, which certified this key."""
+    chain = tuple(x509.load_der_x509_certificate(each) for each in signer.path)
     try:
-        agrees = sole_uri(x509.load_der_x509_certificate(signer.certificate)) == answer_uri(receipt.cs)
-    except (RefusedError, ValueError):
-        agrees = False
-    if not agrees:
+        server = check_answer_chain(chain, chain[-1], at)
+    except RefusedError as error:
+        raise BundleRefusedError("answer-receipt", f"no answer key signed it: {error.sentence}") from None
+    if server != receipt.cs:
         raise BundleRefusedError(
             "answer-receipt", "the receipt names another compute server than its certificate"
         )

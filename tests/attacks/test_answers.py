@@ -15,9 +15,12 @@ from rjs.bundle.answer import Exited, OpenedAnswer, Receipt, open_answer, write_
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.forger import Forger, refusal_of
 from rjs.bundle.path import CODE_SIGNING
-from rjs.bundle.testing import NOW, Party, make_party, make_signer
-from rjs.identity.names import answer_uri
+from rjs.bundle.testing import NOW, Party, make_party
+from rjs.identity.certificates import sole_uri
+from rjs.identity.names import Role, answer_uri
 from rjs.identity.oids import ANSWER_EKU
+from rjs.identity.profiles import Kind
+from rjs.identity.testing import Organisation
 from rjs.ids import BundleId, ServerId, SpkiDigest
 from rjs.wire.messages import Fence
 
@@ -42,13 +45,26 @@ RECEIPT = Receipt(
 )
 
 
-def enrolled(server: str = CS, root: Party | None = None, usage: x509.ObjectIdentifier = ANSWER_EKU) -> Party:
-    """A CS with the path that enrolment gives it: root, enrolment CA, invitation, answer certificate."""
-    top = root or make_party("Organisation", ca=True)
-    enrolment = make_party("Enrolment", top, ca=True, path_length=1, usages=[ANSWER_EKU])
+def enrolled(organisation: Organisation | None = None) -> Party:
+    """A CS as enrolment makes it: root, enrolment CA, invitation, answer certificate."""
+    organisation = organisation or Organisation(NOW)
+    answer = organisation.answer(organisation.invitation(Role.CS))
+    return Party(answer.key, answer.chain)
+
+
+def invited(usage: x509.ObjectIdentifier) -> Party:
+    """What an invitation would certify if its holder were free to choose the usage."""
+    enrolment = make_party(
+        "Enrolment", make_party("Root", ca=True), ca=True, path_length=1, usages=[ANSWER_EKU]
+    )
     invitation = make_party("Invitation", enrolment, ca=True, path_length=0, usages=[ANSWER_EKU])
-    name = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(answer_uri(server))])
-    return make_party("desk 7", invitation, usages=[usage], replaced=[(name, False)])
+    return make_party("desk 7", invitation, usages=[usage])
+
+
+def receipt_of(cs: Party) -> Receipt:
+    """An honest receipt of this CS."""
+    server = ServerId(sole_uri(cs.certificate).rpartition("/")[2])
+    return msgspec.structs.replace(RECEIPT, cs=server)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +84,7 @@ def refusal(jar: bytes, root: x509.Certificate) -> str:
 
 def written(cs: Party) -> tuple[bytes, Receipt]:
     out = io.BytesIO()
-    receipt = write_answer(out, receipt=RECEIPT, files=FILES.items(), key=cs.key, chain=cs.chain)
+    receipt = write_answer(out, receipt=receipt_of(cs), files=FILES.items(), key=cs.key, chain=cs.chain)
     return out.getvalue(), receipt
 
 
@@ -108,7 +124,7 @@ def test_a_job_is_never_an_answer(cs: Party) -> None:
 
 def test_an_invitation_for_code_signing_is_none() -> None:
     """An enrolment path cannot issue code-signing certificates that anybody accepts for jobs."""
-    assert refusal_of(Forger(signer=enrolled(usage=CODE_SIGNING)).build()) == "path"
+    assert refusal_of(Forger(signer=invited(CODE_SIGNING)).build()) == "path"
 
 
 def test_an_answer_of_another_organisation(cs: Party) -> None:
@@ -220,14 +236,25 @@ def test_expired_answer_certificate() -> None:
 def test_nothing_else_is_written(name: str, cs: Party) -> None:
     """A writer cannot be talked into an answer that its reader refuses."""
     with pytest.raises(BundleRefusedError):
-        write_answer(io.BytesIO(), receipt=RECEIPT, files=[(name, b"")], key=cs.key, chain=cs.chain)
+        write_answer(io.BytesIO(), receipt=receipt_of(cs), files=[(name, b"")], key=cs.key, chain=cs.chain)
 
 
 def test_signers_and_answers_below_one_root_stay_apart() -> None:
     """With the organisation's own root for both, each reader still takes only its kind."""
-    root = make_party("Organisation", ca=True)
-    cs, signer = enrolled(root=root), make_signer("Ada", root)
-    assert opened(written(cs)[0], root.root).receipt.cs == CS
-    assert refusal_of(Forger(signer=signer).build(), roots=[root.root]) == "accepted"
-    assert refusal(Forger(signer=signer, files=forged(cs).files).build(), root.root) == "certificate"
-    assert refusal_of(written(cs)[0], roots=[root.root]) == "certificate"
+    organisation = Organisation(NOW)
+    root, ada = organisation.root, organisation.signing("ada")
+    cs, signer = enrolled(organisation), Party(ada.key, ada.chain)
+    assert opened(written(cs)[0], root).receipt == written(cs)[1]
+    assert refusal_of(Forger(signer=signer).build(), roots=[root]) == "accepted"
+    assert refusal(Forger(signer=signer, files=forged(cs).files).build(), root) == "certificate"
+    assert refusal_of(written(cs)[0], roots=[root]) == "certificate"
+
+
+def test_an_answer_key_that_a_server_made_for_another() -> None:
+    """A CS's one-time key certifies an answer key for that CS only, whatever name it puts in."""
+    organisation = Organisation(NOW)
+    invitation = organisation.invitation(Role.CS)
+    other = "1" * 32
+    key = organisation.forge(Kind.ANSWER, invitation.identity, answer_uri(other), lifetime=86_400.0)
+    forger = Party(key.key, key.chain)
+    assert refusal(written(forger)[0], organisation.root) == "answer-receipt"
