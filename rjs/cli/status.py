@@ -26,7 +26,7 @@ def command(job: str | None, as_json: bool) -> None:
       rjs status
       rjs status 3fa9c1d2
     """
-    import msgspec
+    from msgspec.structs import asdict  # unlike encoding, it leaves out no field that has its default
 
     from rjs.cli.ask import ask
     from rjs.wire import messages as m
@@ -34,7 +34,7 @@ def command(job: str | None, as_json: bool) -> None:
     if job is None:
         lines = ask(m.JobList(), m.JobLines)
         if as_json:
-            print_json(msgspec.to_builtins(lines.jobs))
+            print_json([asdict(line) for line in lines.jobs])
             return
         print_table(HEADINGS, [_row(line) for line in lines.jobs])
         if lines.more:
@@ -42,7 +42,7 @@ def command(job: str | None, as_json: bool) -> None:
         return
     shown = ask(m.JobShow(job=job), m.JobShown)
     if as_json:
-        print_json(msgspec.to_builtins({"job": shown.job, "tasks": shown.tasks}))
+        print_json({"job": asdict(shown.job), "tasks": [asdict(task) for task in shown.tasks]})
         return
     _show(shown)
 

@@ -12,9 +12,14 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.base import ReactorBase
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.error import ConnectError, ConnectionRefusedError, DNSLookupError
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionRefusedError,
+    DNSLookupError,
+)
 from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTCP
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -105,6 +110,8 @@ async def dial(
     except ConnectionRefusedError as error:
         session.ready.addErrback(lambda _: None)
         raise RefusedConnectionError(f"nobody listens at {host}:{port}") from error
+    except ConnectingCancelledError as error:  # Twisted's name for it; its holder knows only one
+        raise CancelledError from error
     except (ConnectError, DNSLookupError, OSError) as error:
         session.ready.addErrback(lambda _: None)
         raise UnreachableError(f"cannot reach {host}:{port}: {error}") from error
