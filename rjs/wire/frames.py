@@ -51,6 +51,12 @@ class FrameProtocol(Int32StringReceiver):
         if self.transport is not None:
             cast(ITCPTransport, self.transport).abortConnection()
 
+    def finish(self) -> None:
+        """Close once what we wrote is out. TLS closes only when no producer can write any more."""
+        if self.transport is not None:
+            cast(IConsumer, self.transport).unregisterProducer()
+            self.transport.loseConnection()
+
     def watch_buffer(self, producer: object) -> None:
         """Let ``producer`` be paused when our unsent bytes pile up, and resumed when they have gone."""
         assert self.transport is not None

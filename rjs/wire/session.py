@@ -168,9 +168,8 @@ class Session:
             return
         self.tell(m.Bye(code=code, sentence=sentence[:1024]))
         self._reason = f"{code}: {sentence}"
-        transport = self._frames.transport
-        if transport is not None:
-            transport.loseConnection()
+        if self._frames.transport is not None:
+            self._frames.finish()
             self._after("linger", 1.0, self._abort)
 
     def abort(self, sentence: str) -> None:
@@ -248,7 +247,7 @@ class Session:
         if isinstance(message, m.Bye):
             self._reason = f"{message.code}: {message.sentence}"
             if self._frames.transport is not None:
-                self._frames.transport.loseConnection()
+                self._frames.finish()
                 self._after("linger", 1.0, self._abort)
         elif self.hello is None:
             self._greeted(message)
