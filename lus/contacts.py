@@ -6,9 +6,7 @@ was reached before proves that process dead, and only that does.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
-from typing import Any
 
 import attrs
 from twisted.internet.base import ReactorBase
@@ -19,8 +17,8 @@ from lus.api import CsDoor
 from rjs.background import Tasks, sleep
 from rjs.discovery import Seen
 from rjs.errors import UnreachableError
-from rjs.limits import DIAL_BACKOFF_FIRST, DIAL_BACKOFF_MOST
-from rjs.wire.dial import RefusedConnectionError, dial
+from rjs.identity.tls import ClientContext
+from rjs.wire.dial import Backoff, RefusedConnectionError, dial, until_gone
 from rjs.wire.session import Self, Session
 
 _log = Logger("lus.contacts")
@@ -44,7 +42,7 @@ class Contacts:
     me: Self
     door: CsDoor
     tasks: Tasks
-    creator: Callable[[str], Any]
+    creator: Callable[[str], ClientContext]
     dead: Callable[[str], None]
     known: dict[str, Contact] = attrs.field(factory=dict)
     _dialling: set[str] = attrs.field(factory=set)
@@ -64,29 +62,29 @@ class Contacts:
 
     async def _keep(self, cs: str, contact: Contact) -> None:
         """One session after the other until the CS is dead or long unheard."""
-        pause = DIAL_BACKOFF_FIRST
+        backoff = Backoff()
         try:
             while self.reactor.seconds() - contact.at < limits.CONTACT_FORGOTTEN:
+                held = 0.0
                 session = await self._dial(cs, contact)
                 if session is not None:
-                    pause = DIAL_BACKOFF_FIRST
-                    contact.trouble = await session.gone
+                    began = self.reactor.seconds()
+                    contact.trouble = await until_gone(session)
                     contact.at = self.reactor.seconds()
+                    held = contact.at - began
                 elif contact.reached is None and not self._is_announced(contact):
                     return
-                await sleep(self.reactor, pause * (0.5 + random.random()))  # noqa: S311 - jitter
-                pause = min(DIAL_BACKOFF_MOST, 2 * pause)
+                await sleep(self.reactor, backoff.pause(held))
         finally:
             self._dialling.discard(cs)
-            if cs not in self.door.shell.servers:
-                self.known.pop(cs, None)
+            self.known.pop(cs, None)
 
     def _is_announced(self, contact: Contact) -> bool:
         return self.reactor.seconds() - contact.at < limits.CONTACT_SILENT
 
     async def _dial(self, cs: str, contact: Contact) -> Session | None:
         """A session at the first address where this CS answers; notices when its process is dead."""
-        seen = contact.seen
+        seen, faults = contact.seen, []
         for address in seen.addresses:
             self._numbers += 1
             try:
@@ -94,15 +92,17 @@ class Contacts:
                     self.reactor, address, seen.port, self.me, self.door, self.creator(cs), self._numbers
                 )
             except RefusedConnectionError as error:
-                contact.trouble = str(error)
+                faults.append(str(error))
                 if contact.reached == (seen.boot, address, seen.port):
                     contact.reached = None
                     self.dead(cs)
             except UnreachableError as error:
-                if str(error) != contact.trouble:
-                    _log.info("cannot reach {cs}: {error}", cs=cs, error=error)
-                contact.trouble = str(error)
+                faults.append(str(error))
             else:
                 contact.reached = (session.peer_hello.boot, address, seen.port)
                 return session
+        trouble = "; ".join(faults)
+        if trouble != contact.trouble:
+            _log.info("cannot reach {cs}: {trouble}", cs=cs, trouble=trouble)
+        contact.trouble = trouble
         return None

@@ -96,7 +96,7 @@ async def with_ws(
             return await work(session)
         finally:
             session.close("done", "the command is done")
-            await session.gone
+            await session.gone()
     raise UnreachableError("cannot reach the web server; " + "; ".join(faults))
 
 

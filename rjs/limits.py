@@ -32,6 +32,9 @@ INLINE_ANSWER = 64 * KIB
 REQUESTS_IN_FLIGHT = 4096
 """Unanswered requests one peer may have with us: beyond it the peer floods."""
 
+BLOB_READS = 2 * BLOB_WINDOW
+"""blob.read of one peer that are served at a time, the others in turn: 100 bytes ask us to hold 256 KiB."""
+
 HELD_BYTES = 32 * MIB
 """Bytes of calls held for a peer that does not read our replies: beyond it the peer is cut off."""
 
@@ -47,9 +50,16 @@ HANDSHAKE = 10.0
 SEND_BUFFER_STALL = 30.0
 """Seconds that a peer may leave our bytes unread before it is cut off (slow loris)."""
 
+LINGER = 1.0
+"""Seconds that a peer has to take our last word and close; then the connection is dropped."""
+
+PEER_SESSIONS = 256
+"""Sessions that one member may have at one door: a person's many commands at once, not the whole door."""
+
 DIAL_BACKOFF_FIRST = 0.1
 DIAL_BACKOFF_MOST = 5.0
-"""Seconds between attempts to dial, doubling with jitter: quick after a restart, gentle to a dead host."""
+"""Seconds between attempts to dial, doubling with jitter: quick after a restart, gentle to a dead host. Only a
+session that held for DIAL_BACKOFF_MOST starts the doubling anew: a door that closes at once is no reason to hurry."""
 
 # --- leases (DESIGN section 3) --------------------------------------------------------------------------
 

@@ -136,10 +136,11 @@ class ServerContext:
 
 @implementer(IOpenSSLClientConnectionCreator)
 class ClientContext:
-    """The dialling end; see ``client_context``."""
+    """The dialling end; see ``client_context``. ``leaf`` is the certificate that it will show."""
 
     def __init__(self, identity: Identity, expected: Expected) -> None:
         self._context, self._root, self._expected = _context(identity), identity.root, expected
+        self.leaf = identity.chain[0]
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802, N803
         """Twisted's door: the TLS state of one dialled connection."""

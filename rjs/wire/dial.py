@@ -7,14 +7,15 @@ a session ends (the servers' rules do).
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.base import ReactorBase
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import (
+    CannotListenError,
     ConnectError,
     ConnectingCancelledError,
     ConnectionRefusedError,
@@ -23,12 +24,14 @@ from twisted.internet.error import (
 from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTCP
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
 
 from rjs import limits
 from rjs.background import sleep
 from rjs.errors import UnreachableError
-from rjs.wire.frames import FrameFactory, FrameProtocol
-from rjs.wire.session import Door, Self, Session
+from rjs.identity.tls import ClientContext, ServerContext
+from rjs.wire.frames import FrameFactory, FrameProtocol, TlsDoor
+from rjs.wire.session import Door, Self, Session, utc_now
 
 _log = Logger("rjs.dial")
 
@@ -37,90 +40,164 @@ class RefusedConnectionError(UnreachableError):
     """The host answered that nobody listens there: the process is not running."""
 
 
-class Acceptor:
-    """Listens on one TCP port and opens a session for each connection, up to ``most`` at once."""
+class OwnCertificateError(UnreachableError):
+    """Our own certificate has expired: every door would be closed to us, so none is tried."""
 
-    def __init__(self, reactor: ReactorBase, me: Self, door: Door, creator: Any, most: int) -> None:
+
+class Acceptor:
+    """Listens on one TCP port and opens a session for each connection, up to ``most`` at once.
+
+    When there are that many, one that has not said who it is gives way: strangers cannot keep members out.
+    """
+
+    def __init__(self, reactor: ReactorBase, me: Self, door: Door, creator: ServerContext, most: int) -> None:
         self._reactor = reactor
         self._me = me
         self._door = door
         self._most = most
         self._creator = creator
         self._port: IListeningPort | None = None
-        self.sessions: set[Session] = set()
+        self._by_name: Counter[str] = Counter()
+        self.sessions: dict[Session, None] = {}
 
     def listen(self, port: int, interface: str) -> int:
         """Bind (0: any port) and return the port number. Raises UnreachableError when it cannot."""
-        factory = TLSMemoryBIOFactory(self._creator, False, FrameFactory(self._accept))
+        factory = TlsDoor(self._creator, False, FrameFactory(self._accept), self._reactor)
         try:
             self._port = IReactorTCP(self._reactor).listenTCP(
                 port,
-                factory,  # type: ignore[arg-type]  # TLSMemoryBIOFactory is one
+                factory,  # type: ignore[arg-type]  # it may refuse a connection with None
                 interface=interface,
             )
-        except OSError as error:
-            raise UnreachableError(f"cannot listen on {interface or '*'}:{port}: {error}") from error
+        except CannotListenError as error:
+            raise UnreachableError(
+                f"cannot listen on {interface or '*'}:{port}: {error.socketError}"
+            ) from error
         host = self._port.getHost()
         assert isinstance(host, IPv4Address | IPv6Address)
         return host.port
 
-    def renew(self, creator: Any) -> None:
-        """New connections get a new certificate; old ones stay."""
-        self._creator = creator
-
     async def close(self, sentence: str) -> None:
-        """Stop listening and say goodbye to everyone."""
+        """Stop listening, say goodbye to everyone, and return when they are gone."""
         if self._port is not None:
-            await _maybe(self._port.stopListening())
-        for session in list(self.sessions):
+            stopped = self._port.stopListening()
+            if isinstance(stopped, Deferred):
+                await stopped
+        sessions = list(self.sessions)
+        for session in sessions:
             session.close("closing", sentence)
+        await DeferredList([session.gone() for session in sessions])
 
     def _accept(self, address: IAddress | None) -> FrameProtocol | None:
-        if len(self.sessions) >= self._most:
+        if len(self.sessions) >= self._most and not self._drop_a_stranger():
             _log.warn(
                 "refused a connection from {address}: {most} are open", address=address, most=self._most
             )
             return None
         session = Session(self._reactor, self._me, self._door)
-        self.sessions.add(session)
-        session.gone.addCallback(lambda _: self.sessions.discard(session))
-        session.ready.addErrback(
-            lambda failure: _log.warn(
-                "a connection from {address} became no session: {why}",
-                address=getattr(address, "host", address),
-                why=failure.getErrorMessage(),
-            )
-        )
+        self.sessions[session] = None
+        session.gone().addCallback(lambda _: self.sessions.pop(session, None))
+        session.ready.addCallbacks(self._opened, lambda failure: _log_no_session(address, failure))
         return session.protocol
+
+    def _drop_a_stranger(self) -> bool:
+        oldest = next((each for each in self.sessions if each.identity is None), None)
+        if oldest is not None:
+            del self.sessions[oldest]
+            oldest.abort(f"{self._most} connections are open, and this one had not said who it is")
+        return oldest is not None
+
+    def _opened(self, session: Session) -> None:
+        name = session.peer.name.uri()
+        self._by_name[name] += 1
+        session.gone().addCallback(lambda _: self._closed(name))
+        if self._by_name[name] > limits.PEER_SESSIONS:
+            session.close("too-many-sessions", f"{name} has {limits.PEER_SESSIONS} sessions here; close some")
+
+    def _closed(self, name: str) -> None:
+        self._by_name[name] -= 1
+        if not self._by_name[name]:
+            del self._by_name[name]
+
+
+def _log_no_session(address: object, failure: Failure) -> None:
+    _log.warn(
+        "a connection from {address} became no session: {why}",
+        address=getattr(address, "host", address),
+        why=failure.getErrorMessage(),
+    )
 
 
 async def dial(
-    reactor: ReactorBase, host: str, port: int, me: Self, door: Door, creator: Any, number: int = 0
+    reactor: ReactorBase, host: str, port: int, me: Self, door: Door, creator: ClientContext, number: int = 0
 ) -> Session:
-    """Connect and exchange hellos.
+    """Connect and exchange hellos, within ``limits.HANDSHAKE``. Cancelling it drops the connection.
 
-    Raises RefusedConnectionError when nobody listens there, UnreachableError with the reason otherwise
-    (the peer's certificate was refused, the peer said bye, it did not answer).
+    Raises RefusedConnectionError when nobody listens there, OwnCertificateError before anything is sent, and
+    UnreachableError with the reason otherwise (the peer's certificate was refused, or ours, the peer said
+    bye, it did not answer).
     """
+    until = creator.leaf.not_valid_after_utc
+    if utc_now() >= until:
+        raise OwnCertificateError(
+            f"our own certificate, {me.name}, expired at {until.isoformat(' ', 'seconds')}: join again"
+        )
     session = Session(reactor, me, door, number)
-    factory = TLSMemoryBIOFactory(creator, True, FrameFactory(lambda _: session.protocol))
-    endpoint = HostnameEndpoint(reactor, host, port, timeout=limits.HANDSHAKE)
+    attempt = Deferred.fromCoroutine(_connected(reactor, host, port, session, creator))
+    attempt.addTimeout(
+        limits.HANDSHAKE, reactor
+    )  # a TLS that fails to start would else be waited for for ever
     try:
-        await endpoint.connect(factory)
+        return await attempt
+    except TimeoutError:
+        raise UnreachableError(f"{host}:{port} said no hello within {limits.HANDSHAKE:.0f} s") from None
+
+
+async def _connected(
+    reactor: ReactorBase, host: str, port: int, session: Session, creator: ClientContext
+) -> Session:
+    factory = TLSMemoryBIOFactory(creator, True, FrameFactory(lambda _: session.protocol), reactor)
+    try:
+        await HostnameEndpoint(reactor, host, port, timeout=limits.HANDSHAKE).connect(factory)
+        return await session.ready
     except ConnectionRefusedError as error:
-        session.ready.addErrback(lambda _: None)
         raise RefusedConnectionError(f"nobody listens at {host}:{port}") from error
+    except (ConnectError, DNSLookupError, OSError) as error:
+        raise UnreachableError(f"cannot reach {host}:{port}: {error}") from error
     except ConnectingCancelledError as error:  # Twisted's name for it; its holder knows only one
         raise CancelledError from error
-    except (ConnectError, DNSLookupError, OSError) as error:
-        session.ready.addErrback(lambda _: None)
-        raise UnreachableError(f"cannot reach {host}:{port}: {error}") from error
-    return await session.ready
+    except CancelledError:
+        session.abort("no longer wanted")
+        raise
+
+
+class Backoff:
+    """How long to wait before dialling again: doubling, with jitter so that many do not dial together."""
+
+    def __init__(self) -> None:
+        self._next = limits.DIAL_BACKOFF_FIRST
+
+    def pause(self, held: float = 0.0) -> float:
+        """The seconds to wait now, after a session that held for ``held`` seconds (none: 0)."""
+        if held >= limits.DIAL_BACKOFF_MOST:
+            self._next = limits.DIAL_BACKOFF_FIRST
+        pause = self._next * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
+        self._next = min(limits.DIAL_BACKOFF_MOST, 2 * self._next)
+        return pause
+
+
+async def until_gone(session: Session) -> str:
+    """The reason of the session's end. Cancelling it says goodbye, and then waits for the end."""
+    try:
+        return await session.gone()
+    except CancelledError:
+        session.close("closing", "this side stops")
+        await session.gone()
+        raise
 
 
 class Dialler:
-    """Keeps one session to the first of ``addresses`` that answers: dials, waits for its end, dials again
-    with jittered back-off."""
+    """Keeps one session to the first of ``addresses`` that answers: dials, waits for its end, dials again."""
 
     def __init__(
         self,
@@ -128,7 +205,7 @@ class Dialler:
         addresses: Sequence[tuple[str, int]],
         me: Self,
         door: Door,
-        creator: Callable[[], Any],
+        creator: Callable[[], ClientContext],
     ) -> None:
         self._reactor = reactor
         self._addresses = addresses
@@ -136,42 +213,43 @@ class Dialler:
         self._door = door
         self._creator = creator
         self._numbers = 0
-        self._random = random.Random()  # noqa: S311 - jitter, not a secret
         self.session: Session | None = None
         self.trouble = "not dialled yet"
 
     async def run(self) -> None:
         """Never returns; cancel it to stop."""
-        pause = limits.DIAL_BACKOFF_FIRST
+        backoff = Backoff()
         while True:
-            try:
-                self._numbers += 1
-                host, port = self._addresses[self._numbers % len(self._addresses)]
-                session = await dial(
-                    self._reactor, host, port, self._me, self._door, self._creator(), self._numbers
-                )
-            except UnreachableError as error:
-                if str(error) != self.trouble:
-                    _log.info("{host}:{port}: {error}", host=host, port=port, error=error)
-                self.trouble = str(error)
-            else:
-                pause = limits.DIAL_BACKOFF_FIRST
+            held = 0.0
+            session = await self._dialled()
+            if session is not None:
+                began = self._reactor.seconds()
                 self.session, self.trouble = session, ""
                 try:
-                    self.trouble = await session.gone
+                    self.trouble = await until_gone(session)
                 finally:
                     self.session = None
-                    session.close("closing", "this side stops")
-            await sleep(self._reactor, pause * (0.5 + self._random.random()))
-            pause = min(limits.DIAL_BACKOFF_MOST, 2 * pause)
+                held = self._reactor.seconds() - began
+            await sleep(self._reactor, backoff.pause(held))
+
+    async def _dialled(self) -> Session | None:
+        host, port = self._addresses[self._numbers % len(self._addresses)]
+        self._numbers += 1
+        try:
+            return await dial(self._reactor, host, port, self._me, self._door, self._creator(), self._numbers)
+        except CancelledError:
+            raise
+        except UnreachableError as error:
+            if str(error) != self.trouble:
+                _log.info("{host}:{port}: {error}", host=host, port=port, error=error)
+            self.trouble = str(error)
+        except Exception as error:
+            _log.failure("dialling {host}:{port} met a defect", host=host, port=port)
+            self.trouble = f"a defect on this side: {error}"
+        return None
 
 
 def host_and_port(address: str) -> tuple[str, int]:
     """HOST:PORT taken apart; an IPv6 host stands in brackets. The form was checked where it came in."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
-
-
-async def _maybe(result: object) -> None:
-    if isinstance(result, Deferred):
-        await result

@@ -1,6 +1,7 @@
 """Frames: what delimits messages on a TLS connection. Four bytes of length, big endian, then one message.
 
-Knows nothing of messages; refuses a frame that is longer than the peer has earned (see ``limits``).
+Knows nothing of messages; refuses a frame that is longer than the peer has earned (see ``limits``). Costs time
+in proportion to the bytes received, however small the pieces in which a peer sends them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from collections.abc import Callable
 from typing import cast
 
 from twisted.internet.interfaces import IAddress, IConsumer, IProtocolFactory, ITCPTransport
-from twisted.protocols.basic import Int32StringReceiver
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -19,10 +21,8 @@ HEADER = 4
 """Bytes of the length in front of each frame."""
 
 
-class FrameProtocol(Int32StringReceiver):
-    """Turns the byte stream into frames; a session (below) listens through three callbacks."""
-
-    MAX_LENGTH = limits.HELLO_FRAME
+class FrameProtocol(Protocol):
+    """Turns the byte stream into frames; a session listens through three callbacks."""
 
     def __init__(
         self,
@@ -33,41 +33,66 @@ class FrameProtocol(Int32StringReceiver):
         self._made = made
         self._received = received
         self._lost = lost
+        self._buffer = bytearray()
+        self._most = limits.HELLO_FRAME
+        self._deaf = False
         self.too_long = 0
 
-    def connectionMade(self) -> None:
-        self._made(self)
+    # --- what the session uses ----------------------------------------------------------------------
 
-    def stringReceived(self, string: bytes) -> None:  # noqa: N802 - Twisted's name
-        self._received(string)
-
-    def lengthLimitExceeded(self, length: int) -> None:  # noqa: N802 - Twisted's name
-        """Cut off: whatever follows cannot be told from garbage."""
-        self.too_long = length
-        self.abort()
-
-    def abort(self) -> None:
-        """Drop the connection without flushing."""
-        if self.transport is not None:
-            cast(ITCPTransport, self.transport).abortConnection()
+    def send(self, frame: bytes) -> None:
+        """Write one frame."""
+        assert self.transport is not None
+        self.transport.write(len(frame).to_bytes(HEADER, "big") + frame)
 
     def finish(self) -> None:
-        """Close once what we wrote is out. TLS closes only when no producer can write any more."""
+        """Close after what was sent; what comes in meanwhile is still received."""
         if self.transport is not None:
-            cast(IConsumer, self.transport).unregisterProducer()
+            cast(IConsumer, self.transport).unregisterProducer()  # TLS does not close while there is one
             self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """Drop the connection without flushing, and hear nothing more."""
+        self._deaf = True
+        if self.transport is not None:
+            cast(ITCPTransport, self.transport).abortConnection()
 
     def watch_buffer(self, producer: object) -> None:
         """Let ``producer`` be paused when our unsent bytes pile up, and resumed when they have gone."""
         assert self.transport is not None
         cast(IConsumer, self.transport).registerProducer(producer, True)  # type: ignore[arg-type]  # IPushProducer
 
-    def connectionLost(self, reason: Failure = Failure(ConnectionError("closed"))) -> None:  # noqa: B008
-        self._lost(reason)
-
     def trust_longer_frames(self) -> None:
         """Both hellos are in: the peer is known, so its frames may carry data."""
-        self.MAX_LENGTH = limits.FRAME
+        self._most = limits.FRAME
+
+    # --- Twisted's doors ----------------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        self._made(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        buffer, start = self._buffer, 0
+        buffer += data
+        while not self._deaf and len(buffer) - start >= HEADER:
+            length = int.from_bytes(buffer[start : start + HEADER], "big")
+            if length > self._most:
+                self.too_long = length
+                self.abort()  # whatever follows cannot be told from garbage
+                break
+            end = start + HEADER + length
+            if end > len(buffer):
+                break
+            frame, start = bytes(buffer[start + HEADER : end]), end
+            self._received(frame)
+        if self._deaf:
+            buffer.clear()
+        else:
+            del buffer[:start]
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._deaf = True
+        self._lost(reason)
 
 
 @implementer(IProtocolFactory)
@@ -86,3 +111,13 @@ class FrameFactory:
 
     def doStop(self) -> None:  # noqa: N802 - Twisted's name
         """Nothing to end."""
+
+
+class TlsDoor(TLSMemoryBIOFactory):
+    """TLS for accepted connections. Twisted's own would put TLS around a refused connection's None, fail, and
+    leave the socket open for as long as the stranger likes."""
+
+    def buildProtocol(self, addr: IAddress | None) -> TLSMemoryBIOProtocol | None:  # type: ignore[override]  # None refuses
+        """Twisted's door: the protocol of a new connection, or None to close it at once."""
+        inner = self.wrappedFactory.buildProtocol(addr)
+        return None if inner is None else self.protocol(self, inner)

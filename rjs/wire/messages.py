@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from rjs import limits
+from rjs.errors import ProtocolError
 from rjs.identity.enrolment import EnrolmentRequest
 from rjs.identity.names import Role
 
@@ -412,6 +413,9 @@ ANY = (
 TYPES: tuple[type[Message], ...] = get_args(ANY)
 TAGS = {str(kind.__struct_config__.tag): kind for kind in TYPES}
 
+REPLIES = (Unsupported, Refused, Done)
+"""What answers any request, and is itself never answered: two sides would answer each other for ever."""
+
 
 class _Envelope(Struct):
     t: Code
@@ -421,6 +425,7 @@ class _Envelope(Struct):
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(ANY)
 _envelope = msgspec.msgpack.Decoder(_Envelope)
+_MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class UnknownMessageError(Exception):
@@ -432,6 +437,15 @@ class UnknownMessageError(Exception):
         self.rid = rid
 
 
+class MalformedMessageError(ProtocolError):
+    """The frame is no message of the protocol, or one that exceeds its caps."""
+
+
+def tag_of(message: Message) -> str:
+    """The message type's name on the wire."""
+    return str(message.__struct_config__.tag)
+
+
 def encode(message: Message) -> bytes:
     """The message's frame content."""
     return _encoder.encode(message)
@@ -440,13 +454,23 @@ def encode(message: Message) -> bytes:
 def decode(frame: bytes) -> Message:
     """The message in a frame.
 
-    Raises UnknownMessageError for a type we do not know, and msgspec.MsgspecError, UnicodeDecodeError or
-    RecursionError for what is not a well-formed message within its caps.
+    Raises UnknownMessageError for a type we do not know, and MalformedMessageError for what is not a
+    well-formed message within its caps.
     """
     try:
         return _decoder.decode(frame)
-    except msgspec.ValidationError:
+    except msgspec.ValidationError as error:
+        tag, rid = _envelope_of(frame)
+        if tag not in TAGS:
+            raise UnknownMessageError(tag, rid) from None
+        raise MalformedMessageError(f"malformed {tag}: {error}") from error
+    except _MALFORMED as error:
+        raise MalformedMessageError(f"malformed message: {error}") from error
+
+
+def _envelope_of(frame: bytes) -> tuple[str, int]:
+    try:
         envelope = _envelope.decode(frame)
-        if envelope.t not in TAGS:
-            raise UnknownMessageError(envelope.t, envelope.rid) from None
-        raise
+    except _MALFORMED as error:
+        raise MalformedMessageError(f"malformed message: {error}") from error
+    return envelope.t, envelope.rid

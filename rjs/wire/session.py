@@ -1,38 +1,40 @@
 """A session: one mutually authenticated connection between two members, with heartbeats and requests.
 
-It knows frames, the hello, request ids, heartbeats and who may send what. It refuses to know what a message
-means: a ``Door`` says who is welcome and what each message does. Order at the start, both ways: TLS, hello
-(checked against the certificate), then ``Door.opened``. A session ends once, with one reason, told to
-``Door.closed``; what was asked and not answered then fails with SessionLostError.
+It knows frames, the hello, request ids and heartbeats; ``serving`` knows who may ask what. It refuses to know
+what a message means: a ``Door`` says who is welcome and what each message does. Order at the start, both ways:
+TLS, hello (checked against the certificate), then ``Door.opened``. A session ends once, with one reason, told
+to ``Door.closed``; what was asked and not answered then fails with SessionLostError.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import socket
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 import attrs
 import msgspec
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from rjs import limits
-from rjs.background import Tasks, Timer, Timers
-from rjs.errors import ProtocolError, RefusedError, RjsError, UnreachableError
+from rjs.background import Timer, Timers
+from rjs.errors import ProtocolError, RefusedError, UnreachableError
+from rjs.identity.errors import IdentityError
 from rjs.identity.names import Role
 from rjs.identity.tls import PeerIdentity, peer_identity, refusal
 from rjs.wire import messages as m
 from rjs.wire.frames import FrameProtocol
+from rjs.wire.serving import Handler, Routes, Serving, words
+
+__all__ = ["Door", "Handler", "Routes", "Self", "Session", "SessionLostError"]
 
 _log = Logger("rjs.session")
 
-Handler = Callable[["Session", Any], "m.Message | Awaitable[m.Message | None] | None"]
-Routes = Mapping[type[m.Message], Handler]
 Reply = TypeVar("Reply", bound=m.Message)
 
 
@@ -56,7 +58,7 @@ class Door(Protocol):
         """The peer answered our heartbeat of the reactor's time ``sent``: a holder's leases count from then."""
 
     def closed(self, session: Session, reason: str) -> None:
-        """It ended. Called exactly once if ``opened`` was."""
+        """It ended. Called exactly once if ``opened`` was, before the requests under way fail."""
 
 
 @attrs.frozen
@@ -70,34 +72,46 @@ class Self:
     release: str
 
 
+def utc_now() -> dt.datetime:
+    """Wall time, which certificates are judged by."""
+    return dt.datetime.now(dt.UTC)
+
+
 class Session:
     """One end of one connection. Made by an acceptor or a dialler, never reused."""
 
-    def __init__(self, reactor: Timers, me: Self, door: Door, dial: int = 0) -> None:
+    def __init__(
+        self,
+        reactor: Timers,
+        me: Self,
+        door: Door,
+        dial: int = 0,
+        wall: Callable[[], dt.datetime] = utc_now,
+    ) -> None:
         self._reactor = reactor
         self._me = me
         self._door = door
         self._dial = dial
+        self._wall = wall
         self._numbers = itertools.count(1)
         self._waiting: dict[int, Deferred[m.Message]] = {}
         self._pings: dict[int, float] = {}
-        self._serving = Tasks(f"session of {me.name}")
-        self._in_flight = 0
-        self._held: deque[tuple[m.Message, int]] = deque()
-        self._held_bytes = 0
-        self._paused = False
+        self._owed_pong: int | None = None
+        self._serving = Serving(self, door.routes, me.name)
         self._timers: dict[str, Timer] = {}
-        self._reason = ""
+        self._leaving: set[Deferred[str]] = set()
         self._open = False
         self._last_heard = reactor.seconds()
+        self.reason = ""
         self.ended = False
         self.identity: PeerIdentity | None = None
         self.hello: m.Hello | None = None
         self.ready: Deferred[Session] = Deferred()
-        self.gone: Deferred[str] = Deferred()
         self._frames = FrameProtocol(self._made, self._received, self._lost)
 
     # --- what callers use ---------------------------------------------------------------------------
+    #
+    # ``reason`` says in words why the session ends or ended; it is empty while the session serves.
 
     @property
     def protocol(self) -> FrameProtocol:
@@ -123,33 +137,37 @@ class Session:
         address = transport.getPeer() if transport is not None else None
         return str(getattr(address, "host", address))
 
-    @property
-    def reason(self) -> str:
-        """Why the session ended, in words; empty while it lives."""
-        return self._reason if self.ended else ""
+    def gone(self) -> Deferred[str]:
+        """Fires with the reason when the session has ended; each caller's own, to wait for or to cancel."""
+        if self.ended:
+            return succeed(self.reason)
+        waiter: Deferred[str] = Deferred(self._leaving.discard)
+        self._leaving.add(waiter)
+        return waiter
 
     def tell(self, message: m.Message) -> None:
-        """Send without asking for a reply. A session that has ended drops it: the sender sends again on the
-        next session what must not be lost."""
-        if not self.ended and self._frames.transport is not None:
-            frame = m.encode(message)
-            if len(frame) > limits.FRAME:
-                raise ProtocolError(f"our own {type(message).__name__} of {len(frame)} bytes exceeds a frame")
-            self._frames.sendString(frame)
+        """Send without asking for a reply. A session that ends drops it: the sender sends again on the next
+        session what must not be lost."""
+        if self.reason or self._frames.transport is None:
+            return
+        frame = m.encode(message)
+        if len(frame) > limits.FRAME:
+            raise ProtocolError(f"our own {m.tag_of(message)} of {len(frame)} bytes exceeds a frame")
+        self._frames.send(frame)
 
     async def request(self, message: m.Message, kind: type[Reply]) -> Reply:
-        """Send and await the reply of type ``kind``.
+        """Send and await the reply of type ``kind``. Cancelling it drops the reply, not the work at the peer.
 
         Raises RefusedError when the peer refused, SessionLostError when the session ended first, and
         ProtocolError when the peer answered with something else.
         """
-        if self.ended:
-            raise SessionLostError(self._reason)
+        if self.reason:
+            raise SessionLostError(self.reason)
         number = next(self._numbers)
         waiting: Deferred[m.Message] = Deferred()
         self._waiting[number] = waiting
-        self.tell(msgspec.structs.replace(message, rid=number))
         try:
+            self.tell(msgspec.structs.replace(message, rid=number))
             reply = await waiting
         finally:
             self._waiting.pop(number, None)
@@ -158,31 +176,29 @@ class Session:
         if isinstance(reply, m.Unsupported):
             raise RefusedError("unsupported", f"the peer's release does not know {reply.what!r}")
         if not isinstance(reply, kind):
-            self.close("protocol", f"{type(reply).__name__} is no answer to {type(message).__name__}")
-            raise ProtocolError(self._reason)
+            sentence = f"{m.tag_of(reply)} is no answer to {m.tag_of(message)}"
+            self.close("protocol", sentence)
+            raise ProtocolError(sentence)
         return reply
 
     def close(self, code: str, sentence: str) -> None:
-        """Say why, then close. The reason of the first call stands."""
-        if self.ended or self._reason:
-            return
-        self.tell(m.Bye(code=code, sentence=sentence[:1024]))
-        self._reason = f"{code}: {sentence}"
-        if self._frames.transport is not None:
-            self._frames.finish()
-            self._after("linger", 1.0, self._abort)
+        """Say why, then close. The first reason stands."""
+        if not self.reason:
+            self.tell(m.Bye(code=words(code, 64), sentence=words(sentence)))
+            self._leave(f"{code}: {sentence}")
 
     def abort(self, sentence: str) -> None:
         """Drop the connection without a word: the peer does not read."""
-        self._reason = self._reason or sentence
+        self.reason = self.reason or sentence
         self._abort()
 
     # --- connection events --------------------------------------------------------------------------
 
     def _made(self, frames: FrameProtocol) -> None:
-        transport = frames.transport
-        assert transport is not None
-        set_user_timeout(transport, limits.SILENCE)
+        if self.reason:  # closed while it was still being dialled
+            frames.abort()
+            return
+        set_user_timeout(frames.transport, limits.SILENCE)
         frames.watch_buffer(_Backpressure(self))
         self._after("handshake", limits.HANDSHAKE, self._too_slow)
         me = self._me
@@ -199,81 +215,108 @@ class Session:
         )
 
     def _received(self, frame: bytes) -> None:
-        if self._reason:
+        """Nothing that a frame causes gets out of here but by ending this session."""
+        if self.reason:
             return
         self._last_heard = self._reactor.seconds()
         try:
-            message = m.decode(frame)
-        except m.UnknownMessageError as unknown:
-            self.tell(m.Unsupported(re=unknown.rid, what=unknown.tag))
-            return
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            self.close("protocol", f"malformed message: {error}")
-            return
-        try:
-            self._dispatch(message, len(frame))
-        except RjsError as error:
+            self._take(frame)
+        except (ProtocolError, IdentityError) as error:
             self.close("protocol", str(error))
+        except Exception:
+            _log.failure("a message of {peer} met a defect", peer=self.remote)
+            self.close("internal", "a defect on this side; its log has the details")
 
     def _lost(self, reason: Failure) -> None:
         if self.ended:
             return
-        self._reason = self._reason or self._describe(reason)
+        self.reason = self.reason or self._describe(reason)
         self.ended = True
         for timer in self._timers.values():
             if timer.active():
                 timer.cancel()
-        self._serving.cancel_all()
-        waiting, self._waiting = self._waiting, {}
-        for deferred in waiting.values():
-            deferred.errback(SessionLostError(self._reason))
+        self._serving.end()
         if self._open:
-            self._door.closed(self, self._reason)
-        else:
-            self.ready.errback(UnreachableError(self._reason))
-        self.gone.callback(self._reason)
+            try:
+                self._door.closed(self, self.reason)
+            except Exception:
+                _log.failure("the end of a session with {peer} met a defect", peer=self.peer.name.uri())
+        waiting, self._waiting = self._waiting, {}
+        for reply in waiting.values():
+            if not reply.called:
+                reply.errback(SessionLostError(self.reason))
+        if not self.ready.called:
+            self.ready.errback(UnreachableError(self.reason))
+        leaving, self._leaving = self._leaving, set()
+        for waiter in leaving:
+            if not waiter.called:
+                waiter.callback(self.reason)
 
     def _describe(self, reason: Failure) -> str:
         if self._frames.too_long:
             return f"a frame of {self._frames.too_long} bytes is longer than allowed"
+        refused = refusal(reason)
+        if refused is not None:
+            return str(refused)
         if reason.check(ConnectionDone):
             return "the peer closed the connection"
-        refused = refusal(reason)
-        return str(refused) if refused is not None else reason.getErrorMessage()
+        return reason.getErrorMessage()
+
+    def _leave(self, reason: str) -> None:
+        self.reason = reason
+        if self._frames.transport is not None and not self.ended:
+            self._frames.finish()
+            self._after("linger", limits.LINGER, self._abort)
 
     # --- messages -----------------------------------------------------------------------------------
 
-    def _dispatch(self, message: m.Message, size: int) -> None:
+    def _take(self, frame: bytes) -> None:
+        try:
+            message = m.decode(frame)
+        except m.UnknownMessageError as unknown:
+            self._not_understood(frame, unknown)
+            return
         if isinstance(message, m.Bye):
-            self._reason = f"{message.code}: {message.sentence}"
-            if self._frames.transport is not None:
-                self._frames.finish()
-                self._after("linger", 1.0, self._abort)
+            self._leave(f"{message.code}: {message.sentence}")
         elif self.hello is None:
             self._greeted(message)
-        elif isinstance(message, m.Ping):
-            self.tell(m.Pong(n=message.n))
-            self._door.heard(self)
+        else:
+            self._hear(frame, message)
+
+    def _not_understood(self, frame: bytes, unknown: m.UnknownMessageError) -> None:
+        if self.hello is None:
+            raise ProtocolError(f"expected hello, got {unknown.tag}")
+        if self._serving.paused:
+            self._serving.hold(frame)
+        else:
+            self.tell(m.Unsupported(re=unknown.rid, what=unknown.tag))
+
+    def _hear(self, frame: bytes, message: m.Message) -> None:
+        if isinstance(message, m.Ping):
+            self._pinged(message)
         elif isinstance(message, m.Pong):
             sent = self._pings.pop(message.n, None)
             if sent is not None:
                 self._door.answered(self, sent)
         elif message.re:
-            self._replied(message)
-        elif self._paused:
-            self._hold(message, size)
+            waiting = self._waiting.pop(message.re, None)
+            if waiting is not None and not waiting.called:
+                waiting.callback(message)
+        elif isinstance(message, m.REPLIES):
+            _log.info("{peer} says {message}", peer=self.peer.name.uri(), message=message)
+        elif self._serving.paused:
+            self._serving.hold(frame)
         else:
-            self._serve(message)
+            self._serving.call(message)
 
     def _greeted(self, message: m.Message) -> None:
         if not isinstance(message, m.Hello):
-            raise ProtocolError(f"expected hello, got {type(message).__name__}")
+            raise ProtocolError(f"expected hello, got {m.tag_of(message)}")
         identity = peer_identity(self._frames.transport)
-        refusal = self._unwelcome(identity, message)
-        if refusal is not None:
-            _log.warn("refused {name} at the door: {code}: {sentence}", name=identity.name.uri(),
-                      code=refusal.code, sentence=refusal.sentence)  # fmt: skip
-            self.close(refusal.code, refusal.sentence)
+        refused = self._unwelcome(identity, message)
+        if refused is not None:
+            _log.warn("refused {name} at the door: {refused}", name=identity.name.uri(), refused=refused)
+            self.close(refused.code, refused.sentence)
             return
         self.identity, self.hello = identity, message
         self._forget_timer("handshake")
@@ -281,7 +324,8 @@ class Session:
         self._open = True
         self._beat()
         self._door.opened(self)
-        self.ready.callback(self)
+        if not self.ready.called:
+            self.ready.callback(self)
 
     def _unwelcome(self, identity: PeerIdentity, hello: m.Hello) -> RefusedError | None:
         uri = identity.name.uri()
@@ -300,58 +344,6 @@ class Session:
             )
         return None
 
-    def _replied(self, message: m.Message) -> None:
-        waiting = self._waiting.pop(message.re, None)
-        if waiting is not None and not waiting.called:
-            waiting.callback(message)
-
-    def _serve(self, message: m.Message) -> None:
-        """The one place that every call passes: may this role say this, and who handles it."""
-        handler = self._door.routes.get(type(message))
-        tag = type(message).__struct_config__.tag
-        if self.peer.name.role not in message.callers:
-            callers = ", ".join(sorted(message.callers))
-            self._refuse(message, "forbidden", f"{self.peer.name.uri()} may not call {tag}; {callers} may")
-            return
-        if handler is None:
-            self.tell(m.Unsupported(re=message.rid, what=str(tag)))
-            return
-        if self._in_flight >= limits.REQUESTS_IN_FLIGHT:
-            raise ProtocolError(f"more than {limits.REQUESTS_IN_FLIGHT} unanswered requests")
-        try:
-            outcome = handler(self, message)
-        except RefusedError as error:
-            self._refuse(message, error.code, error.sentence)
-            return
-        if outcome is None or isinstance(outcome, m.Message):
-            self._answer(message, outcome)
-        else:
-            self._in_flight += 1
-            self._serving.spawn(str(tag), self._finish(message, outcome))
-
-    async def _finish(self, message: m.Message, outcome: Awaitable[m.Message | None]) -> None:
-        try:
-            self._answer(message, await outcome)
-        except RefusedError as error:
-            self._refuse(message, error.code, error.sentence)
-        except RjsError as error:
-            self._refuse(message, "failed", str(error))
-        except Exception:
-            self._refuse(message, "internal", "a defect on this side; its log has the details")
-            raise
-        finally:
-            self._in_flight -= 1
-
-    def _answer(self, message: m.Message, reply: m.Message | None) -> None:
-        if message.rid:
-            self.tell(msgspec.structs.replace(reply or m.Done(), re=message.rid))
-
-    def _refuse(self, message: m.Message, code: str, sentence: str) -> None:
-        _log.info("refused {tag} of {peer}: {code}: {sentence}", tag=type(message).__struct_config__.tag,
-                  peer=self.peer.name.uri(), code=code, sentence=sentence)  # fmt: skip
-        if message.rid:
-            self.tell(m.Refused(re=message.rid, code=code[:64], sentence=sentence[:1024]))
-
     # --- time ---------------------------------------------------------------------------------------
 
     def _beat(self) -> None:
@@ -360,12 +352,23 @@ class Session:
         if silent > limits.SILENCE:
             self.abort(f"nothing heard for {silent:.1f} s")
             return
+        if self._wall() >= self.peer.not_after:
+            uri, until = self.peer.name.uri(), self.peer.not_after.isoformat(" ", "seconds")
+            self.close("certificate-expired", f"the certificate of {uri} expired at {until}: renew it")
+            return
         number = next(self._numbers)
         if len(self._pings) > 2 * limits.SILENCE / limits.HEARTBEAT:
             self._pings.pop(next(iter(self._pings)))
         self._pings[number] = now
         self.tell(m.Ping(n=number))
         self._after("beat", limits.HEARTBEAT, self._beat)
+
+    def _pinged(self, ping: m.Ping) -> None:
+        if self._serving.paused:
+            self._owed_pong = ping.n  # the newest is enough, and a flood of pings makes nothing grow
+        else:
+            self.tell(m.Pong(n=ping.n))
+        self._door.heard(self)
 
     def _too_slow(self) -> None:
         self.abort(f"no hello within {limits.HANDSHAKE:.0f} s")
@@ -391,23 +394,24 @@ class Session:
 
     def pause(self) -> None:
         """Our bytes pile up: hold the peer's calls until it has taken them."""
-        self._paused = True
-        self._after("stall", limits.SEND_BUFFER_STALL, lambda: self.abort("it does not read what we send"))
+        if not self.ended:
+            self._serving.paused = True
+            self._after("stall", limits.SEND_BUFFER_STALL, self._stalled)
 
     def resume(self) -> None:
         """The peer reads again: do what was held, until it stops reading again."""
-        self._paused = False
+        if self.ended:
+            return
         self._forget_timer("stall")
-        while self._held and not self._paused and not self._reason:
-            message, size = self._held.popleft()
-            self._held_bytes -= size
-            self._serve(message)
+        self._serving.resume()
+        owed, self._owed_pong = self._owed_pong, None
+        if owed is not None:
+            self.tell(m.Pong(n=owed))
+        while not self.reason and (frame := self._serving.next_held()) is not None:
+            self._received(frame)
 
-    def _hold(self, message: m.Message, size: int) -> None:
-        self._held.append((message, size))
-        self._held_bytes += size
-        if len(self._held) > limits.REQUESTS_IN_FLIGHT or self._held_bytes > limits.HELD_BYTES:
-            raise ProtocolError("it sends without reading our replies")
+    def _stalled(self) -> None:
+        self.abort("it does not read what we send")
 
 
 class _Backpressure:

@@ -1,0 +1,160 @@
+"""What a peer asks of us: may it, who does it, and how much of it at a time.
+
+It belongs to one session and knows neither the hello nor heartbeats. Everything that a peer can make grow here
+has a cap: calls under way, calls held because the peer does not read our replies, and the reads of bulk data
+served at a time. Every call is answered exactly once if it asked for a reply, whatever its handler does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+
+from rjs import limits
+from rjs.background import Tasks
+from rjs.errors import ProtocolError, RefusedError, RjsError
+from rjs.wire import messages as m
+
+if TYPE_CHECKING:
+    from rjs.wire.session import Session
+
+_log = Logger("rjs.session")
+
+Handler = Callable[["Session", Any], "m.Message | Awaitable[m.Message | None] | None"]
+Routes = Mapping[type[m.Message], Handler]
+
+_CODE, _SENTENCE = 64, 1024  # characters, as the messages' Code and Sentence say
+
+
+class Serving:
+    """The calls of one peer."""
+
+    def __init__(self, session: Session, routes: Routes, name: str) -> None:
+        self._session = session
+        self._routes = routes
+        self._tasks = Tasks(f"session of {name}")
+        self._under_way = 0
+        self._held: deque[bytes] = deque()
+        self._held_bytes = 0
+        self._reads: deque[m.BlobRead] = deque()
+        self._reading = 0
+        self._starting_reads = False
+        self.paused = False
+
+    def call(self, message: m.Message) -> None:
+        """The one place that every call passes: may this role say this, and who does it.
+
+        Raises ProtocolError for a flood.
+        """
+        peer, tag = self._session.peer.name, m.tag_of(message)
+        handler = self._routes.get(type(message))
+        if peer.role not in message.callers:
+            callers = ", ".join(sorted(message.callers))
+            self._refuse(message, "forbidden", f"{peer.uri()} may not call {tag}; {callers} may")
+        elif handler is None:
+            self._session.tell(m.Unsupported(re=message.rid, what=tag))
+        elif self._under_way + len(self._reads) >= limits.REQUESTS_IN_FLIGHT:
+            raise ProtocolError(f"more than {limits.REQUESTS_IN_FLIGHT} unanswered requests")
+        elif isinstance(message, m.BlobRead):
+            self._reads.append(message)
+            self._start_reads()
+        else:
+            self._start(handler, message)
+
+    def hold(self, frame: bytes) -> None:
+        """Keep a call for later: the peer does not read what we send. Raises ProtocolError beyond the cap."""
+        self._held.append(frame)
+        self._held_bytes += len(frame)
+        if len(self._held) > limits.REQUESTS_IN_FLIGHT or self._held_bytes > limits.HELD_BYTES:
+            raise ProtocolError("it sends without reading our replies")
+
+    def next_held(self) -> bytes | None:
+        """The next call that was held, if the peer reads again."""
+        if self.paused or not self._held:
+            return None
+        frame = self._held.popleft()
+        self._held_bytes -= len(frame)
+        return frame
+
+    def resume(self) -> None:
+        """The peer reads again."""
+        self.paused = False
+        self._start_reads()
+
+    def end(self) -> None:
+        """The session ended: nobody waits for what is under way."""
+        self._held.clear()
+        self._reads.clear()
+        self._tasks.cancel_all()
+
+    # --- one call -----------------------------------------------------------------------------------
+
+    def _start(self, handler: Handler, message: m.Message) -> None:
+        try:
+            outcome = handler(self._session, message)
+        except ProtocolError:
+            raise
+        except Exception as error:
+            self._failed(message, error)
+            return
+        if outcome is None or isinstance(outcome, m.Message):
+            self._answer(message, outcome)
+        else:
+            self._under_way += 1
+            self._reading += isinstance(message, m.BlobRead)
+            self._tasks.spawn(m.tag_of(message), self._finish(message, outcome))
+
+    async def _finish(self, message: m.Message, outcome: Awaitable[m.Message | None]) -> None:
+        try:
+            self._answer(message, await outcome)
+        except CancelledError:
+            self._refuse(message, "stopped", "this side stopped before it was done; ask again")
+            raise
+        except Exception as error:
+            self._failed(message, error)
+        finally:
+            self._under_way -= 1
+            self._reading -= isinstance(message, m.BlobRead)
+            self._start_reads()
+
+    def _start_reads(self) -> None:
+        if self._starting_reads:
+            return  # a read was done at once: the loop below, further out, goes on
+        self._starting_reads = True
+        try:
+            while self._reads and not self.paused and self._reading < limits.BLOB_READS:
+                self._start(self._routes[m.BlobRead], self._reads.popleft())
+        finally:
+            self._starting_reads = False
+
+    def _answer(self, message: m.Message, reply: m.Message | None) -> None:
+        if message.rid:
+            self._session.tell(msgspec.structs.replace(reply or m.Done(), re=message.rid))
+
+    def _failed(self, message: m.Message, error: Exception) -> None:
+        if isinstance(error, RefusedError):
+            self._refuse(message, error.code, error.sentence)
+        elif isinstance(error, RjsError):
+            self._refuse(message, "failed", str(error))
+        else:
+            _log.failure("{tag} of {peer} failed", tag=m.tag_of(message), peer=self._session.peer.name.uri())
+            self._refuse(message, "internal", "a defect on this side; its log has the details")
+
+    def _refuse(self, message: m.Message, code: str, sentence: str) -> None:
+        if self._session.reason:
+            return  # it ended, and with it the wish for a reply
+        _log.info("refused {tag} of {peer}: {code}: {sentence}", tag=m.tag_of(message),
+                  peer=self._session.peer.name.uri(), code=code, sentence=sentence)  # fmt: skip
+        if message.rid:
+            refused = m.Refused(re=message.rid, code=words(code, _CODE), sentence=words(sentence, _SENTENCE))
+            self._session.tell(refused)
+
+
+def words(text: str, most: int = _SENTENCE) -> str:
+    """``text`` as a message may carry it: cut, and without the halves of characters that odd file names have."""
+    return text[:most].encode("utf-8", "replace").decode()
