@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 import attrs
 import msgspec
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -260,6 +260,8 @@ class Session:
             return str(refused)
         if reason.check(ConnectionDone):
             return "the peer closed the connection"
+        if reason.check(ConnectionLost):
+            return "the connection was lost"
         return reason.getErrorMessage()
 
     def _leave(self, reason: str) -> None:
