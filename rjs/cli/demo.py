@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rjs.cli.console import print_table, progress, say
+from rjs.cli.console import json_option, print_json, print_table, progress, say
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,7 +40,8 @@ LOOK = 0.05
               show_default=True, help="The picture.")  # fmt: skip
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
               help="Keep all state folders and logs in DIR, which must not exist yet.")  # fmt: skip
-def command(workers: int, tasks: int, out: Path, keep: Path | None) -> None:
+@json_option
+def command(workers: int, tasks: int, out: Path, keep: Path | None, as_json: bool) -> None:
     """Run a whole cluster on this machine and draw a picture with it.
 
     A web server, a lookup server and compute servers start as separate processes that talk on loopback only. A job
@@ -49,7 +50,7 @@ def command(workers: int, tasks: int, out: Path, keep: Path | None) -> None:
     \b
     Example:
       rjs demo
-      rjs demo --workers 2 --tasks 16 --keep /tmp/rjs-demo
+      rjs demo --workers 2 --tasks 16 --keep rjs-demo
     """
     from rjs.cli.example import example_module
     from rjs.client import run_client
@@ -68,6 +69,9 @@ def command(workers: int, tasks: int, out: Path, keep: Path | None) -> None:
         picture = example_module("mandelbrot", "splice").splice(bands)
         _compare(picture, alone)
         picture.save(out)
+        if as_json:
+            _print_json(answers, seconds, seconds_alone, out)
+            return
         _tell(answers, seconds, seconds_alone, out, keep)
 
 
@@ -171,6 +175,15 @@ def _compare(picture: Image, alone: Image) -> None:
         )
 
 
+def _print_json(answers: Sequence[tuple[bytes, Receipt]], seconds: float, alone: float, out: Path) -> None:
+    tasks = [
+        {"task": each.task, "cs": each.cs_name, "mflops": each.mflops, "seconds": each.wall_seconds}
+        for _, each in answers
+    ]
+    figures = {"seconds": seconds, "seconds_alone": alone, "speed_up": alone / seconds}
+    print_json({"tasks": tasks, **figures, "cores": os.cpu_count(), "picture": out})
+
+
 def _tell(
     answers: Sequence[tuple[bytes, Receipt]], seconds: float, alone: float, out: Path, keep: Path | None
 ) -> None:
@@ -186,9 +199,13 @@ def _tell(
     )
     click.echo(f"{out} equals, pixel for pixel, the picture of the single process")
     click.echo()
+    program = sys.argv[0] if os.sep in sys.argv[0] else "rjs"
     if keep is not None:
-        click.echo(f"state folders and logs are in {keep}; look at an answer:")
-        click.echo(f"  rjs inspect {keep}/cluster/ws/home/demo/ans/*/0.jar")
+        click.echo(f"state folders and logs are in {keep}; next, look at an answer:")
+        click.echo(f"  {program} inspect {keep}/cluster/ws/home/demo/ans/*/0.jar")
     else:
-        click.echo("next, try:  rjs demo --workers 2 --tasks 16 --keep /tmp/rjs-demo")
-    click.echo("            rjs --help")
+        click.echo(
+            "next, keep what it makes and look around in it, or send a job of your own (docs/tutorial.md):"
+        )
+        click.echo(f"  {program} demo --workers 2 --tasks 16 --keep rjs-demo")
+    click.echo(f"  {program} --help")
