@@ -67,9 +67,12 @@ def test_a_frame_longer_than_earned_is_cut_off_at_its_header(trusted: bool, most
 def test_frames_after_an_abort_are_not_heard() -> None:
     """A listener that drops the connection at one frame hears none that came in the same piece."""
     heard: list[bytes] = []
-    protocol = FrameProtocol(
-        lambda _: None, lambda frame: (heard.append(frame), protocol.abort())[0], lambda _: None
-    )  # type: ignore[func-returns-value]
+
+    def hear(frame: bytes) -> None:
+        heard.append(frame)
+        protocol.abort()
+
+    protocol = FrameProtocol(lambda _: None, hear, lambda _: None)
     protocol.makeConnection(StringTransport())
     protocol.dataReceived(framed(b"one", b"two"))
     assert heard == [b"one"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -15,7 +17,7 @@ from rjs.errors import ProtocolError, RefusedError, StorageError
 from rjs.identity.names import Role
 from rjs.identity.testing import Organisation
 from rjs.wire import messages as m
-from rjs.wire.session import Session, SessionLostError
+from rjs.wire.session import Self, Session, SessionLostError
 from rjs.wire.testing import Wire
 
 WANT = m.TaskWant(outstanding=1, epoch=1)
@@ -66,15 +68,15 @@ def test_nothing_is_opened_before_the_hello(wire: Wire) -> None:
 @pytest.mark.parametrize(
     ("change", "code", "sentence"),
     [
-        (dict(cluster="f" * 16), "wrong-cluster", "not ffffffffffffffff"),
-        (dict(name="rjs://lus/" + "f" * 32), "wrong-name", "the hello says rjs://lus/ffff"),
+        (partial(attrs.evolve, cluster="f" * 16), "wrong-cluster", "not ffffffffffffffff"),
+        (partial(attrs.evolve, name="rjs://lus/" + "f" * 32), "wrong-name", "the hello says rjs://lus/ffff"),
     ],
 )
 def test_a_hello_that_differs_is_refused_at_both_ends(
-    wire: Wire, change: dict[str, str], code: str, sentence: str
+    wire: Wire, change: Callable[[Self], Self], code: str, sentence: str
 ) -> None:
     """A hello of another cluster or name ends the session before it opens, and both sides can read why."""
-    wire.caller.hello = attrs.evolve(wire.caller.hello, **change)
+    wire.caller.hello = change(wire.caller.hello)
     wire.open()
     wire.pass_time(2)
     for session in (wire.dialled, wire.accepted):
