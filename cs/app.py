@@ -23,7 +23,7 @@ from cs.linpack import LinpackRecord, load_or_measure
 from cs.shell import Shell
 from cs.spawner.client import Spawner, start_spawner
 from cs.spool import Spool
-from cs.task_machine import Describe, TaskMachine
+from cs.task_machine import TaskMachine
 from cs.trust_store import TrustFolder
 from cs.workplace import remove_tree
 from rjs import __version__
@@ -168,7 +168,7 @@ class ComputeServer:
             trust_epoch=self._trust_epoch,
             busy=machine.attempt is not None,
             running=() if machine.attempt is None else (machine.attempt,),
-            holding=tuple(machine.holding),
+            holding=machine.untold,
         )
 
     def _look_at_trust(self) -> None:
@@ -177,7 +177,7 @@ class ComputeServer:
         if trust != self._seen_trust:
             self._seen_trust = trust
             self._trust_epoch += 1
-            self._shell.perform([Describe()])
+            self._shell.perform(self._shell.machine.trust_changed())
 
     def _document(self) -> dict[str, Any]:
         machine, session = self._shell.machine, self._shell.session

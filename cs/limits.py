@@ -12,11 +12,14 @@ HOLDING = 1_000
 REPORTS = 64
 """Ends of attempts that nobody has taken note of yet; older ones are dropped, their leases simply lapse."""
 
+OFFER_AGAIN = 5.0
+"""Seconds after which an answer is offered again when nobody could say yet what becomes of it."""
+
 OUTPUT = GIB
 """Bytes of one task's ``out/``: more fails the task, for the answer must travel."""
 
 OUTPUT_FILES = 10_000
-"""Files in one task's ``out/``."""
+"""Files and folders in one task's ``out/``."""
 
 STREAM = 16 * MIB
 """Bytes of stdout, and of stderr, that a task may write: more fails it (a flood fills the owner's disk)."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from cs import attempt as steps
@@ -26,6 +26,7 @@ from cs.task_machine import (
     Instruction,
     Kill,
     Offer,
+    OfferLater,
     Prepare,
     ReplyRefused,
     ReplyStarted,
@@ -36,7 +37,7 @@ from cs.task_machine import (
 )
 from cs.trust import TrustStore
 from cs.workplace import Workplace
-from rjs.background import Tasks, Timers, Workers
+from rjs.background import Tasks, Timers, Workers, sleep
 from rjs.errors import RefusedError
 from rjs.leases import holder_until
 from rjs.limits import CS_LEASE
@@ -66,6 +67,7 @@ class Shell:
     session: Session | None = None
     lease_until: float = 0.0
     _closing: bool = False
+    _later: set[m.AttemptId] = attrs.field(factory=set)
     _replies: dict[m.AttemptId, Deferred[None]] = attrs.field(factory=dict)
     _prepared: dict[m.AttemptId, steps.Prepared] = attrs.field(factory=dict)
     _ended: dict[m.AttemptId, tuple[Ended, dt.datetime]] = attrs.field(factory=dict)
@@ -130,6 +132,8 @@ class Shell:
                 self._reply(attempt, RefusedError(code, sentence))
             case Offer(attempt):
                 self._begin("offer", self._offer(attempt))
+            case OfferLater(attempt):
+                self._begin("offer", self._offer_later(attempt))
             case Report():
                 self._begin("report", self._report(instruction))
             case Forget(attempt):
@@ -212,6 +216,13 @@ class Shell:
             await self.workers.run(partial(self.spool.keep, attempt, sign))
         except (RefusedError, OSError) as error:
             self.perform(self.machine.not_collected(attempt, f"its outputs cannot become an answer: {error}"))
+        except CancelledError:
+            raise
+        except Exception as error:  # whatever a task left there must not keep the slot
+            _log.failure("cannot collect")
+            self.perform(
+                self.machine.not_collected(attempt, f"its outputs cannot become an answer: {error!r}")
+            )
         else:
             self.perform(self.machine.collected(attempt))
 
@@ -225,21 +236,36 @@ class Shell:
 
     async def _offer(self, attempt: m.AttemptId) -> None:
         session = self.session
-        if session is None:
+        if session is None or attempt not in self.machine.holding:
             return  # offered when a LUS is there again
-        spooled = await self.workers.run(partial(self.spool.load, attempt))
-        offer = m.AnswerOffer(
-            attempt=attempt, cs=self.owner.id, size=spooled.size, sha256=spooled.sha256, data=spooled.data
-        )
         try:
+            spooled = await self.workers.run(partial(self.spool.load, attempt))
+            offer = m.AnswerOffer(
+                attempt=attempt, cs=self.owner.id, size=spooled.size, sha256=spooled.sha256, data=spooled.data
+            )
             verdict = await session.request(offer, m.AnswerVerdict)
-        except (SessionLostError, RefusedError) as error:
+        except SessionLostError:
+            return
+        except RefusedError as error:
             _log.info("an answer was not taken ({error}); it is offered again", error=error)
+            self.perform(self.machine.verdict(attempt, final=False))
+            return
+        except OSError as error:
+            _log.error("an answer is lost: {error}", error=error)
+            self.perform(self.machine.answer_lost(attempt, f"the answer could not be read back: {error}"))
             return
         if verdict.verdict == "refused":
             _log.error("the answer of task {task} of {job} was refused: {code}: {sentence}", task=attempt.task,
                        job=attempt.job[:16], code=verdict.code, sentence=verdict.sentence)  # fmt: skip
         self.perform(self.machine.verdict(attempt, final=verdict.verdict != "retry"))
+
+    async def _offer_later(self, attempt: m.AttemptId) -> None:
+        if attempt in self._later:
+            return
+        self._later.add(attempt)
+        await sleep(self.timers, limits.OFFER_AGAIN)
+        self._later.discard(attempt)
+        await self._offer(attempt)
 
     async def _report(self, report: Report) -> None:
         session = self.session

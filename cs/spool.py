@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 import attrs
+import msgspec
 from twisted.logger import Logger
 
 from rjs.files import sync_folder
 from rjs.limits import INLINE_ANSWER
-from rjs.wire.messages import AttemptId, Fence
+from rjs.wire.messages import AttemptId
 
 _log = Logger("cs.spool")
 
@@ -47,7 +48,7 @@ class Spool:
             attempt = parse_name(path.name)
             if attempt is not None:
                 found.append(attempt)
-            elif path.name.endswith(".part"):
+            elif path.name.endswith(".part") and not path.is_dir():
                 path.unlink()
             else:
                 _log.warn("{path} is no answer of ours; it is left alone", path=path)
@@ -98,6 +99,9 @@ def parse_name(name: str) -> AttemptId | None:
     if match is None:
         return None
     job, *numbers = match.groups()
-    task, generation, lease, sequence = map(int, numbers)
-    attempt = AttemptId(job, task, Fence(generation, lease, sequence))
+    task, *fence = map(int, numbers)
+    try:
+        attempt = msgspec.convert((job, task, fence), AttemptId)
+    except msgspec.ValidationError:  # numbers that could not travel
+        return None
     return attempt if name_of(attempt) == name else None

@@ -86,6 +86,13 @@ class Offer:
 
 
 @attrs.frozen
+class OfferLater:
+    """Offer the spooled answer again after ``limits.OFFER_AGAIN``: nobody could say yet what becomes of it."""
+
+    attempt: AttemptId
+
+
+@attrs.frozen
 class Forget:
     """The verdict on the spooled answer is final: remove it."""
 
@@ -116,6 +123,7 @@ Instruction = (
     | ReplyStarted
     | ReplyRefused
     | Offer
+    | OfferLater
     | Forget
     | Report
     | Describe
@@ -133,6 +141,11 @@ class TaskMachine:
         self._unwanted = ""
         self._said_busy = False
         self._closing = False
+
+    @property
+    def untold(self) -> tuple[AttemptId, ...]:
+        """The attempts of whose end the LUS has not taken note: their answers are held, or their reports."""
+        return (*self.holding, *self.reports)
 
     # --- the LUS ------------------------------------------------------------------------------------
 
@@ -164,16 +177,32 @@ class TaskMachine:
 
     def verdict(self, attempt: AttemptId, final: bool) -> list[Instruction]:
         """The WS's word on an answer that we hold."""
-        if not final or attempt not in self.holding:
+        if attempt not in self.holding:
             return []
+        if not final:
+            return [OfferLater(attempt)]
         full = len(self.holding) >= limits.HOLDING
         del self.holding[attempt]
         return [Forget(attempt), *(self._freed() if full else [])]
+
+    def answer_lost(self, attempt: AttemptId, sentence: str) -> list[Instruction]:
+        """The spooled answer cannot be read: another attempt has to be made."""
+        if attempt not in self.holding:
+            return []
+        full = len(self.holding) >= limits.HOLDING
+        del self.holding[attempt]
+        told = self._report(attempt, "failed", sentence, "")
+        return [Forget(attempt), *told, *(self._freed() if full else [])]
 
     def reported(self, attempt: AttemptId) -> list[Instruction]:
         """The WS took note of a report."""
         self.reports.pop(attempt, None)
         return []
+
+    def trust_changed(self) -> list[Instruction]:
+        """The owner changed the trust store: the LUS hears our state, and again when the slot is free."""
+        self._said_busy = self._said_busy or self.slot is not Slot.FREE
+        return [Describe()]
 
     # --- the shell ----------------------------------------------------------------------------------
 

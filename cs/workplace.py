@@ -6,8 +6,8 @@ beside, out of the task's way. What a task leaves in ``out/`` is hostile: only p
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +15,13 @@ from pathlib import Path
 from cs import limits
 from rjs.bundle.answer import STDERR_NAME, STDOUT_NAME
 from rjs.bundle.descriptor import ANSWER_FOLDER
+from rjs.bundle.names import shown
 from rjs.errors import RefusedError
+from rjs.files import UnsafeFileError, open_nofollow
+from rjs.limits import MAX_NAME_DEPTH
 from rjs.wire.messages import AttemptId
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class OutputRefusedError(RefusedError):
@@ -43,21 +48,25 @@ class Workplace:
         self.temporary.mkdir(mode=0o700)
 
     def tail(self) -> str:
-        """The end of stderr."""
+        """The end of stderr; empty when the task put something else in its place. Never blocks."""
         try:
-            with self.stderr.open("rb") as file:
+            with os.fdopen(_open_plain(self.stderr), "rb") as file:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - limits.TAIL))
                 return file.read(limits.TAIL).decode("utf-8", "replace")
-        except OSError:
+        except (OSError, OutputRefusedError):
             return ""
 
     def outputs(self) -> list[tuple[str, Path]]:
         """What becomes the answer: the streams, and every plain file below ``out/`` with its name there.
 
         Raises OutputRefusedError for a link, device, pipe or file with another name elsewhere, for too many
-        files and for too many bytes.
+        files, too deep folders and too many bytes; OSError when something cannot be read.
         """
-        found = list(_plain_files(self.out)) if self.out.exists() else []
+        for stream in (self.stdout, self.stderr):
+            os.close(_open_plain(stream))
+        if not stat.S_ISDIR(self.job.lstat().st_mode):
+            raise OutputRefusedError("output-kind", "the task's folder is no folder any more")
+        found = list(_plain_files(self.out)) if os.path.lexists(self.out) else []
         total = sum(size for _, _, size in found)
         if total > limits.OUTPUT:
             raise OutputRefusedError(
@@ -71,43 +80,117 @@ class Workplace:
         remove_tree(self.path)
 
 
+def _open_plain(path: Path) -> int:
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        descriptor = open_nofollow(folder, path.name)
+    except UnsafeFileError as error:
+        raise OutputRefusedError("output-kind", error.sentence) from None
+    finally:
+        os.close(folder)
+    if os.fstat(descriptor).st_nlink != 1:
+        os.close(descriptor)
+        raise OutputRefusedError("output-kind", f"{path.name} has another name elsewhere")
+    return descriptor
+
+
 def _plain_files(out: Path) -> Iterator[tuple[str, Path, int]]:
-    count = 0
+    """Every file below ``out`` with its name in the answer and its size."""
     if not stat.S_ISDIR(out.lstat().st_mode):
         raise OutputRefusedError("output-kind", f"{ANSWER_FOLDER} is no folder any more")
-    for folder, folders, names in os.walk(out, onerror=_unreadable):
-        for name in [*folders, *names]:
-            path = Path(folder) / name
-            shown = ascii(str(path.relative_to(out)))
-            found = path.lstat()
-            if stat.S_ISDIR(found.st_mode):
-                continue
-            if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-                raise OutputRefusedError(
-                    "output-kind", f"{ANSWER_FOLDER}/{shown} is not a plain file of its own"
-                )
+    count = 0
+    folders = [(ANSWER_FOLDER, out)]
+    while folders:
+        name, folder = folders.pop()
+        if name.count("/") > MAX_NAME_DEPTH:
+            raise OutputRefusedError(
+                "output-depth", f"{ANSWER_FOLDER}/ has more than {MAX_NAME_DEPTH} levels"
+            )
+        for entry in _entries(folder):
             count += 1
             if count > limits.OUTPUT_FILES:
                 raise OutputRefusedError(
-                    "output-files", f"more than {limits.OUTPUT_FILES} files in {ANSWER_FOLDER}/"
+                    "output-files", f"more than {limits.OUTPUT_FILES} files and folders in {ANSWER_FOLDER}/"
                 )
-            yield f"{ANSWER_FOLDER}/{path.relative_to(out).as_posix()}", path, found.st_size
+            found = entry.stat(follow_symlinks=False)
+            below = f"{name}/{entry.name}"
+            if stat.S_ISDIR(found.st_mode):
+                folders.append((below, folder / entry.name))
+            elif stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+                yield below, folder / entry.name, found.st_size
+            else:
+                refused = f"{ANSWER_FOLDER}/{shown(below.partition('/')[2])}"
+                raise OutputRefusedError("output-kind", f"{refused} is not a plain file of its own")
 
 
-def _unreadable(error: OSError) -> None:
-    raise OutputRefusedError(
-        "output-kind", f"a folder below {ANSWER_FOLDER}/ cannot be read: {error.strerror}"
-    )
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except OSError as error:
+        raise OutputRefusedError(
+            "output-kind", f"a folder below {ANSWER_FOLDER}/ cannot be read: {error.strerror}"
+        ) from None
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder and all below it, following no link, even where the task's modes forbid it."""
-    if not path.exists():
+    """Remove what is at ``path`` and all below it: however deep, whatever its modes, following no link.
+
+    Needs neither memory nor descriptors for depth, nor room on the disk. Nothing may change the tree meanwhile.
+    Raises OSError.
+    """
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        path.unlink()
         return
     path.chmod(0o700)
-    for folder, folders, _ in os.walk(path):
-        for name in folders:
-            below = Path(folder) / name
-            if not below.is_symlink():
-                below.chmod(0o700)
-    shutil.rmtree(path)
+    _remove_below(path)
+    path.rmdir()
+
+
+def _remove_below(path: Path) -> None:
+    """Walk down into folder after folder, and up again by ``..``, which must be where we came from."""
+    trail: list[tuple[str, tuple[int, int]]] = []
+    here = os.open(path, _FOLDER)
+    try:
+        while (name := _remove_files(here)) is not None or trail:
+            if name is not None:
+                os.chmod(name, 0o700, dir_fd=here)
+                trail.append((name, _identity(here)))
+                here = _go(here, name)
+            else:
+                name, parent = trail.pop()
+                here = _go(here, "..")
+                if _identity(here) != parent:
+                    raise OSError(errno.ESTALE, "a folder was moved while it was removed", str(path))
+                os.rmdir(name, dir_fd=here)
+    finally:
+        os.close(here)
+
+
+def _remove_files(folder: int) -> str | None:
+    """Remove what is no folder up to the first folder, and return that one's name; None: it is empty now."""
+    removed = True
+    while removed:  # what is read of a folder after a change of it is not specified
+        removed = False
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    return entry.name
+                os.unlink(entry.name, dir_fd=folder)
+                removed = True
+    return None
+
+
+def _go(here: int, name: str) -> int:
+    there = os.open(name, _FOLDER, dir_fd=here)
+    os.close(here)
+    return there
+
+
+def _identity(folder: int) -> tuple[int, int]:
+    found = os.fstat(folder)
+    return found.st_dev, found.st_ino

@@ -82,7 +82,8 @@ class CsDoor:
         }
 
     def opened(self, session: Session) -> None:
-        """It is registered once it describes itself. The newest session counts."""
+        """It is registered once it describes itself, and gets nothing before. The newest session counts."""
+        self.shell.perform(self.shell.board.cs_lost(session.peer.name.id))
         old = self.shell.servers.get(session.peer.name.id)
         self.shell.servers[session.peer.name.id] = session
         if old is not None:

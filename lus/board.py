@@ -11,7 +11,7 @@ it was returned, or when the WS ended it.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import attrs
 import msgspec
@@ -91,7 +91,7 @@ class Board:
             held = self._held.get(number)
             if held is None:
                 continue
-            if held.attempt is not None and held.stage is not Stage.WAITING:
+            if held.attempt is not None:
                 instructions.append(self._stop(held.cs, held.attempt, sentence))
             self._drop(held)
         return [*instructions, *self._place(now)]
@@ -105,7 +105,7 @@ class Board:
         starts = []
         for held in self._held.values():
             server = self.registry.get(held.cs)
-            if held.attempt is not None and held.stage is not Stage.WAITING:
+            if held.attempt is not None:
                 starts.append(
                     Start(held.cs, server.state.name if server else held.cs, held.job, held.attempt)
                 )
@@ -120,13 +120,17 @@ class Board:
         instructions: list[Instruction] = []
         known = self.registry.get(cs)
         if known is not None and known.boot != boot:
-            instructions += self._gone(cs, "restarted")
+            instructions += self._gone(cs, "restarted", keep=state.holding)
+            known = None
         if known is None and len(self.registry) >= limits.SERVERS:
-            return [DropServer(cs, f"{limits.SERVERS} compute servers are registered here already")]
+            return [
+                *instructions,
+                DropServer(cs, f"{limits.SERVERS} compute servers are registered here already"),
+            ]
+        ran = known.state.running if known is not None else ()
         server = self.registry.register(cs, boot, address, state, now)
-        if fresh:
-            instructions += self._reconcile(server)
-        return [*instructions, *self._place(now)]
+        self._reconcile(server, self._at(cs) if fresh else self._held_of(ran))
+        return [*instructions, *self._stop_again(server, fresh), *self._place(now)]
 
     def cs_heard(self, cs: str, now: float) -> None:
         """Its heartbeat came."""
@@ -148,6 +152,7 @@ class Board:
         held = self._current(cs, attempt)
         if held is not None:
             held.stage = Stage.RUNNING
+            self.registry.runs_nothing_else(cs)
         return []
 
     def start_refused(
@@ -161,30 +166,33 @@ class Board:
         if code == "busy":
             self.registry.busy(cs)
         else:
-            self.registry.refused(cs, held.job.job, f"{code}: {sentence}")
+            self.registry.refused(cs, held.job.job, code, sentence, now)
         self._wait(held, held.since)
         return self._place(now)
-
-    def start_lost(self, cs: str, attempt: AttemptId) -> list[Instruction]:
-        """The session ended before the reply: what the CS says when it comes back decides (``_reconcile``)."""
-        return []
 
     def attempt_over(self, cs: str, attempt: AttemptId, now: float) -> list[Instruction]:
         """The process ended (an answer is offered, or a failure reported): the CS is free for the next task."""
         server = self.registry.get(cs)
-        if server is not None and server.attempt == attempt:
-            server.attempt = None
+        if server is not None and (server.attempt == attempt or attempt in server.state.running):
+            if server.attempt == attempt:
+                server.attempt = None
             server.state = _idle(server.state, attempt)
             server.unwanted.discard(attempt)
         return self._place(now)
 
-    def lease_over(self, attempt: AttemptId, now: float) -> list[Instruction]:
-        """The WS gave the final word on the attempt's answer or failure: the lease is over there too."""
+    def lease_over(self, cs: str, attempt: AttemptId, task_ended: bool, now: float) -> list[Instruction]:
+        """The WS gave its final word on what ``cs`` said of its attempt: that lease is over there too.
+
+        A CS ends with its words no lease under which others try, unless the WS says that the task has ended.
+        """
         held = self._held.get(attempt.fence.lease)
-        if held is None:
+        if held is None or (held.job.job, held.task) != (attempt.job, attempt.task):
+            return []
+        current = self._current(cs, attempt) is held
+        if not current and not task_ended:
             return []
         instructions: list[Instruction] = []
-        if held.attempt is not None and held.attempt != attempt and held.stage is not Stage.WAITING:
+        if not current and held.attempt is not None:
             instructions.append(self._stop(held.cs, held.attempt, "another attempt's answer was committed"))
         self._drop(held)
         return [*instructions, *self._place(now)]
@@ -193,6 +201,7 @@ class Board:
 
     def tick(self, now: float) -> list[Instruction]:
         """Ends registrations whose heartbeats stopped, and tries again what waited."""
+        self.registry.ask_again(now)
         instructions: list[Instruction] = []
         for server in self.registry.expire(now):
             silent = now - server.heard
@@ -277,17 +286,33 @@ class Board:
         self._held.pop(held.lease, None)
         self._waiting.pop(held.lease, None)
 
-    def _reconcile(self, server: Server) -> list[Instruction]:
-        """A CS came (back): what it neither runs nor holds the answer of was never started there, and what it
-        runs without being wanted is stopped."""
-        unwanted, server.unwanted = server.unwanted & set(server.state.running), set()
-        attempt = server.attempt
-        if attempt is not None and attempt not in (*server.state.running, *server.state.holding):
-            held = self._current(server.cs, attempt)
-            server.attempt = None
-            if held is not None:
+    def _at(self, cs: str) -> list[Held]:
+        return [held for held in self._held.values() if held.cs == cs]
+
+    def _held_of(self, attempts: Collection[AttemptId]) -> list[Held]:
+        found = (self._held.get(attempt.fence.lease) for attempt in attempts)
+        return [
+            held
+            for held in found
+            if held is not None and held.attempt is not None and held.attempt in attempts
+        ]
+
+    def _reconcile(self, server: Server, candidates: Iterable[Held]) -> None:
+        """What a CS neither runs nor has to tell of any more was not started there, or ended without a word:
+        of all that we gave it when it comes (back); later only of what it said it ran, for a start may be on
+        its way to it."""
+        known = {*server.state.running, *server.state.holding}
+        for held in candidates:
+            if held.attempt not in known:
+                self._free(held)
                 self._wait(held, held.since)
-        return [self._stop(server.cs, each, "its task has ended meanwhile") for each in sorted(unwanted)]
+
+    def _stop_again(self, server: Server, fresh: bool) -> list[Instruction]:
+        """What it still runs though it was told to stop: it may not have heard."""
+        server.unwanted &= set(server.state.running)
+        if not fresh:
+            return []
+        return [Stop(server.cs, each, "its task has ended meanwhile") for each in sorted(server.unwanted)]
 
     def _stop(self, cs: str, attempt: AttemptId, sentence: str) -> Stop:
         server = self.registry.get(cs)
@@ -295,19 +320,18 @@ class Board:
             server.unwanted.add(attempt)
         return Stop(cs, attempt, sentence)
 
-    def _gone(self, cs: str, sentence: str) -> list[Instruction]:
+    def _gone(self, cs: str, sentence: str, keep: Collection[AttemptId] = ()) -> list[Instruction]:
         server = self.registry.remove(cs)
-        return self._vanish(server, sentence) if server is not None else []
+        return self._vanish(server, sentence, keep) if server is not None else []
 
-    def _vanish(self, server: Server, sentence: str) -> list[Instruction]:
+    def _vanish(self, server: Server, sentence: str, keep: Collection[AttemptId] = ()) -> list[Instruction]:
+        """Its attempts are lost, but those in ``keep``, of which it will still tell."""
         instructions: list[Instruction] = []
-        for held in [
-            each for each in self._held.values() if each.cs == server.cs and each.attempt is not None
-        ]:
-            assert held.attempt is not None
-            detail = f"{server.state.name} ({server.address}): {sentence}"
-            instructions.append(ReportVanished(held.attempt, server.cs, detail))
-            self._drop(held)
+        for held in self._at(server.cs):
+            if held.attempt is not None and held.attempt not in keep:
+                detail = f"{server.state.name} ({server.address}): {sentence}"
+                instructions.append(ReportVanished(held.attempt, server.cs, detail))
+                self._drop(held)
         return instructions
 
     def _want(self) -> list[Instruction]:
@@ -319,6 +343,7 @@ class Board:
 
 
 def _idle(state: CsState, attempt: AttemptId) -> CsState:
-    """The CS's description once ``attempt`` ended, until it sends its own."""
+    """The CS's description once ``attempt`` ended, until it sends its own. If it has other reasons to be busy, it
+    refuses the next start with them and tells when they are over."""
     running = tuple(each for each in state.running if each != attempt)
-    return msgspec.structs.replace(state, running=running)
+    return msgspec.structs.replace(state, running=running, busy=bool(running))

@@ -16,6 +16,10 @@ SERVERS = 5_000
 REFUSALS = 10_000
 """Refused (CS, job) pairs remembered; beyond it the oldest are asked again."""
 
+REFUSED_AGAIN = 30.0
+"""Seconds after which a CS is asked again for a job that it refused, unless for want of trust: its disk may have
+been full, its clock wrong, or the bundle out of reach."""
+
 CACHE = 8 * GIB
 """Bundles kept on disk; the least recently used go first."""
 

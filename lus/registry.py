@@ -6,6 +6,8 @@ ends nothing: the CS may come back with the same boot id and everything it had.
 
 from __future__ import annotations
 
+import heapq
+
 import attrs
 import msgspec
 
@@ -14,17 +16,19 @@ from rjs.leases import LeaseTable
 from rjs.limits import CS_LEASE
 from rjs.wire.messages import AttemptId, CsState
 
+NOT_TRUSTED = "not-trusted"
+"""The refusal that lasts: a CS tells when its owner's trust has changed (``trust_epoch``)."""
+
 
 @attrs.define
 class Server:
-    """One registered CS. ``attempt``: what the board gave it and has not seen end. ``since``: registered.
-    ``unwanted``: attempts that it was told to stop; it may have been out of reach."""
+    """One registered CS. ``attempt``: what the board gave it and has not seen end. ``unwanted``: attempts that it
+    was told to stop; it may have been out of reach. ``refusals``: jobs that it does not take, and why."""
 
     cs: str
     boot: str
     address: str
     state: CsState
-    since: float
     heard: float
     connected: bool = True
     attempt: AttemptId | None = None
@@ -43,6 +47,7 @@ class Registry:
     def __init__(self) -> None:
         self._servers: dict[str, Server] = {}
         self._clock: LeaseTable[str, str] = LeaseTable(CS_LEASE)
+        self._asked_again: list[tuple[float, str, str, str]] = []
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -60,7 +65,7 @@ class Registry:
         """A CS described itself. What it refused is asked again when its trust changed or it is a new boot."""
         known = self._servers.get(cs)
         if known is None or known.boot != boot:
-            known = Server(cs, boot, address, state, since=now, heard=now)
+            known = Server(cs, boot, address, state, heard=now)
             self._servers[cs] = known
             self._clock.grant(cs, cs, now)
             self.epoch += 1
@@ -78,13 +83,30 @@ class Registry:
             known.heard = now
             self._clock.renew(cs, now)
 
-    def refused(self, cs: str, job: str, sentence: str) -> None:
-        """It does not take this job while its trust stays as it is."""
+    def refused(self, cs: str, job: str, code: str, sentence: str, now: float) -> None:
+        """It does not take this job: while its trust stays as it is, or, for any other reason, for a while."""
+        known = self._servers.get(cs)
+        if known is None:
+            return
+        if len(known.refusals) >= limits.REFUSALS:
+            known.refusals.pop(next(iter(known.refusals)))
+        known.refusals[job] = f"{code}: {sentence}"
+        if code != NOT_TRUSTED:
+            heapq.heappush(self._asked_again, (now + limits.REFUSED_AGAIN, cs, known.boot, job))
+
+    def ask_again(self, now: float) -> None:
+        """What was refused for a reason that may have passed is worth offering again."""
+        while self._asked_again and self._asked_again[0][0] <= now:
+            _, cs, boot, job = heapq.heappop(self._asked_again)
+            known = self._servers.get(cs)
+            if known is not None and known.boot == boot and known.refusals.pop(job, None) is not None:
+                self.epoch += 1
+
+    def runs_nothing_else(self, cs: str) -> None:
+        """It started an attempt: what it was told to stop before runs no more, for it has one slot."""
         known = self._servers.get(cs)
         if known is not None:
-            if len(known.refusals) >= limits.REFUSALS:
-                known.refusals.pop(next(iter(known.refusals)))
-            known.refusals[job] = sentence
+            known.unwanted.clear()
 
     def busy(self, cs: str) -> None:
         """It has something else to do; it describes itself again when it is free."""
@@ -101,8 +123,3 @@ class Registry:
         """Removes and returns the CSs whose lease ended."""
         lapsed = self._clock.expire(now)
         return [self._servers.pop(cs) for cs in lapsed if cs in self._servers]
-
-    def forget_refusals(self, job: str) -> None:
-        """The job is gone."""
-        for server in self._servers.values():
-            server.refusals.pop(job, None)

@@ -34,7 +34,6 @@ class Shell:
     tasks: Tasks
     ws: Session | None = None
     servers: dict[str, Session] = attrs.field(factory=dict)
-    _vanished: dict[m.AttemptId, ReportVanished] = attrs.field(factory=dict)
     _ws_waiters: list[Deferred[Session]] = attrs.field(factory=list)
 
     def now(self) -> float:
@@ -57,7 +56,6 @@ class Shell:
                         m.TaskReturn(job=job, leases=leases, epoch=epoch, code=code, sentence=sentence)
                     )
                 case ReportVanished():
-                    self._vanished[each.attempt] = each
                     self.tasks.spawn("report of a vanished CS", self._report(each))
                 case DropServer(cs, sentence):
                     if cs in self.servers:
@@ -66,15 +64,16 @@ class Shell:
     # --- the WS -------------------------------------------------------------------------------------
 
     def ws_opened(self, session: Session) -> None:
-        """A new session: what was placed is told again, leases are renewed, then all that waits goes out."""
+        """A new session: what was placed is told again, then all that waits goes out, and only then leases are
+        renewed, for an end that is told counts and a lease that is merely not listed does not."""
         self.ws = session
         for start in self.board.placements():
             self._tell_placed(start)
         self.perform(self.board.ws_opened())
-        self.tasks.spawn("renewal", self.renew())
         waiters, self._ws_waiters = self._ws_waiters, []
         for waiter in waiters:
             waiter.callback(session)
+        self.tasks.spawn("renewal", self.renew())
 
     def ws_closed(self, session: Session) -> None:
         """Requests under way fail with SessionLostError and go out again on the next session."""
@@ -117,7 +116,6 @@ class Shell:
             await self.to_ws(ended, m.Done)
         except RefusedError as error:
             _log.info("the WS does not count {detail}: {error}", detail=report.detail, error=error)
-        self._vanished.pop(report.attempt, None)
 
     def _tell_ws(self, message: m.Message) -> None:
         if self.ws is not None:
@@ -169,7 +167,7 @@ class Shell:
             await self.to_ws(message, m.Done)
         except RefusedError as error:
             _log.info("the end of an attempt changes nothing: {error}", error=error)
-        self.perform(self.board.lease_over(message.attempt, self.now()))
+        self.perform(self.board.lease_over(message.cs, message.attempt, False, self.now()))
         if not done.called:
             done.callback(None)
 
@@ -178,5 +176,6 @@ class Shell:
         self.perform(self.board.attempt_over(message.cs, message.attempt, self.now()))
         verdict = await self.to_ws(message, m.AnswerVerdict)
         if verdict.verdict != "retry":
-            self.perform(self.board.lease_over(message.attempt, self.now()))
+            ended = verdict.verdict in ("committed", "duplicate")
+            self.perform(self.board.lease_over(message.cs, message.attempt, ended, self.now()))
         return verdict

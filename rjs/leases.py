@@ -8,7 +8,7 @@ machine slept, its disk stalled it) has not listened either: that time does not 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 from rjs.limits import LEASE_LOOK
@@ -36,7 +36,9 @@ class LeaseTable(Generic[Key, Holder]):
         return len(self._holder)
 
     def grant(self, key: Key, holder: Holder, now: float) -> None:
-        """Lease ``key``; the holder's clock starts if this is its first."""
+        """Lease ``key``; the holder's clock starts if this is its first, and our looking with the very first."""
+        if self._looked is None:
+            self._looked = now
         previous = self._holder.get(key)
         if previous is not None and previous != holder:
             self.end(key)
@@ -63,13 +65,13 @@ class LeaseTable(Generic[Key, Holder]):
         """Who holds ``key``."""
         return self._holder.get(key)
 
+    def count(self, holder: Holder) -> int:
+        """How many keys ``holder`` holds."""
+        return len(self._held.get(holder, ()))
+
     def held(self, holder: Holder) -> frozenset[Key]:
         """What ``holder`` holds."""
         return frozenset(self._held.get(holder, ()))
-
-    def holders(self) -> Iterable[Holder]:
-        """Everyone who holds anything."""
-        return tuple(self._held)
 
     def expire(self, now: float) -> dict[Holder, frozenset[Key]]:
         """End and return what has not been renewed in time. To be called at least every ``LEASE_LOOK`` seconds."""

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 
 from rjs.background import Tasks, Workers
 from rjs.bundle.answer import open_answer
-from rjs.errors import RefusedError
+from rjs.errors import OverloadedError, RefusedError
 from rjs.files import sync_folder
 from rjs.storage import Storage
 from rjs.wire.blobs import read_blob_to_file
@@ -48,9 +48,13 @@ class AnswerDesk:
     async def offered(self, session: Session, offer: AnswerOffer) -> AnswerVerdict:
         """The reply to an offer: final, or ``retry`` when nobody can say yet."""
         verdict = self.shell.queue.judge(offer.attempt, offer.cs, offer.sha256)
-        if verdict is None:
+        if verdict is not None:
+            await self.shell.perform([])  # what it rests on may still be on its way to the disk
+        else:
             try:
                 verdict = await self._commit(session, offer)
+            except OverloadedError as error:
+                verdict = Verdict("retry", error.code, error.sentence)
             except RefusedError as error:
                 verdict = Verdict("refused", error.code, error.sentence)
         if verdict.verdict == "refused":
@@ -66,9 +70,14 @@ class AnswerDesk:
         staged: Path | None = None
         if not offer.data:
             staged = self.staging / f"{secrets.token_hex(16)}.jar"
-            await read_blob_to_file(
-                session, "answer", blob_key(offer), offer.size, offer.sha256, staged, self.workers
-            )
+            try:
+                await read_blob_to_file(
+                    session, "answer", blob_key(offer), offer.size, offer.sha256, staged, self.workers
+                )
+            except RefusedError as error:
+                if error.code == "blob-differs":
+                    raise
+                return Verdict("retry", error.code, error.sentence)  # its CS is out of reach for the moment
         try:
             await self.workers.run(partial(self._verify, offer, staged))
             if staged is not None:

@@ -142,7 +142,7 @@ class WsDoor:
     async def _cancel(self, session: Session, message: m.JobCancel) -> None:
         state = self._find(session, message.job)
         reason = f"cancelled by {session.peer.name.id}"
-        await self.shell.perform(self.shell.queue.cancel(state.job.id, reason))
+        await self.shell.perform(self.shell.queue.cancel(state.job.id, reason, self.shell.now()))
 
     def _find(self, session: Session, prefix: str) -> JobState:
         jobs = self.shell.queue.jobs
@@ -195,7 +195,8 @@ class WsDoor:
 
     def _placed(self, session: Session, message: m.TaskPlaced) -> None:
         lus = _current(self, session)
-        self.shell.perform(self.shell.queue.placed(lus, message.attempt, message.cs, message.cs_name))
+        now = self.shell.now()
+        self.shell.perform(self.shell.queue.placed(lus, message.attempt, message.cs, message.cs_name, now))
 
     async def _attempt_ended(self, session: Session, message: m.AttemptEnded) -> None:
         detail = f"{message.detail}\n{message.tail}".rstrip()

@@ -48,11 +48,13 @@ class LeaseClosed:
 
 @attrs.frozen
 class PlacementKnown:
-    """The LUS that holds the lease said where it places the task: the CS may answer."""
+    """The LUS that holds the lease said where it places the task: the CS may answer. ``forgotten``: the oldest
+    placement of the task, when there are too many."""
 
     attempt: AttemptId
     cs: str
     cs_name: str
+    forgotten: AttemptId | None = None
 
 
 @attrs.frozen

@@ -13,6 +13,16 @@ VANISHED = 5
 AVOID = 16
 """CSs named in a lease's ``avoid``: more than ATTEMPTS + VANISHED can never gather."""
 
+PLACEMENTS = 64
+"""Placements remembered of one task, the newest: a hostile LUS that places without end fills no disk."""
+
+ATTEMPT_GRACE = 600.0
+"""Seconds beyond its wall-time limit that an attempt has until its lease's hard end, for fetching its bundle and
+giving its answer (DESIGN section 3)."""
+
+UNPLACED = 3600.0
+"""Seconds after which a lease that was never placed goes back, so that other LUSs have their chance."""
+
 GRANT = 256
 """Task leases in one grant message: keeps the frame small and other jobs' turns near."""
 

@@ -22,6 +22,7 @@ from rjs.leases import LeaseTable
 from rjs.limits import LUS_LEASE
 from rjs.wire.messages import AttemptId, LeasedTask
 from ws import limits
+from ws.dispatch import Lus
 from ws.instructions import (
     Answer,
     AnswerReady,
@@ -38,29 +39,22 @@ from ws.instructions import (
     TaskEnded,
 )
 from ws.job import Blocked, Job, JobState, Story
+from ws.placements import Placements
 
 
 @attrs.define
 class TaskLease:
-    """A task lease as the WS keeps it; ``placed`` is the newest attempt that the LUS told of."""
+    """A task lease as the WS keeps it. ``until``: its hard end, beyond which no renewal counts. ``placed``: the
+    newest attempt that the LUS told of."""
 
     number: int
     job: BundleId
     task: int
     lus: str
     boot: str
+    until: float
     placed: AttemptId | None = None
     cs_name: str = ""
-
-
-@attrs.define
-class Lus:
-    """What the queue knows of a LUS."""
-
-    boot: str
-    connected: bool = False
-    want: int = 0
-    epoch: int = 0
 
 
 @attrs.frozen
@@ -83,12 +77,12 @@ class Queue:
         self.generation = generation
         self.jobs: dict[BundleId, JobState] = {}
         self._next_lease = next_lease
-        self._ready: dict[BundleId, None] = {}
+        self._live: dict[str, int] = {}
         self._lus: dict[str, Lus] = {}
         self._lease: dict[int, TaskLease] = {}
         self._by_task: dict[tuple[BundleId, int], int] = {}
         self._clock: LeaseTable[int, tuple[str, str]] = LeaseTable(LUS_LEASE)
-        self._placed: dict[tuple[BundleId, int], dict[AttemptId, PlacementKnown]] = {}
+        self._placements = Placements()
         self._committed: dict[tuple[BundleId, int], str] = {}
         self._not_after: list[tuple[float, BundleId]] = []
 
@@ -107,19 +101,14 @@ class Queue:
 
     def restore_lease(self, entry: LeaseGranted, now: float) -> None:
         """A journalled lease: it lives for one full lease from now, whatever its age."""
-        state = self.jobs[entry.job]
-        if state.state(entry.task) is not TaskState.OPEN:
-            return
-        state.restore_lease(entry.task)
-        self._hold(TaskLease(entry.number, entry.job, entry.task, entry.lus, entry.boot), now)
-        self._lus.setdefault(entry.lus, Lus(entry.boot))
+        self.jobs[entry.job].restore_lease(entry.task)
+        self._hold(entry, now)
+        if entry.lus not in self._lus:
+            self._meet(entry.lus, entry.boot)
 
-    def restore_placement(self, entry: PlacementKnown) -> None:
+    def restore_placement(self, entry: PlacementKnown, now: float) -> None:
         """A journalled placement: its CS may still answer."""
-        self._placed.setdefault((BundleId(entry.attempt.job), entry.attempt.task), {})[entry.attempt] = entry
-        lease = self._lease.get(entry.attempt.fence.lease)
-        if lease is not None and (lease.placed is None or lease.placed < entry.attempt):
-            lease.placed, lease.cs_name = entry.attempt, entry.cs_name
+        self._place(entry, now)
 
     def restore_attempt(self, entry: AttemptLogged) -> None:
         """A journalled end of an attempt."""
@@ -133,12 +122,11 @@ class Queue:
 
     def admit(self, user: str) -> None:
         """Raises RefusedError when the queue has no room for another job of this user."""
-        live = [state for state in self.jobs.values() if not state.ended]
-        if len(live) >= limits.JOBS:
+        if sum(self._live.values()) >= limits.JOBS:
             raise RefusedError(
                 "queue-full", f"{limits.JOBS} jobs wait already; try again when some have ended"
             )
-        mine = sum(state.job.user == user for state in live)
+        mine = self._live.get(user, 0)
         if mine >= limits.USER_JOBS:
             raise RefusedError(
                 "too-many-jobs", f"you have {mine} jobs that have not ended; wait or cancel some"
@@ -155,37 +143,35 @@ class Queue:
         self._know(JobState(job))
         return [JobAdded(job), JobChanged(job.id), *self._grant(now)]
 
-    def cancel(self, job: BundleId, reason: str) -> list[Instruction]:
+    def cancel(self, job: BundleId, reason: str, now: float) -> list[Instruction]:
         """End what has not ended. Raises RefusedError when everything has."""
         state = self.jobs[job]
         if state.ended:
             raise RefusedError("already-ended", f"job {job[:16]} is {state.summary()} already")
-        return self._close(state, TaskState.CANCELLED, reason)
+        return [*self._close(state, TaskState.CANCELLED, reason), *self._grant(now)]
 
     def _close(self, state: JobState, end: TaskState, reason: str) -> list[Instruction]:
         job = state.job.id
         event = TaskEvent.CANCEL if end is TaskState.CANCELLED else TaskEvent.FAIL
-        tasks = state.close(event, reason)
-        self._ready.pop(job, None)
-        for key in [key for key in self._placed if key[0] == job]:
-            del self._placed[key]
-        numbers = [self._by_task[job, task] for task in tasks]
+        numbers = [self._by_task[job, task] for task in state.close(event, reason)]
         told = self._tell_ended(numbers, end.name.lower(), reason)
         entries: list[Instruction] = [JobClosed(job, end, reason)]
         entries += [self._end_lease(number) for number in numbers]
+        self._forget(state)
         return [*entries, *told, JobChanged(job)]
 
     # --- LUSs ---------------------------------------------------------------------------------------
 
     def lus_opened(self, lus: str, boot: str, now: float) -> list[Instruction]:
         """A LUS connected. A new boot id proves its old process dead: what that held is open again."""
-        known = self._lus.setdefault(lus, Lus(boot))
+        known = self._lus.get(lus)
         instructions: list[Instruction] = []
-        if known.boot != boot:
-            for number in sorted(self._clock.held((lus, known.boot))):
+        if known is None or known.boot != boot:
+            dead = self._clock.held((lus, known.boot)) if known is not None else ()
+            for number in sorted(dead):
                 instructions += self._reopen(number)
-            self._lus[lus] = known = Lus(boot)
-        known.connected, known.want = True, 0
+            known = self._meet(lus, boot)
+        known.connected, known.want, known.since = True, 0, self._next_lease
         return [*instructions, *self._grant(now)]
 
     def lus_closed(self, lus: str, boot: str) -> list[Instruction]:
@@ -198,23 +184,27 @@ class Queue:
     def want(self, lus: str, outstanding: int, epoch: int, now: float) -> list[Instruction]:
         """How many leases this LUS can use, all in all."""
         known = self._lus[lus]
-        known.want, known.epoch = min(outstanding, limits.OUTSTANDING), epoch
+        known.want = min(outstanding, limits.OUTSTANDING)
+        known.now_at(epoch)
         return self._grant(now)
 
     def renew(
         self, lus: str, leases: Iterable[int], upto: int, now: float
     ) -> tuple[list[int], list[Instruction]]:
-        """The LUS lists what it holds. Returns which of that has ended, and instructions: a lease it was
-        granted and does not list is given back by that."""
-        holder = (lus, self._lus[lus].boot)
-        listed = set(leases)
-        held = self._clock.held(holder)
+        """The LUS lists what it holds. Returns which of that has ended, and instructions.
+
+        What it was granted and does not list is given back by that: numbers up to ``upto``, the highest that ever
+        reached it, and those granted before its present session, which were lost with the one before.
+        """
+        known = self._lus[lus]
+        holder, listed = (lus, known.boot), set(leases)
         self._clock.renew(holder, now)
         instructions: list[Instruction] = []
-        for number in sorted(held - listed):
-            if number <= upto:
+        for number in sorted(self._clock.held(holder)):
+            given_back = number not in listed and (number <= upto or number < known.since)
+            if given_back or now >= self._lease[number].until:
                 instructions += self._reopen(number)
-        return sorted(listed - held), [*instructions, *self._grant(now)]
+        return sorted(listed - self._clock.held(holder)), [*instructions, *self._grant(now)]
 
     def returned(
         self, lus: str, job: BundleId, leases: Iterable[int], why: Blocked, now: float
@@ -224,20 +214,20 @@ class Queue:
         for number in leases:
             if self._holds(lus, number) and self._lease[number].job == job:
                 instructions += self._reopen(number)
-        state = self.jobs.get(job)
-        if state is not None and instructions:
-            state.blocked.pop(lus, None)
-            state.blocked[lus] = why
+        if instructions:
+            blocked = self.jobs[job].blocked
+            blocked.pop(lus, None)
+            blocked[lus] = why
+            self._lus[lus].set_aside(job, why.epoch)
             instructions.append(JobChanged(job))
         return [*instructions, *self._grant(now)]
 
-    def placed(self, lus: str, attempt: AttemptId, cs: str, cs_name: str) -> list[Instruction]:
+    def placed(self, lus: str, attempt: AttemptId, cs: str, cs_name: str, now: float) -> list[Instruction]:
         """The LUS is about to start the attempt on that CS. Raises RefusedError when the lease is not its."""
         number = attempt.fence.lease
-        lease = self._lease.get(number)
-        known = self._placed.get((BundleId(attempt.job), attempt.task), {})
-        if attempt in known:
+        if self._placements.get(attempt) is not None:
             return []
+        lease = self._lease.get(number)
         if (
             lease is None
             or not self._holds(lus, number)
@@ -248,11 +238,17 @@ class Queue:
             raise RefusedError(
                 "stale-fence", f"generation {attempt.fence.generation} is not {self.generation}"
             )
-        entry = PlacementKnown(attempt, cs, cs_name)
-        self._placed.setdefault((lease.job, lease.task), {})[attempt] = entry
-        if lease.placed is None or lease.placed < attempt:
-            lease.placed, lease.cs_name = attempt, cs_name
+        entry = self._placements.entry(attempt, cs, cs_name)
+        self._place(entry, now)
+        self.jobs[lease.job].blocked.pop(lus, None)
         return [entry, JobChanged(lease.job)]
+
+    def _place(self, entry: PlacementKnown, now: float) -> None:
+        self._placements.know(entry)
+        lease = self._lease.get(entry.attempt.fence.lease)
+        if lease is not None and (lease.placed is None or lease.placed < entry.attempt):
+            lease.placed, lease.cs_name = entry.attempt, entry.cs_name
+            lease.until = now + self.jobs[lease.job].job.brief.wall_time + limits.ATTEMPT_GRACE
 
     # --- attempts -----------------------------------------------------------------------------------
 
@@ -263,18 +259,20 @@ class Queue:
         lease = self._lease.get(attempt.fence.lease)
         if lease is None or not self._holds(lus, lease.number) or lease.placed != attempt:
             raise RefusedError("stale-fence", "this attempt is not the current one; its end changes nothing")
-        if self._placed[lease.job, lease.task][attempt].cs != cs:
+        placement = self._placements.get(attempt)
+        if placement is None or placement.cs != cs:
             raise RefusedError("wrong-cs", "this attempt was placed on another CS")
         counted = kind if kind in ("failed", "vanished") else ""
         entry = AttemptLogged(lease.job, lease.task, counted, cs, lease.cs_name, detail)
         state = self.jobs[lease.job]
         story = self._remember(state, entry)
-        verdict = _hopeless(story)
+        verdict = story.verdict()
         if verdict:
             state.move(lease.task, TaskEvent.FAIL)
-            self._placed.pop((lease.job, lease.task), None)
             ended = TaskEnded(lease.job, lease.task, TaskState.FAILED, verdict)
-            return [entry, ended, self._end_lease(lease.number), JobChanged(lease.job), *self._grant(now)]
+            closed = self._end_lease(lease.number)
+            self._forget_task(state, lease.task)
+            return [entry, ended, closed, JobChanged(lease.job), *self._grant(now)]
         return [entry, *self._reopen(lease.number), *self._grant(now)]
 
     def judge(self, attempt: AttemptId, cs: str, sha256: str) -> Verdict | None:
@@ -290,6 +288,11 @@ class Queue:
             return Verdict(
                 "refused", f"task-{stands.name.lower()}", f"the task is {stands.name.lower()} already"
             )
+        placement = self._placements.get(attempt)
+        if placement is None or placement.cs != cs:
+            return Verdict(
+                "refused", "not-placed", "no LUS that held the lease said that it places this attempt there"
+            )
         return None
 
     def commit(self, answer: Answer, now: float) -> tuple[Verdict, list[Instruction]]:
@@ -300,7 +303,6 @@ class Queue:
         job, task = BundleId(answer.attempt.job), answer.attempt.task
         self.jobs[job].move(task, TaskEvent.COMMIT)
         self._committed[job, task] = answer.sha256
-        self._placed.pop((job, task), None)
         instructions: list[Instruction] = [TaskEnded(job, task, TaskState.COMMITTED, answer=answer)]
         number = self._by_task.get((job, task))
         if number is not None:
@@ -309,6 +311,7 @@ class Queue:
             else:
                 told = []
             instructions += [self._end_lease(number), *told]
+        self._forget_task(self.jobs[job], task)
         return COMMITTED, [*instructions, AnswerReady(job, task), JobChanged(job), *self._grant(now)]
 
     # --- time ---------------------------------------------------------------------------------------
@@ -336,7 +339,7 @@ class Queue:
 
     def cs_name(self, attempt: AttemptId) -> str:
         """The name of the CS on which the attempt was placed; empty when its task has ended."""
-        placement = self._placed.get((BundleId(attempt.job), attempt.task), {}).get(attempt)
+        placement = self._placements.get(attempt)
         return placement.cs_name if placement is not None else ""
 
     def connected(self) -> int:
@@ -349,15 +352,47 @@ class Queue:
         job = state.job.id
         self.jobs[job] = state
         if not state.ended:
+            self._live[state.job.user] = self._live.get(state.job.user, 0) + 1
             heapq.heappush(self._not_after, (state.job.not_after, job))
         if state.open:
-            self._ready[job] = None
+            self._offer(job)
+
+    def _meet(self, lus: str, boot: str) -> Lus:
+        known = self._lus[lus] = Lus(boot)
+        for job, state in self.jobs.items():
+            state.blocked.pop(lus, None)
+            if state.open:
+                known.offer([job])
+        return known
+
+    def _offer(self, job: BundleId) -> None:
+        for lus in self._lus.values():
+            lus.offer([job])
+
+    def _forget_task(self, state: JobState, task: int) -> None:
+        """A task ended: nobody may answer it any more."""
+        self._placements.forget_task(state.job.id, task)
+        if state.ended:
+            self._forget(state)
+
+    def _forget(self, state: JobState) -> None:
+        """A job ended, just now."""
+        self._placements.forget(state.job.id)
+        state.blocked.clear()
+        for lus in self._lus.values():
+            lus.forget(state.job.id)
+        left = self._live[state.job.user] - 1
+        if left:
+            self._live[state.job.user] = left
+        else:
+            del self._live[state.job.user]
 
     def _holds(self, lus: str, number: int) -> bool:
         known = self._lus.get(lus)
         return known is not None and self._clock.holder(number) == (lus, known.boot)
 
-    def _hold(self, lease: TaskLease, now: float) -> None:
+    def _hold(self, entry: LeaseGranted, now: float) -> None:
+        lease = TaskLease(entry.number, entry.job, entry.task, entry.lus, entry.boot, now + limits.UNPLACED)
         self._lease[lease.number] = lease
         self._by_task[lease.job, lease.task] = lease.number
         self._clock.grant(lease.number, (lease.lus, lease.boot), now)
@@ -371,7 +406,7 @@ class Queue:
     def _reopen(self, number: int) -> list[Instruction]:
         lease = self._lease[number]
         self.jobs[lease.job].move(lease.task, TaskEvent.REOPEN)
-        self._ready[lease.job] = None
+        self._offer(lease.job)
         return [self._end_lease(number), JobChanged(lease.job)]
 
     def _tell_ended(self, numbers: Iterable[int], code: str, sentence: str) -> list[SendLeaseEnded]:
@@ -382,60 +417,53 @@ class Queue:
 
     def _remember(self, state: JobState, entry: AttemptLogged) -> Story:
         story = state.stories.setdefault(entry.task, Story())
-        name = entry.cs_name or entry.cs
-        if entry.counted == "failed":
-            story.failed.append(name)
-        elif entry.counted == "vanished":
-            story.vanished.append(name)
-        if entry.counted and entry.cs not in story.avoid and len(story.avoid) < limits.AVOID:
-            story.avoid.append(entry.cs)
-        story.detail = entry.detail
+        story.note(entry.counted, entry.cs, entry.cs_name, entry.detail)
         return story
 
     def _grant(self, now: float) -> list[Instruction]:
         """Gives open tasks to the LUSs that want some: LUSs in turn, jobs in turn."""
         instructions: list[Instruction] = []
-        for lus_id, lus in self._lus.items():
-            if lus.connected and self._ready:
-                room = lus.want - len(self._clock.held((lus_id, lus.boot)))
-                if room > 0:
-                    instructions += self._grant_to(lus_id, lus, min(room, limits.GRANT), now)
+        for lus_id in tuple(self._lus):
+            lus = self._lus[lus_id]
+            before = len(instructions)
+            while lus.connected and lus.ready and (room := self._room(lus_id, lus)) > 0:
+                instructions += self._grant_to(lus_id, lus, min(room, limits.GRANT), now)
+            if len(instructions) > before:
+                self._lus[lus_id] = self._lus.pop(lus_id)
         return instructions
 
+    def _room(self, lus_id: str, lus: Lus) -> int:
+        return lus.want - self._clock.count((lus_id, lus.boot))
+
     def _grant_to(self, lus_id: str, lus: Lus, room: int, now: float) -> list[Instruction]:
-        granted: dict[BundleId, list[LeasedTask]] = {}
+        """One round of the jobs. Numbers rise from word to word: a LUS takes a lower one for one that it had."""
         entries: list[Instruction] = []
-        for job in list(self._ready):
-            state = self.jobs[job]
-            blocked = state.blocked.get(lus_id)
-            if blocked is not None and blocked.epoch == lus.epoch:
-                continue
-            share = max(1, room // max(1, len(self._ready)))
-            while room and share and (task := state.take()) is not None:
-                number, self._next_lease = self._next_lease, self._next_lease + 1
-                self._hold(TaskLease(number, job, task, lus_id, lus.boot), now)
-                entries.append(LeaseGranted(number, job, task, lus_id, lus.boot))
-                avoid = tuple(state.stories[task].avoid) if task in state.stories else ()
-                granted.setdefault(job, []).append(LeasedTask(number, task, avoid))
-                room, share = room - 1, share - 1
-            del self._ready[job]
-            if state.open:
-                self._ready[job] = None
-            if not room:
-                break
-        words = [
-            SendGrant(lus_id, self.generation, self.jobs[job].job.brief, tuple(tasks))
-            for job, tasks in granted.items()
-        ]
+        words: list[Instruction] = []
+        share = max(1, room // lus.ready)
+        for _ in range(min(lus.ready, room)):
+            job = lus.next()
+            granted = self._take(job, lus_id, lus.boot, share, now)
+            if not self.jobs[job].open:
+                lus.forget(job)
+            if granted:
+                entries += granted
+                words.append(self._word(lus_id, job, granted))
         return [*entries, *words]
 
+    def _take(self, job: BundleId, lus: str, boot: str, most: int, now: float) -> list[LeaseGranted]:
+        granted: list[LeaseGranted] = []
+        while len(granted) < most and (task := self.jobs[job].take()) is not None:
+            granted.append(LeaseGranted(self._next_lease, job, task, lus, boot))
+            self._next_lease += 1
+            self._hold(granted[-1], now)
+        return granted
 
-def _hopeless(story: Story) -> str:
-    """Why a task is failed for good; empty while another attempt is due."""
-    if len(story.failed) >= limits.ATTEMPTS:
-        names = ", ".join(story.failed)
-        return f"failed {len(story.failed)} times (on {names}); the last time: {story.detail}"
-    if len(story.vanished) >= limits.VANISHED:
-        names = ", ".join(story.vanished)
-        return f"{len(story.vanished)} machines vanished while running it: {names}"
-    return ""
+    def _word(self, lus: str, job: BundleId, granted: list[LeaseGranted]) -> SendGrant:
+        state = self.jobs[job]
+        tasks = (
+            LeasedTask(each.number, each.task, tuple(state.stories[each.task].avoid))
+            if each.task in state.stories
+            else LeasedTask(each.number, each.task)
+            for each in granted
+        )
+        return SendGrant(lus, self.generation, state.job.brief, tuple(tasks))

@@ -45,21 +45,26 @@ class Shell:
         return time.time()
 
     def perform(self, instructions: Iterable[Instruction]) -> Deferred[None]:
-        """Make the entries durable, then say the words; fires when that is done."""
+        """Make the entries durable, then say the words. Fires when that, and everything performed before, is
+        done: with no instructions it is a barrier. Cancelling it stops the waiting only, for whoever waits may
+        leave at any time; if the journal fails it never fires."""
         entries = [each for each in instructions if not isinstance(each, Word)]
         words = [each for each in instructions if isinstance(each, Word)]
-        if not entries and not words:
-            return succeed(None)
         if not entries and not self._writing:
             self._say(words)
             return succeed(None)
         self._writing += 1
+        done: Deferred[None] = Deferred()
         written = self.storage.write(partial(store.persist, entries=entries))
-        return written.addCallbacks(self._written, self._failed, callbackArgs=(words,))
+        written.addCallbacks(self._written, self._failed, callbackArgs=(words, done))
+        return done
 
-    def _written(self, _: object, words: list[Word]) -> None:
+    def _written(self, _: object, words: list[Word], done: Deferred[None]) -> None:
         self._writing -= 1
-        self._say(words)
+        try:
+            self._say(words)
+        finally:
+            done.callback(None)
 
     def _failed(self, failure: Failure) -> None:
         self._broken(f"the journal cannot be written: {failure.getErrorMessage()}")

@@ -128,10 +128,18 @@ def _placement_known(db: Connection, entry: PlacementKnown) -> None:
     db.execute(
         "INSERT OR IGNORE INTO placements VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, entry.cs, entry.cs_name)
     )
+    if entry.forgotten is not None:
+        old = entry.forgotten.fence
+        db.execute(
+            "DELETE FROM placements WHERE (job, task, generation, lease, sequence) = (?, ?, ?, ?, ?)",
+            (entry.forgotten.job, entry.forgotten.task, old.generation, old.lease, old.sequence),
+        )
 
 
 def _attempt_logged(db: Connection, entry: AttemptLogged) -> None:
     row = (entry.job, entry.task, entry.counted, entry.cs, entry.cs_name, entry.detail)
+    # Only what counts is a cause of failure, and is bounded by that; of the rest the last tells enough.
+    db.execute("DELETE FROM attempts WHERE job = ? AND task = ? AND counted = ''", row[:2])
     db.execute("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?)", row)
 
 
@@ -174,7 +182,7 @@ def load_queue(db: Connection, now: float) -> Queue:
         queue.restore_lease(LeaseGranted(*row), now)
     for job_id, task, generation, lease, sequence, cs, cs_name in db.execute("SELECT * FROM placements"):
         attempt = AttemptId(job_id, task, Fence(generation, lease, sequence))
-        queue.restore_placement(PlacementKnown(attempt, cs, cs_name))
+        queue.restore_placement(PlacementKnown(attempt, cs, cs_name), now)
     for row in db.execute("SELECT job, task, counted, cs, cs_name, detail FROM attempts ORDER BY rowid"):
         queue.restore_attempt(AttemptLogged(*row))
     for job_id, task, sha256 in db.execute("SELECT job, task, sha256 FROM ends WHERE sha256 != ''"):
