@@ -90,6 +90,7 @@ class WebServer:
         parts = self._build(member, folder)
         await parts.members.load()
         parts.intake.bundles.clear_incoming()
+        parts.homes.clear_unfinished(parts.members.accounts)
         parts.delivery.sweep_staging(await parts.storage.read(store.staged_files))
         for job, state in parts.shell.queue.jobs.items():
             if not state.ended:
@@ -149,7 +150,7 @@ class WebServer:
             lambda: frozenset(members.accounts),
             {},
         )
-        return _Parts(storage, shell, members, intake, delivery, status, watcher, door, acceptor)
+        return _Parts(homes, storage, shell, members, intake, delivery, status, watcher, door, acceptor)
 
     async def _tick(self, parts: _Parts) -> None:
         await parts.shell.perform(parts.shell.queue.tick(parts.shell.now(), parts.shell.wall()))
@@ -171,6 +172,7 @@ class WebServer:
 class _Parts:
     """What ``start`` built and ``stop`` takes apart."""
 
+    homes: Homes
     storage: StorageThread
     shell: Shell
     members: Members

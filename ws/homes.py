@@ -26,6 +26,7 @@ JOBS = "jobs"
 ANSWERS = "ans"
 STATUS_SUFFIX = ".status.txt"
 
+_PART = re.compile(r"\.[0-9a-f]{16}\.part")
 _BUNDLE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@ -]{0,120}\.jar")
 
 NAME_RULE = (
@@ -59,6 +60,14 @@ class Homes:
                 folder.mkdir(mode=0o700)
         for folder in (home, self.path):
             sync_folder(folder)
+
+    def clear_unfinished(self, accounts: Iterable[str]) -> None:
+        """Remove the status files that a killed process was writing."""
+        for account in accounts:
+            with contextlib.suppress(OSError), self._folder(account, JOBS) as folder:
+                for name in os.listdir(folder):  # noqa: PTH208 - an open folder, not a path
+                    if _PART.fullmatch(name):
+                        os.unlink(name, dir_fd=folder)
 
     def bundles(self, accounts: Iterable[str]) -> list[Found]:
         """What lies in every ``jobs/``: plain files named ``*.jar``, without hidden and unfinished ones."""
@@ -136,12 +145,19 @@ def _open_folder(name: str, parent: int | None) -> Iterator[int]:
 
 def _replace(folder: int, name: str, data: bytes) -> None:
     part = f".{secrets.token_hex(8)}.part"
-    _write_new(folder, part, data)
-    os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+    try:
+        _write_new(folder, part, data)
+        os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(part, dir_fd=folder)
+        raise
 
 
 def _place(folder: int, name: str, data: bytes | Path) -> bool:
-    part = f".{name}.{secrets.token_hex(8)}.part"
+    part = f".{name}.part"  # always the same: what a killed process left is replaced when it delivers again
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(part, dir_fd=folder)
     try:
         _write_new(folder, part, data, durable=True)
         os.link(part, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)

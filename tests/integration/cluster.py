@@ -214,7 +214,7 @@ class Person:
         wait_for(lambda: len(self.delivered(job)) >= tasks, within, self.cluster.story)
         found = self.delivered(job)
         assert sorted(found) == list(range(tasks))
-        assert [path.name for path in (self.ans / job[:16]).iterdir() if path not in found.values()] == []
+        wait_for(lambda: set((self.ans / job[:16]).iterdir()) == set(found.values()))
         return {task: self.cluster.opened(path, job, task) for task, path in found.items()}
 
 
@@ -388,6 +388,7 @@ class Cluster:
         """Nothing is left, and no server met a defect of ours."""
         wait_for(lambda: not using(self.folder), STOP, lambda: using(self.folder))
         assert list(self.folder.glob("*/status.sock")) == []
+        assert list(self.folder.glob("ws/home/**/*.part")) == []
         if self.lan is None:
             with socket.socket() as door:
                 assert door.connect_ex((LOOPBACK, self.port)) != 0

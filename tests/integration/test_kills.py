@@ -82,13 +82,21 @@ def test_answers_wait_for_a_lookup_server(cluster: Cluster, tmp_path: Path, gate
 
 
 def test_the_web_server_dies_in_mid_task(cluster: Cluster, tmp_path: Path, gate: Gate) -> None:
-    """Tasks that end while there is no WS lose nothing, and the restarted one knows where everything stood."""
+    """Tasks that end while there is no WS lose nothing, and the restarted one knows where everything stood.
+
+    What a WS killed in the middle of writing leaves in a home is gone too.
+    """
     job, running = begin(cluster, tmp_path, gate)
     cluster["ws"].kill()
+    half_written = [cluster.ada.jobs / ".0123456789abcdef.part", cluster.ada.ans / job[:16] / ".7.jar.part"]
+    for path in half_written:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"PK")
     gate.open()
     holding(*running.values())
     cluster["ws"].start()
     check(cluster, job)
+    assert not any(path.exists() for path in half_written)
     assert all(len(gate.arrivals(task)) == 1 for task in range(8))
 
 
