@@ -10,18 +10,20 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError
-from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import (
     CannotListenError,
     ConnectError,
     ConnectingCancelledError,
     ConnectionRefusedError,
     DNSLookupError,
+    NotConnectingError,
 )
-from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTCP
+from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTCP, IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
@@ -149,7 +151,10 @@ async def dial(
     )  # a TLS that fails to start would else be waited for for ever
     try:
         return await attempt
-    except TimeoutError:
+    except (
+        TimeoutError,
+        NotConnectingError,
+    ):  # the latter where TLS failed to start, so neither hears the end
         raise UnreachableError(f"{host}:{port} said no hello within {limits.HANDSHAKE:.0f} s") from None
 
 
@@ -158,7 +163,7 @@ async def _connected(
 ) -> Session:
     factory = TLSMemoryBIOFactory(creator, True, FrameFactory(lambda _: session.protocol), reactor)
     try:
-        await HostnameEndpoint(reactor, host, port, timeout=limits.HANDSHAKE).connect(factory)
+        await _endpoint(reactor, host, port).connect(factory)
         return await session.ready
     except ConnectionRefusedError as error:
         raise RefusedConnectionError(f"nobody listens at {host}:{port}") from error
@@ -169,6 +174,15 @@ async def _connected(
     except CancelledError:
         session.abort("no longer wanted")
         raise
+
+
+def _endpoint(reactor: ReactorBase, host: str, port: int) -> IStreamClientEndpoint:
+    """Only a name needs looking up, in a thread; an address must not wait for one."""
+    if isIPAddress(host):
+        return TCP4ClientEndpoint(reactor, host, port, limits.HANDSHAKE)
+    if isIPv6Address(host):
+        return TCP6ClientEndpoint(reactor, host, port, limits.HANDSHAKE)
+    return HostnameEndpoint(reactor, host, port, timeout=limits.HANDSHAKE)
 
 
 class Backoff:

@@ -43,7 +43,7 @@ DOORS: dict[str, Door] = {
 
 @pytest.mark.parametrize("role", HOLDERS)
 def test_each_role_says_what_it_may_and_nothing_else(role: Role) -> None:
-    """Of all messages, those of other roles are refused as forbidden with the roles that may, unheard by any handler."""
+    """Of all messages, those of other roles are refused by name, with the roles that may, unheard by any handler."""
     heard: list[str] = []
 
     def handler(session: object, message: m.Message) -> None:

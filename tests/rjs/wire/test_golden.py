@@ -25,7 +25,9 @@ LINE = m.JobLine(
 TASK = m.TaskLine(task=7, state="failed", cs="desk-7", attempts=3, detail="exit status 1", seconds=1.5)
 
 EXAMPLES: list[m.Message] = [
-    m.Hello(protocol=1, release="1.0", cluster="0123456789abcdef", name=f"rjs://lus/{CS}", boot=BOOT, boot_count=2, dial=5),
+    m.Hello(
+        protocol=1, release="1.0", cluster="0123456789abcdef", name=f"rjs://lus/{CS}", boot=BOOT, boot_count=2, dial=5
+    ),
     m.Ping(n=9),
     m.Pong(n=9),
     m.Bye(code="closing", sentence="the web server stops"),
