@@ -1,27 +1,30 @@
 """The LUS's bundles on disk, by bundle id: fetched from the WS once, given to every CS that asks.
 
-What is here is never executed or unpacked; its digest is checked so that a damaged file is fetched again. A CS
-judges every bundle itself.
+What is here is never executed or unpacked; its digest is checked when it is first used and whenever the file is
+not the one that was checked, so that a damaged file is fetched again. A CS judges every bundle itself.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from lus import limits
 from rjs.background import Tasks, Workers
-from rjs.errors import RefusedError
+from rjs.errors import RefusedError, RjsError
 from rjs.wire.blobs import chunk_of, read_blob_to_file
 from rjs.wire.messages import BlobData, BlobRead, JobBrief
 from rjs.wire.session import Session
 
 _log = Logger("lus.bundle_cache")
+
+Stamp = tuple[int, int, int]
+"""Inode, size and time of change: another stamp, another file."""
 
 
 class BundleCache:
@@ -35,7 +38,8 @@ class BundleCache:
         self._tasks = tasks
         self._ws = ws
         self._briefs: dict[str, JobBrief] = {}
-        self._sound: dict[str, int] = {}
+        self._sound: dict[str, Stamp] = {}  # the one used last stands last
+        self._reading: Counter[str] = Counter()
         self._coming: dict[str, list[Deferred[None]]] = {}
 
     def know(self, job: JobBrief) -> None:
@@ -50,10 +54,19 @@ class BundleCache:
         brief = self._briefs.get(read.key)
         if brief is None:
             raise RefusedError("no-blob", f"no task of job {read.key[:16]} is leased here")
-        if read.key not in self._sound:
-            await self._fetch_once(brief)
-        self._sound[read.key] = self._sound.pop(read.key, brief.size)
-        return await self._workers.run(partial(chunk_of, self._path(read.key), read))
+        self._reading[brief.job] += 1
+        try:
+            stamp = await self._workers.run(_stamp, self._path(brief.job))
+            if stamp is None or self._sound.get(brief.job) != stamp:
+                self._sound.pop(brief.job, None)
+                await self._fetch_once(brief)
+            else:
+                self._sound[brief.job] = self._sound.pop(brief.job)
+            return await self._workers.run(chunk_of, self._path(brief.job), read)
+        finally:
+            self._reading[brief.job] -= 1
+            if not self._reading[brief.job]:
+                del self._reading[brief.job]
 
     def _path(self, job: str) -> Path:
         return self._folder / f"{job}.jar"
@@ -67,41 +80,71 @@ class BundleCache:
         await done
 
     async def _fetch(self, brief: JobBrief) -> None:
+        """Whoever waits hears how it ended; the fetch is nobody's own, so none of them can cancel it."""
+        error: Exception | None = None
         try:
-            if not await self._workers.run(partial(_is_sound, self._path(brief.job), brief)):
-                session = self._ws()
-                if session is None:
-                    raise RefusedError("ws-away", "the web server cannot be reached now; try again later")
-                await read_blob_to_file(
-                    session, "bundle", brief.job, brief.size, brief.sha256, self._path(brief.job)
-                )
-        except Exception as error:
+            await self._have(brief)
+        except CancelledError:
+            error = RefusedError("stopped", "the lookup server stops")
+            raise
+        except RefusedError as refused:
+            error = refused
+        except (RjsError, OSError) as fault:
+            error = RefusedError("no-blob", f"the bundle cannot be had now: {fault}; try again later")
+        finally:
             for waiting in self._coming.pop(brief.job):
-                waiting.errback(error)
-            return
-        self._sound[brief.job] = brief.size
-        for waiting in self._coming.pop(brief.job):
-            waiting.callback(None)
-        await self._workers.run(self._evict)
+                if waiting.called:
+                    continue
+                if error is None:
+                    waiting.callback(None)
+                else:
+                    waiting.errback(error)
+        if error is None:
+            await self._evict()
 
-    def _evict(self) -> None:
-        """Remove the least recently used files beyond the cap; the one used last always stays."""
-        files = [(path, path.stat().st_size) for path in self._folder.glob("*.jar")]
-        total = sum(size for _, size in files)
+    async def _have(self, brief: JobBrief) -> None:
+        path = self._path(brief.job)
+        stamp = await self._workers.run(_sound_stamp, path, brief)
+        if stamp is None:
+            session = self._ws()
+            if session is None:
+                raise RefusedError("ws-away", "the web server cannot be reached now; try again later")
+            await read_blob_to_file(session, "bundle", brief.job, brief.size, brief.sha256, path)
+            stamp = await self._workers.run(_stamp, path)
+        if stamp is not None:
+            self._sound[brief.job] = stamp
+
+    async def _evict(self) -> None:
+        """Remove the least recently used files beyond the cap, but none that is being read or fetched."""
+        files = await self._workers.run(_files, self._folder)
         order = {job: place for place, job in enumerate(self._sound)}
-        for path, size in sorted(files, key=lambda each: order.get(each[0].stem, -1))[:-1]:
+        total = sum(files.values())
+        for job in sorted(files, key=lambda each: order.get(each, -1)):
             if total <= limits.CACHE:
                 return
-            self._sound.pop(path.stem, None)
-            path.unlink(missing_ok=True)
-            total -= size
+            if job not in self._reading and job not in self._coming:
+                total -= files[job]
+                self._sound.pop(job, None)
+                self._path(job).unlink(missing_ok=True)
 
 
-def _is_sound(path: Path, brief: JobBrief) -> bool:
+def _stamp(path: Path) -> Stamp | None:
     try:
-        if path.stat().st_size != brief.size:
-            return False
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == brief.sha256
+        found = path.stat()
     except FileNotFoundError:
-        return False
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _sound_stamp(path: Path, brief: JobBrief) -> Stamp | None:
+    """The stamp of the file if it is the bundle that was promised, else None."""
+    stamp = _stamp(path)
+    if stamp is None or stamp[1] != brief.size:
+        return None
+    with path.open("rb") as file:
+        return stamp if hashlib.file_digest(file, "sha256").hexdigest() == brief.sha256 else None
+
+
+def _files(folder: Path) -> dict[str, int]:
+    """The size of each bundle, by job."""
+    return {path.stem: path.stat().st_size for path in folder.glob("*.jar")}
