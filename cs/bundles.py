@@ -7,9 +7,11 @@ read, so a cache file that changed afterwards is noticed. Whether it may run now
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections import OrderedDict
-from functools import partial
 from pathlib import Path
+
+from twisted.internet.defer import Deferred
 
 from cs import limits
 from rjs.background import Workers
@@ -27,25 +29,30 @@ class Bundles:
         self._folder = folder
         self._workers = workers
         self._open: OrderedDict[str, OpenedBundle] = OrderedDict()
+        self._coming: dict[str, list[Deferred[None]]] = {}
 
     async def opened(self, job: JobBrief, session: Session) -> OpenedBundle:
-        """The job's bundle, judged. Raises RefusedError: it cannot be had, or is not what it must be."""
+        """The job's bundle, judged. Raises RefusedError: it cannot be had, or is not what it must be.
+
+        Whoever asks while it is on its way waits, and then has it too or tries with a session of its own.
+        """
+        while job.job in self._coming:
+            await self._turn(job.job)
         known = self._open.get(job.job)
         if known is not None:
             self._open.move_to_end(job.job)
             return known
-        path = self._folder / f"{job.job}.jar"
-        if not path.exists():
-            await read_blob_to_file(session, "bundle", job.job, job.size, job.sha256, path)
+        self._coming[job.job] = []
         try:
-            bundle = await self._workers.run(partial(_judge, path, job.job))
-        except RefusedError:
-            await self._workers.run(partial(path.unlink, missing_ok=True))
-            raise
-        self._open[job.job] = bundle
-        while len(self._open) > limits.OPEN_BUNDLES:
-            self._open.popitem(last=False)[1].close()
-        await self._workers.run(self._evict)
+            bundle = await self._had(job, session)
+            self._open[job.job] = bundle
+            while len(self._open) > limits.OPEN_BUNDLES:
+                self._open.popitem(last=False)[1].close()
+            await self._workers.run(self._evict, frozenset([*self._open, *self._coming]))
+        finally:
+            for waiting in self._coming.pop(job.job):
+                if not waiting.called:
+                    waiting.callback(None)
         return bundle
 
     def drop(self, job: str) -> None:
@@ -53,21 +60,42 @@ class Bundles:
         bundle = self._open.pop(job, None)
         if bundle is not None:
             bundle.close()
-        (self._folder / f"{job}.jar").unlink(missing_ok=True)
+        self._path(job).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close what is open."""
         while self._open:
             self._open.popitem()[1].close()
 
-    def _evict(self) -> None:
-        """Remove the oldest files beyond the cap, but none that is open."""
+    def _path(self, job: str) -> Path:
+        return self._folder / f"{job}.jar"
+
+    async def _turn(self, job: str) -> None:
+        turn: Deferred[None] = Deferred()
+        self._coming[job].append(turn)
+        await turn
+
+    async def _had(self, job: JobBrief, session: Session) -> OpenedBundle:
+        """From the disk, else from the LUS; what the disk spoiled is fetched again."""
+        try:
+            return await self._workers.run(_judge, self._path(job.job), job.job)
+        except (RefusedError, FileNotFoundError):
+            self.drop(job.job)
+        await read_blob_to_file(session, "bundle", job.job, job.size, job.sha256, self._path(job.job))
+        try:
+            return await self._workers.run(_judge, self._path(job.job), job.job)
+        except RefusedError:
+            self.drop(job.job)
+            raise
+
+    def _evict(self, in_use: frozenset[str]) -> None:
+        """Remove the least recently used files beyond the cap, but none that is open or on its way."""
         files = [(path.stat().st_mtime, path.stat().st_size, path) for path in self._folder.glob("*.jar")]
         total = sum(size for _, size, _ in files)
         for _, size, path in sorted(files):
             if total <= limits.CACHE:
                 return
-            if path.stem not in self._open:
+            if path.stem not in in_use:
                 path.unlink(missing_ok=True)
                 total -= size
 
@@ -75,6 +103,7 @@ class Bundles:
 def _judge(path: Path, job: str) -> OpenedBundle:
     file = path.open("rb")
     try:
+        os.utime(file.fileno())  # eviction goes by it
         bundle = open_bundle(file, at=dt.datetime.now(dt.UTC))
         if bundle.bundle_id != job:
             raise RefusedError(

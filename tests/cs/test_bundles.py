@@ -1,0 +1,178 @@
+"""The CS's bundles: fetched once, judged by the strict verifier, spoiled ones replaced, open ones kept."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from cs import limits
+from cs.bundles import Bundles
+from rjs.background import ImmediateWorkers
+from rjs.bundle.sign import job_attributes
+from rjs.bundle.testing import make_signer, signed_jar
+from rjs.bundle.verify import OpenedBundle, open_bundle
+from rjs.errors import RefusedError
+from rjs.wire.messages import BlobData, BlobRead, JobBrief, Message
+from rjs.wire.session import Session, SessionLostError
+
+SIGNER = make_signer()
+DAY = timedelta(days=1)
+
+
+def jar(number: int) -> tuple[JobBrief, bytes]:
+    now = datetime.now(UTC)
+    attributes = job_attributes("test", bytes([number]) * 16, now - DAY, now + DAY)
+    content = signed_jar(SIGNER, {"main.py": b"x" * 1000}, attributes)
+    with open_bundle(io.BytesIO(content), at=now) as bundle:
+        job = bundle.bundle_id
+    sha256 = hashlib.sha256(content).hexdigest()
+    return JobBrief(
+        job=job,
+        name="test",
+        signer="0" * 64,
+        tasks=1,
+        size=len(content),
+        sha256=sha256,
+        memory=1,
+        wall_time=1.0,
+    ), content
+
+
+JARS = [jar(number) for number in range(4)]
+
+
+class Lus:
+    """A lookup server's session: answers reads when told."""
+
+    def __init__(self) -> None:
+        self.contents = {brief.job: content for brief, content in JARS}
+        self.asked: list[tuple[BlobRead, Deferred[BlobData]]] = []
+        self.fetched = 0
+
+    async def request(self, message: Message, kind: type[BlobData]) -> BlobData:
+        assert isinstance(message, BlobRead) and message.kind == "bundle"
+        self.asked.append((message, Deferred()))
+        self.fetched += message.offset == 0
+        return await self.asked[-1][1]
+
+    def serve(self) -> None:
+        while self.asked:
+            read, deferred = self.asked.pop(0)
+            deferred.callback(BlobData(data=self.contents[read.key][read.offset : read.offset + read.length]))
+
+    def lose(self) -> None:
+        while self.asked:
+            self.asked.pop(0)[1].errback(SessionLostError("the connection was lost"))
+
+
+class Desk:
+    """Bundles in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.bundles = Bundles(folder, ImmediateWorkers())
+
+    def open(self, number: int, lus: Lus) -> list[Any]:
+        """What opening ends with, when it has ended."""
+        ended: list[Any] = []
+        opening = Deferred.fromCoroutine(self.bundles.opened(JARS[number][0], cast(Session, lus)))
+        opening.addBoth(lambda result: ended.append(getattr(result, "value", result)))
+        return ended
+
+    def path(self, number: int) -> Path:
+        return self.folder / f"{JARS[number][0].job}.jar"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """Bundles in a new folder, closed at the end."""
+    found = Desk(tmp_path)
+    yield found
+    found.bundles.close()
+
+
+@pytest.fixture
+def lus() -> Lus:
+    """A lookup server that has all the bundles."""
+    return Lus()
+
+
+def test_one_fetch_for_all_who_ask(desk: Desk, lus: Lus) -> None:
+    """Attempts at several tasks of one job share one fetch and one opened bundle."""
+    asked = [desk.open(0, lus) for _ in range(5)]
+    lus.serve()
+    assert lus.fetched == 1
+    assert all(each[0] is asked[0][0] for each in asked) and isinstance(asked[0][0], OpenedBundle)
+    assert desk.open(0, lus)[0] is asked[0][0]
+
+
+def test_a_lost_session_fails_its_own_asker_only(desk: Desk, lus: Lus) -> None:
+    """Who waited behind a fetch that was lost tries with its own session, and neither spoils the other's file."""
+    newer = Lus()
+    first, second = desk.open(0, lus), desk.open(0, newer)
+    assert not newer.asked
+    lus.lose()
+    assert isinstance(first[0], SessionLostError) and newer.fetched == 1
+    newer.serve()
+    assert isinstance(second[0], OpenedBundle)
+
+
+def test_a_spoiled_file_is_fetched_again(desk: Desk, lus: Lus) -> None:
+    """A cache file that the disk spoiled costs a fetch, not a refusal."""
+    desk.path(0).write_bytes(JARS[0][1][:-7] + b"spoiled")
+    asked = desk.open(0, lus)
+    lus.serve()
+    assert isinstance(asked[0], OpenedBundle) and desk.path(0).read_bytes() == JARS[0][1]
+
+
+def test_another_bundle_under_this_name_is_refused(desk: Desk, lus: Lus) -> None:
+    """A lookup server that promises one job and sends another whole, signed one gets nothing run."""
+    brief, other = JARS[0][0], JARS[1]
+    lus.contents[brief.job] = other[1]
+    lie = JobBrief(
+        job=brief.job, name="test", signer="0" * 64, tasks=1, size=other[0].size, sha256=other[0].sha256, memory=1,
+        wall_time=1.0,
+    )  # fmt: skip
+    ended: list[Any] = []
+    Deferred.fromCoroutine(desk.bundles.opened(lie, cast(Session, lus))).addBoth(ended.append)
+    lus.serve()
+    assert isinstance(ended[0].value, RefusedError) and ended[0].value.code == "wrong-bundle"
+    assert list(desk.folder.iterdir()) == []
+
+
+def test_after_a_restart_nothing_is_fetched_twice(desk: Desk, lus: Lus) -> None:
+    """What lies on the disk is judged again, and not fetched."""
+    desk.open(0, lus)
+    lus.serve()
+    restarted = Desk(desk.folder)
+    assert isinstance(restarted.open(0, Lus())[0], OpenedBundle)
+    restarted.bundles.close()
+
+
+def test_open_bundles_are_never_removed(desk: Desk, lus: Lus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little room there is, a bundle that is open stays; one that is not goes."""
+    monkeypatch.setattr(limits, "CACHE", 0)
+    monkeypatch.setattr(limits, "OPEN_BUNDLES", 2)
+    for number in range(4):
+        asked = desk.open(number, lus)
+        lus.serve()
+        assert isinstance(asked[0], OpenedBundle)
+        assert asked[0].read("main.py", 1000) == b"x" * 1000
+    assert [desk.path(number).exists() for number in range(4)] == [False, False, True, True]
+
+
+def test_a_dropped_bundle_is_fetched_again(desk: Desk, lus: Lus) -> None:
+    """What turned out to be damaged in use comes anew."""
+    desk.open(0, lus)
+    lus.serve()
+    desk.bundles.drop(JARS[0][0].job)
+    asked = desk.open(0, lus)
+    lus.serve()
+    assert isinstance(asked[0], OpenedBundle) and lus.fetched == 2
