@@ -97,6 +97,8 @@ MAX_BLOCK_BYTES = 64 * KIB
 """The CMS block: ten large certificates and a timestamp fit."""
 MAX_BLOCK_CERTIFICATES = 10
 """Bounds the signature checks that one block can ask for."""
+MAX_CRL_BYTES = 16 * MIB
+"""One file of revocation lists; half a million entries."""
 MAX_PATH_CERTIFICATES = 6
 """Leaf to root; ours have two to four."""
 MAX_RSA_BITS = 8192
@@ -116,6 +118,12 @@ MAX_ARGUMENT_BYTES = 64 * KIB
 """All arguments together, before expansion; Linux allows 128 KiB for one."""
 MAX_RECEIPT_BYTES = 16 * MIB
 """A receipt names every file of its answer, like a manifest."""
+MAX_SEALED_BYTES = MAX_ARCHIVE_BYTES
+"""Content of one sealed file: it rests in an answer. AES-GCM itself ends at 64 GiB."""
+MAX_SEAL_HEAD_BYTES = 64 * KIB
+"""What stands before sealed content is held in memory: eight RSA recipients need 10 KiB."""
+MAX_RECIPIENTS = 8
+"""A submitter and some colleagues; each costs a key agreement to seal."""
 
 # --- rjs.config -----------------------------------------------------------------------------------------
 
@@ -198,6 +206,11 @@ SEEN_SERVERS = 4096
 
 ASKED_AT_ONCE = 64
 """Incomplete announcements that are asked about at a time; the others are asked about at a later renewal."""
+
+# --- rjs.process ----------------------------------------------------------------------------------------
+
+STOPPING = 30.0
+"""Seconds that a server has to stop cleanly: whoever told it to must not wait for a peer or a disk for ever."""
 
 # --- rjs.status -----------------------------------------------------------------------------------------
 

@@ -35,6 +35,8 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "certificate-not-yet-valid": "the signer's certificate, or one above it, is not valid yet",
         "key-strength": "a key that is too small or of a kind that is not accepted",
         "path": "no valid certification path to an accepted root",
+        "revoked": "the signer's certificate, or one above it, is on its CA's revocation list",
+        "revocation-unknown": "revocation lists were asked for, and a CA of the path has no valid, fresh one",
         "attribute": "a main attribute that is malformed, not implemented or not allowed",
         "missing-file": "a file that was asked for is not in the bundle",
         "file-size": "a file is larger than its reader allows",

@@ -96,6 +96,35 @@ def signing_key_of(party: Party) -> SigningKey:
     return key
 
 
+def revocation_list(
+    issuer: Party,
+    revoked: Sequence[Party] = (),
+    *,
+    period: tuple[datetime, datetime] = (NOW - timedelta(days=1), NOW + timedelta(days=1)),
+    extensions: Sequence[tuple[x509.ExtensionType, bool]] = (),
+    entry_critical: bool = False,
+    digest: hashes.SHA224 | hashes.SHA256 = hashes.SHA256(),  # noqa: B008  # a value without state
+) -> x509.CertificateRevocationList:
+    """Return ``issuer``'s list, which names ``revoked`` and is fresh within ``period``."""
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer.certificate.subject)
+        .last_update(period[0])
+        .next_update(period[1])
+    )
+    for party in revoked:
+        entry = (
+            x509.RevokedCertificateBuilder()
+            .serial_number(party.certificate.serial_number)
+            .revocation_date(NOW - timedelta(days=1))
+            .add_extension(x509.CRLReason(x509.ReasonFlags.key_compromise), critical=entry_critical)
+        )
+        builder = builder.add_revoked_certificate(entry.build())
+    for value, critical in extensions:
+        builder = builder.add_extension(value, critical)
+    return builder.sign(issuer.key, None if isinstance(issuer.key, ed25519.Ed25519PrivateKey) else digest)
+
+
 def key_usage(*, sign: bool, certify: bool) -> x509.KeyUsage:
     """Return a key usage with digitalSignature and/or keyCertSign."""
     return x509.KeyUsage(sign, False, False, False, False, certify, certify, False, False)

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from rjs import limits
 from rjs.bundle import cms
 from rjs.bundle.attributes import BundleAttributes, check_main_attributes, typed_attributes
+from rjs.bundle.crl import RevocationList, check_revocation
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.manifest import Digest, Manifest, parse_manifest
 from rjs.bundle.names import parts_of, shown
@@ -133,23 +134,26 @@ def open_bundle(
     at: datetime,
     roots: Sequence[x509.Certificate] | None = None,
     purpose: x509.ObjectIdentifier = CODE_SIGNING,
+    crls: Sequence[RevocationList] | None = None,
 ) -> OpenedBundle:
     """Judge a signed JAR at the aware time ``at``; raises BundleRefusedError and nothing else, whatever the bytes.
 
     ``roots`` None means that the block's own root proves form and dates only: whether the key is trusted is
     decided elsewhere. ``purpose`` is the extended key usage that the signer needs; only ``answer`` gives another.
+    ``crls`` None asks for no revocation lists; any other value, an empty one too, asks every CA of the path for one.
 
     1. The ZIP structure has one reading, and names are safe and can coexist (``zip``, ``names``).
     2. There are one manifest, one signature file and its one block, and nothing else of the kind in META-INF/.
     3. The block is CMS of the accepted form and its signature over the signature file verifies (``cms``).
     4. The block's suffix fits the key.
     5. A certification path is valid now, for this purpose, to an accepted root (``path``).
-    6. The signature file is well formed and names the digests of the manifest and of its main attributes.
-    7. The manifest has these digests, is well formed, and each section has the digest in the signature file.
-    8. Names in the signature file = names in the manifest = files in the archive.
-    9. Every entry has exactly one SHA-2 digest, and asks for nothing that we do not do.
-    10. Main attributes are allowed, and ours are well formed (``attributes``).
-    11. (When a file is read) its inflated size, CRC and digest are those stated.
+    6. Where revocation lists are asked for: each CA has a fresh one, and none names a certificate (``crl``).
+    7. The signature file is well formed and names the digests of the manifest and of its main attributes.
+    8. The manifest has these digests, is well formed, and each section has the digest in the signature file.
+    9. Names in the signature file = names in the manifest = files in the archive.
+    10. Every entry has exactly one SHA-2 digest, and asks for nothing that we do not do.
+    11. Main attributes are allowed, and ours are well formed (``attributes``).
+    12. (When a file is read) its inflated size, CRC and digest are those stated.
     """
     archive = read_archive(file)  # 1
     signature_name, block_name = _signature_names(archive)  # 2
@@ -160,13 +164,15 @@ def open_bundle(
             "block-algorithm", f"{shown(block_name)} does not hold a signature of that kind"
         )
     path = validate_path(block.signer, block.others, roots=roots, at=at, purpose=purpose)  # 5
-    signature = parse_manifest(signature_file, "Signature-Version")  # 6
+    if crls is not None:
+        check_revocation(path, crls, at=at)  # 6
+    signature = parse_manifest(signature_file, "Signature-Version")  # 7
     manifest_bytes = _whole(archive, MANIFEST_NAME, limits.MAX_MANIFEST_BYTES)
-    manifest = _judged_manifest(manifest_bytes, signature)  # 7
-    _check_same_files(archive, manifest, signature, {MANIFEST_NAME, signature_name, block_name})  # 8
-    entries = {name: _entry_of(name, manifest, archive) for name in manifest.sections}  # 9
+    manifest = _judged_manifest(manifest_bytes, signature)  # 8
+    _check_same_files(archive, manifest, signature, {MANIFEST_NAME, signature_name, block_name})  # 9
+    entries = {name: _entry_of(name, manifest, archive) for name in manifest.sections}  # 10
     check_main_attributes(manifest.main.headers)
-    attributes = typed_attributes(manifest.main.headers)  # 10
+    attributes = typed_attributes(manifest.main.headers)  # 11
     signer = _signer_of(path)
     return OpenedBundle(
         bundle_id_of(manifest_bytes, signer.spki), signer, entries, attributes, manifest.main.headers, archive

@@ -63,7 +63,7 @@ COMMANDS: Final[Mapping[str, Leaf | Branch]] = {
     "lus": Branch("Run a lookup server.", LUS),
     "cs": Branch("Run a compute server on this machine.", CS),
     "pack": Leaf("rjs.cli.pack:command", "Make a signed bundle from a folder or a script."),
-    "verify": Leaf("rjs.cli.verify:command", "Judge a bundle or an answer as a compute server would."),
+    "verify": Leaf("rjs.cli.verify:command", "Judge the signature of a bundle, an answer or any signed JAR."),
     "inspect": Leaf("rjs.cli.inspect:command", "Show what a bundle or an answer holds."),
     "trust": Branch("Say whose bundles may run on this machine.", TRUST),
     "benchmark": Leaf("rjs.cli.benchmark:command", "Measure this machine's speed with Linpack."),

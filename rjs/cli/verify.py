@@ -1,4 +1,4 @@
-"""``rjs verify``: judges a bundle as a compute server would, or an answer as the web server would."""
+"""``rjs verify``: judges the signature of a bundle, of any signed JAR, or of an answer. It knows no job in it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rjs.errors import RefusedError, RjsError, UsageError
 if TYPE_CHECKING:
     from cryptography import x509
 
+    from rjs.bundle.crl import RevocationList
     from rjs.bundle.verify import OpenedBundle
 
 
@@ -25,29 +26,39 @@ if TYPE_CHECKING:
               type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="Certificate of a CA whose signers are trusted, or of one trusted signer.")  # fmt: skip
 @click.option("--answer", is_flag=True, help="It is an answer; --trust names the organisation's root.")
+@click.option("--crl", multiple=True, metavar="FILE",
+              type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Revocation lists, PEM or DER. Given once, every CA of the path needs a fresh one.")  # fmt: skip
 @at_option
 @json_option
-def command(bundle: Path, trust: tuple[Path, ...], answer: bool, at: datetime | None, as_json: bool) -> None:
-    """Judge a bundle or an answer as a compute server would.
+def command(
+    bundle: Path,
+    trust: tuple[Path, ...],
+    answer: bool,
+    crl: tuple[Path, ...],
+    at: datetime | None,
+    as_json: bool,
+) -> None:
+    """Judge the signature of a bundle, an answer or any signed JAR.
 
     Exit status 0 means accepted, every file of it; 1 means refused, and stderr says why: "refused: CODE: sentence".
+    A bundle's own dates count too. Whether it is a job that can run is for `rjs inspect` to show.
 
     \b
     Example:
-      rjs verify mandelbrot.jar --trust root.pem
+      rjs verify mandelbrot.jar --trust root.pem --crl root.crl
       rjs verify ans/1f0c5a7e9d3b2c48/0.jar --answer --trust root.pem
     """
     authorities, signers = _certificates(trust)
     if answer and not authorities:
         raise click.UsageError("--answer needs --trust with the certificate of a CA: the organisation's root")
     moment = at or datetime.now(UTC)
+    lists = _revocation_lists(crl)
     with bundle.open("rb") as file:
         if answer:
-            from rjs.bundle.answer import open_answer
-
-            accepted = open_answer(file, roots=authorities, at=moment).bundle
+            accepted = _accept_answer(file, authorities, lists, moment)
         else:
-            accepted = _accept_job(file, authorities, signers, moment)
+            accepted = _accept_bundle(file, authorities, signers, lists, moment)
     if as_json:
         print_json({"id": accepted.bundle_id, "signer": accepted.signer.subject, "key": accepted.signer.spki})
     else:
@@ -80,21 +91,47 @@ def _is_ca(certificate: x509.Certificate, path: Path) -> bool:
         raise RjsError(f"{path} holds a certificate that cannot be read: {error}") from error
 
 
-def _accept_job(
+def _revocation_lists(paths: Sequence[Path]) -> list[RevocationList] | None:
+    """All lists of all files; None where no file is given, so that none is asked for."""
+    from rjs.bundle.crl import load_crls
+    from rjs.files import read_small
+    from rjs.limits import MAX_CRL_BYTES
+
+    return [each for path in paths for each in load_crls(read_small(path, MAX_CRL_BYTES))] if paths else None
+
+
+def _accept_answer(
+    file: BinaryIO,
+    authorities: Sequence[x509.Certificate],
+    lists: Sequence[RevocationList] | None,
+    at: datetime,
+) -> OpenedBundle:
+    """Accept an answer by an enrolled key whose path the lists, where asked for, do not revoke."""
+    from cryptography import x509
+
+    from rjs.bundle.answer import open_answer
+    from rjs.bundle.crl import check_revocation
+
+    bundle = open_answer(file, roots=authorities, at=at).bundle
+    if lists is not None:
+        path = [x509.load_der_x509_certificate(each) for each in bundle.signer.path]
+        check_revocation(path, lists, at=at)
+    return bundle
+
+
+def _accept_bundle(
     file: BinaryIO,
     authorities: Sequence[x509.Certificate],
     signers: Sequence[x509.Certificate],
+    lists: Sequence[RevocationList] | None,
     at: datetime,
 ) -> OpenedBundle:
-    """Accept a bundle of a trusted signer that may be a job at ``at``, with every file as it was signed."""
-    from rjs.bundle.descriptor import DESCRIPTOR_NAME, parse_descriptor
+    """Accept a bundle of a trusted signer whose dates allow ``at``, with every file as it was signed."""
     from rjs.bundle.policy import check_job_conditions
-    from rjs.limits import MAX_DESCRIPTOR_BYTES
 
-    bundle = _open_trusted(file, authorities, signers, at)
+    bundle = _open_trusted(file, authorities, signers, lists, at)
     check_job_conditions(bundle, at=at)
     bundle.check_all()
-    parse_descriptor(bundle.read(DESCRIPTOR_NAME, MAX_DESCRIPTOR_BYTES), bundle.entries)
     return bundle
 
 
@@ -102,6 +139,7 @@ def _open_trusted(
     file: BinaryIO,
     authorities: Sequence[x509.Certificate],
     signers: Sequence[x509.Certificate],
+    lists: Sequence[RevocationList] | None,
     at: datetime,
 ) -> OpenedBundle:
     """Open by a path to one of ``authorities``; where the path alone fails, by one of the keys of ``signers``."""
@@ -109,11 +147,11 @@ def _open_trusted(
 
     if authorities:
         try:
-            return open_bundle(file, at=at, roots=authorities)
+            return open_bundle(file, at=at, roots=authorities, crls=lists)
         except RefusedError as refused:
             if refused.code != "path" or not signers:
                 raise
-    bundle = open_bundle(file, at=at)
+    bundle = open_bundle(file, at=at, crls=lists)
     if bundle.signer.spki not in {spki_of(certificate) for certificate in signers}:
         raise RefusedError(
             "untrusted",

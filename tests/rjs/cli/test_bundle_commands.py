@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from rjs.bundle.answer import Exited, Receipt, write_answer
+from rjs.bundle.testing import make_party, revocation_list
 from rjs.identity.keys import save_chain
 from rjs.identity.names import Role
 from rjs.identity.testing import Organisation
@@ -196,3 +198,14 @@ def test_an_answer_never_passes_as_a_job_nor_a_job_as_an_answer(
     assert as_job.err.startswith("refused: certificate: ")
     assert as_answer.err.startswith("refused: certificate: ")
     assert rjs("verify", answer, "--answer", "--trust", home / "ada.pem").status == 2
+
+
+def test_an_answer_needs_lists_where_they_are_asked_for(
+    rjs: Rjs, answer: Path, home: Path, tmp_path: Path
+) -> None:
+    """With ``--crl`` an answer too is refused unless every CA on its path has a fresh list."""
+    strangers = revocation_list(make_party("Stranger", ca=True))
+    (tmp_path / "other.crl").write_bytes(strangers.public_bytes(Encoding.PEM))
+    said = rjs("verify", answer, "--answer", "--trust", home / "root.pem", "--crl", tmp_path / "other.crl")
+    assert said.status == 1
+    assert said.err.startswith("refused: revocation-unknown: ")
