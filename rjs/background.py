@@ -115,7 +115,10 @@ class Tasks:
         """Cancel everything under way, and let nothing start any more."""
         self._cancelled = True
         for running in tuple(self._running):
-            running.cancel()
+            try:
+                running.cancel()
+            except Exception:  # one that cannot be cancelled must not keep the others running
+                _log.failure("{holder}: a cancellation failed", holder=self._name)
 
     async def stop(self) -> None:
         """Cancel everything, and return when the last coroutine has ended, its cleaning up included."""

@@ -5,6 +5,7 @@ Functions here are coroutines on a reactor that somebody else runs; ``run_client
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import os
@@ -17,6 +18,7 @@ import attrs
 from cryptography import x509
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
 from rjs import __version__
@@ -31,7 +33,7 @@ from rjs.identity.tls import client_context
 from rjs.state import cluster_folder
 from rjs.wire import messages as m
 from rjs.wire.blobs import chunk_of
-from rjs.wire.dial import dial, host_and_port
+from rjs.wire.dial import OwnCertificateError, dial, host_and_port
 from rjs.wire.session import Routes, Self, Session
 
 T = TypeVar("T")
@@ -79,7 +81,8 @@ async def with_ws(
 ) -> T:
     """The result of ``work`` over a session with the first address that answers.
 
-    Raises UnreachableError, naming every address and its fault, when none does.
+    Raises UnreachableError, naming every address and its fault, when none does, and OwnCertificateError before
+    any is tried.
     """
     me = Self(name, cluster, uuid.uuid4().hex, 0, __version__)
     faults = []
@@ -89,6 +92,8 @@ async def with_ws(
             session = await dial(
                 reactor, host, port, me, door or PersonDoor(), client_context(identity, Role.WS)
             )
+        except OwnCertificateError:
+            raise
         except UnreachableError as error:
             faults.append(f"{address}: {error}")
             continue
@@ -154,7 +159,11 @@ def run_client(work: Callable[[ReactorBase], Coroutine[Deferred[Any], Any, T]]) 
     outcome: list[T | Failure] = []
 
     def begin() -> None:
-        Deferred.fromCoroutine(work(reactor)).addBoth(outcome.append).addBoth(lambda _: reactor.stop())
+        Deferred.fromCoroutine(work(reactor)).addBoth(outcome.append).addBoth(lambda _: stop())
+
+    def stop() -> None:
+        with contextlib.suppress(ReactorNotRunning):  # interrupted: it stops already
+            reactor.stop()
 
     reactor.callWhenRunning(begin)
     reactor.run()

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 from twisted.internet.base import ReactorBase
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger, globalLogBeginner, textFileLogObserver
+from twisted.python.failure import Failure
 
 from rjs.clock import use_steady_clock
 from rjs.errors import RjsError
+from rjs.limits import STOPPING
 
 _log = Logger("rjs.process")
 
@@ -51,17 +53,21 @@ class _Run:
         self._reactor = reactor
         self._app = app
         self._status = 0
+        self._starting: Deferred[None] | None = None
 
     def status(self) -> int:
         self._reactor.addSystemEventTrigger("before", "shutdown", self._stop)
-        self._reactor.callWhenRunning(lambda: self._hold(self._app.start()))
+        self._reactor.callWhenRunning(self._start)
         self._reactor.run()
         return self._status
 
-    def _hold(self, coroutine: Coroutine[Deferred[Any], Any, None]) -> None:
-        Deferred.fromCoroutine(coroutine).addErrback(self._failed)
+    def _start(self) -> None:
+        self._starting = Deferred.fromCoroutine(self._app.start())
+        self._starting.addErrback(self._failed)
 
-    def _failed(self, failure: Any) -> None:
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return  # told to stop while it started
         if failure.check(RjsError):
             _log.error("cannot start: {error}", error=failure.value)
         else:
@@ -70,9 +76,13 @@ class _Run:
         self._reactor.stop()
 
     def _stop(self) -> Deferred[None]:
-        return Deferred.fromCoroutine(self._app.stop()).addErrback(self._unclean)
+        if self._starting is not None:
+            self._starting.cancel()  # nothing may be opened any more while it is being closed
+        stopping = Deferred.fromCoroutine(self._app.stop())
+        stopping.addTimeout(STOPPING, self._reactor)
+        return stopping.addErrback(self._unclean)
 
-    def _unclean(self, failure: Any) -> None:
+    def _unclean(self, failure: Failure) -> None:
         _log.failure("could not stop cleanly", failure)
         self._status = self._status or 1
 

@@ -51,9 +51,9 @@ class StateFolder:
         except BlockingIOError:
             holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
             os.close(lock)
-            raise ConfigError(f"{path} is in use by process {holder}; stop that first") from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+            name = f"process {holder}" if holder.isdigit() else "another process"
+            raise ConfigError(f"{path} is in use by {name}; stop that first") from None
+        os.pwrite(lock, f"{os.getpid():<31}\n".encode(), 0)  # in one write: a second process may read it now
         return cls(path, lock)
 
     def __enter__(self) -> Self:
@@ -76,11 +76,14 @@ class StateFolder:
         """Count this start, durably."""
         path = self.path / "boots"
         try:
-            count = int(read_small(path, 32)) + 1
+            counted = read_small(path, 32).strip()
         except FileNotFoundError:
-            count = 1
-        except ValueError:
-            raise ConfigError(f"{path} is damaged; remove it and start again") from None
+            counted = b"0"
+        if not counted.isdigit():
+            raise ConfigError(
+                f"{path} is damaged: it must hold the number of starts so far; remove it to count anew"
+            )
+        count = int(counted) + 1
         write_atomically(path, b"%d\n" % count)
         return Boot(BootId(uuid.uuid4().hex), count)
 

@@ -14,14 +14,20 @@ from typing import Any
 
 import msgspec
 from twisted.internet.base import ReactorBase
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReactorUNIX
 from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import Logger
 
 from rjs.errors import ConfigError, UnreachableError
 from rjs.limits import STATUS_DOCUMENT, STATUS_PATIENCE
 
 SOCKET = "status.sock"
 """The socket's name in the state folder."""
+
+_PATH = 100  # bytes; the shortest limit of a platform is 104, with the final zero
+
+_log = Logger("rjs.status")
 
 
 class _Answer(Protocol):
@@ -30,7 +36,10 @@ class _Answer(Protocol):
 
     def connectionMade(self) -> None:
         assert self.transport is not None
-        self.transport.write(msgspec.json.encode(self._document()))
+        try:
+            self.transport.write(msgspec.json.encode(self._document()))
+        except Exception:  # whoever asks must not wait for an answer that will not come
+            _log.failure("cannot tell the status")
         self.transport.loseConnection()
 
 
@@ -45,26 +54,37 @@ class _Answers(Factory[_Answer]):
 
 
 def serve_status(reactor: ReactorBase, folder: Path, document: Callable[[], object]) -> IListeningPort:
-    """Answer every connection with ``document()`` as JSON. Raises ConfigError when the path is too long."""
+    """Answer every connection with ``document()`` as JSON. Raises ConfigError when no socket can be made there."""
     path = folder / SOCKET
+    if len(os.fsencode(path)) > _PATH:
+        raise ConfigError(f"{path} is too long for a Unix socket; use a state folder with a shorter path")
     with contextlib.suppress(FileNotFoundError):
         path.unlink()  # a killed server's; the folder's lock says that it is nobody's now
-    if len(os.fsencode(path)) > 100:
-        raise ConfigError(f"{path} is too long for a Unix socket; use a state folder with a shorter path")
-    return IReactorUNIX(reactor).listenUNIX(str(path), _Answers(document), mode=0o600)  # type: ignore[arg-type]  # a Factory of one protocol
+    try:
+        return IReactorUNIX(reactor).listenUNIX(str(path), _Answers(document), mode=0o600)  # type: ignore[arg-type]  # a Factory of one protocol
+    except CannotListenError as error:
+        raise ConfigError(f"cannot make the socket {path}: {error.socketError}") from error
 
 
 def read_status(folder: Path) -> Any:
-    """The document of the server whose state folder this is. Raises UnreachableError when it does not run."""
+    """The document of the server whose state folder this is. Raises UnreachableError when it does not run, or
+    cannot tell."""
+    document = bytearray()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(STATUS_PATIENCE)
         try:
             connection.connect(str(folder / SOCKET))
-            parts: list[bytes] = []
             while part := connection.recv(65536):
-                parts.append(part)
-                if sum(map(len, parts)) > STATUS_DOCUMENT:
+                document += part
+                if len(document) > STATUS_DOCUMENT:
                     raise UnreachableError(f"{folder}: the status is larger than {STATUS_DOCUMENT} bytes")
+        except TimeoutError:
+            raise UnreachableError(
+                f"the server in {folder} did not answer within {STATUS_PATIENCE:.0f} s"
+            ) from None
         except OSError as error:
             raise UnreachableError(f"no server runs in {folder} ({error.strerror or error})") from error
-    return msgspec.json.decode(b"".join(parts))
+    try:
+        return msgspec.json.decode(document)
+    except msgspec.DecodeError:
+        raise UnreachableError(f"the server in {folder} cannot tell its status; its log says why") from None

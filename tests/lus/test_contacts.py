@@ -1,0 +1,196 @@
+"""Contacts: every announced CS is dialled by one patient loop, and only a refusal proves a process dead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import attrs
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+import lus.contacts
+from lus import limits
+from lus.contacts import Contacts
+from rjs.background import Tasks
+from rjs.discovery import Seen, Service
+from rjs.errors import UnreachableError
+from rjs.ids import BootId, ServerId
+from rjs.limits import DIAL_BACKOFF_MOST
+from rjs.wire.dial import RefusedConnectionError
+
+CS, BOOT = ServerId("c" * 32), BootId("b" * 32)
+SEEN = Seen(Service.CS, CS, BOOT, ("10.0.0.1", "10.0.0.2"), 9002, 1)
+
+
+@attrs.define(eq=False)
+class FakeSession:
+    """A session with a CS that ends when told."""
+
+    boot: str = BOOT
+    closed: list[str] = attrs.field(factory=list)
+    ending: list[Deferred[str]] = attrs.field(factory=list)
+
+    @property
+    def peer_hello(self) -> FakeSession:
+        return self
+
+    def gone(self) -> Deferred[str]:
+        self.ending.append(Deferred())
+        return self.ending[-1]
+
+    def close(self, code: str, sentence: str) -> None:
+        self.closed.append(code)
+
+    def end(self) -> None:
+        self.ending.pop().callback("the connection was lost")
+
+
+class Lan:
+    """Contacts on a clock; ``hosts`` says what answers at each address."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = Clock()
+        self.tasks = Tasks("test")
+        self.dialled: list[tuple[float, str, int]] = []
+        self.dead: list[str] = []
+        self.hosts: dict[str, Callable[[], Any]] = {}
+
+        async def fake(
+            reactor: Any, host: str, port: int, me: Any, door: Any, creator: Any, number: int
+        ) -> Any:
+            self.dialled.append((self.clock.seconds(), host, number))
+            return self.hosts.get(host, unreachable)()
+
+        monkeypatch.setattr(lus.contacts, "dial", fake)
+        nothing = cast(Any, None)
+        self.contacts = Contacts(
+            cast(Any, self.clock), nothing, nothing, self.tasks, lambda cs: nothing, self.dead.append
+        )
+
+    def pass_time(self, seconds: float, announced: Seen | None = None) -> None:
+        for step in range(round(seconds * 10)):
+            if announced is not None and step % 50 == 0:
+                self.contacts.seen(announced)
+            self.clock.advance(0.1)
+
+
+def unreachable() -> FakeSession:
+    raise UnreachableError("no route to it")
+
+
+def refused() -> FakeSession:
+    raise RefusedConnectionError("nobody listens there")
+
+
+@pytest.fixture
+def lan(monkeypatch: pytest.MonkeyPatch) -> Lan:
+    return Lan(monkeypatch)
+
+
+def test_each_address_is_tried_and_one_session_is_kept(lan: Lan) -> None:
+    """The first address that answers gets the session; announcements meanwhile dial nothing more."""
+    session = FakeSession()
+    lan.hosts["10.0.0.2"] = lambda: session
+    lan.pass_time(60, announced=SEEN)
+    assert [host for _, host, _ in lan.dialled] == ["10.0.0.1", "10.0.0.2"]
+    assert lan.contacts.known[CS].reached == (BOOT, "10.0.0.2", 9002)
+
+
+def test_dialling_is_bounded_while_it_is_announced(lan: Lan) -> None:
+    """A CS that announces itself and cannot be reached is tried every few seconds, never in a tight loop."""
+    lan.pass_time(60, announced=SEEN)
+    rounds = len(lan.dialled) / 2
+    assert 60 / (1.5 * DIAL_BACKOFF_MOST) < rounds < 10 + 60 / (0.5 * DIAL_BACKOFF_MOST)
+    assert lan.contacts.known[CS].trouble == "no route to it; no route to it"
+    numbers = [number for *_, number in lan.dialled]
+    assert numbers == sorted(set(numbers))
+
+
+def test_a_cs_that_closes_at_once_is_no_tight_loop(lan: Lan) -> None:
+    """A CS that serves another LUS takes the session and closes it: it is asked again ever more slowly."""
+
+    class Closing(FakeSession):
+        def gone(self) -> Deferred[str]:
+            ended: Deferred[str] = Deferred()
+            ended.callback("serving-another: not you")
+            return ended
+
+    lan.hosts["10.0.0.1"] = Closing
+    lan.pass_time(60, announced=SEEN)
+    assert len(lan.dialled) < 10 + 60 / (0.5 * DIAL_BACKOFF_MOST)
+
+
+def test_what_was_never_reached_and_is_silent_is_forgotten(lan: Lan) -> None:
+    """An announcement without a CS behind it costs a few attempts."""
+    lan.contacts.seen(SEEN)
+    lan.pass_time(limits.CONTACT_SILENT + 10)
+    tried = len(lan.dialled)
+    assert lan.contacts.known == {}
+    lan.pass_time(60)
+    assert len(lan.dialled) == tried
+    lan.contacts.seen(SEEN)
+    assert lan.contacts.known and len(lan.dialled) > tried
+
+
+def test_what_was_reached_is_dialled_for_a_while(lan: Lan) -> None:
+    """A CS that was there and is silent now is given up after its time, not before."""
+    session = FakeSession()
+    lan.hosts["10.0.0.1"] = lambda: session
+    lan.contacts.seen(SEEN)
+    lan.pass_time(1)
+    lan.hosts.clear()
+    session.end()
+    lan.pass_time(limits.CONTACT_FORGOTTEN - 10)
+    assert lan.contacts.known
+    lan.pass_time(20)
+    assert lan.contacts.known == {} and lan.dead == []
+
+
+def test_only_a_refusal_where_it_was_reached_proves_death(lan: Lan) -> None:
+    """A refused connection at another address, or before it was ever reached, proves nothing; where this boot
+    was reached it does, once."""
+    session = FakeSession()
+    lan.hosts.update({"10.0.0.1": refused, "10.0.0.2": lambda: session})
+    lan.contacts.seen(SEEN)
+    lan.pass_time(1)
+    assert lan.dead == []
+    lan.hosts["10.0.0.2"] = unreachable
+    session.end()
+    lan.pass_time(10, announced=SEEN)
+    assert lan.dead == []
+    lan.hosts["10.0.0.2"] = refused
+    lan.pass_time(20, announced=SEEN)
+    assert lan.dead == [CS]
+
+
+def test_a_new_boot_is_not_the_one_that_died(lan: Lan) -> None:
+    """After a restart the old boot's refusal says nothing of the new boot."""
+    session = FakeSession(boot="d" * 32)
+    lan.hosts["10.0.0.1"] = lambda: session
+    lan.contacts.seen(SEEN)
+    lan.pass_time(1)
+    lan.hosts["10.0.0.1"] = refused
+    session.end()
+    lan.pass_time(10, announced=SEEN)
+    assert lan.dead == []
+
+
+def test_names_are_bounded(lan: Lan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flood of announced names ends at the cap."""
+    monkeypatch.setattr(limits, "CONTACTS", 3)
+    for each in range(10):
+        lan.contacts.seen(attrs.evolve(SEEN, id=ServerId(f"{each:032x}")))
+    assert len(lan.contacts.known) == 3 and len(lan.dialled) == 6
+
+
+def test_stopping_closes_the_session(lan: Lan) -> None:
+    """Whoever stops the LUS ends the loop and its session, and no timer stays."""
+    session = FakeSession()
+    lan.hosts["10.0.0.1"] = lambda: session
+    lan.contacts.seen(SEEN)
+    lan.tasks.cancel_all()
+    assert session.closed == ["closing"]
+    session.end()
+    assert lan.contacts.known == {} and lan.clock.getDelayedCalls() == []
