@@ -118,12 +118,13 @@ class Intake:
     async def _judge(self, incoming: Path, upload: Upload) -> Job:
         try:
             job = await self.workers.run(partial(self._verify, incoming, upload))
-            known = self.shell.queue.jobs.get(job.id)
-            if known is not None and (known.job.user, known.job.file_name) == (job.user, job.file_name):
-                return known.job
-            if known is None:
+            jobs = self.shell.queue.jobs
+            if job.id not in jobs:
                 self.shell.queue.admit(upload.account)
                 await self.workers.run(partial(self.bundles.keep, incoming, job.id))
+            known = jobs.get(job.id)  # only now: a file that was touched meanwhile is judged twice at once
+            if known is not None and (known.job.user, known.job.file_name) == (job.user, job.file_name):
+                return known.job
             await self.shell.perform(self.shell.queue.add_job(job, self.shell.now()))
         finally:
             await self.workers.run(partial(incoming.unlink, missing_ok=True))

@@ -22,6 +22,7 @@ from rjs.storage import Storage
 from ws import limits, store
 from ws.homes import JOBS, NAME_RULE, STATUS_SUFFIX, Found, Homes
 from ws.intake import Intake, may_be_unfinished
+from ws.job import Job
 from ws.status_files import StatusFiles
 
 _log = Logger("ws.watcher")
@@ -67,6 +68,7 @@ class Watcher:
     _scanning: bool = False
     _again: bool = False
     _underway: dict[tuple[str, str], str] = attrs.field(factory=dict)
+    _reading: dict[tuple[str, str], bool] = attrs.field(factory=dict)
     _misnamed: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
 
     def start(self) -> None:
@@ -98,13 +100,21 @@ class Watcher:
         finally:
             self._scanning = False
         for each in found:
-            key = (each.account, each.file_name)
-            if each.stamp not in (self.judged.get(key), self._underway.get(key)):
-                self._underway[key] = each.stamp
-                self.tasks.spawn(f"judging {each.file_name}", self._judge(each))
+            self._consider(each)
         if self._again:
             self._again = False
             self.wake()
+
+    def _consider(self, found: Found) -> None:
+        """Judge a version of a file that was not judged yet; one at a time, for each costs a copy."""
+        key = (found.account, found.file_name)
+        if found.stamp in (self.judged.get(key), self._underway.get(key)):
+            return
+        if key in self._reading:
+            self._reading[key] = True  # and look again when that is done
+            return
+        self._underway[key], self._reading[key] = found.stamp, False
+        self.tasks.spawn(f"judging {found.file_name}", self._judge(found))
 
     def _watch(self, accounts: frozenset[str]) -> None:
         for account in sorted(accounts - self._watched):
@@ -126,7 +136,7 @@ class Watcher:
     async def _judge(self, found: Found) -> None:
         key = (found.account, found.file_name)
         try:
-            job = await self.intake.take_found(found)
+            job = await self._read(key, found)
         except RefusedError as error:
             if may_be_unfinished(error) and not await self._stands(found):
                 return
@@ -139,6 +149,13 @@ class Watcher:
         finally:
             if self._underway.get(key) == found.stamp:
                 del self._underway[key]
+
+    async def _read(self, key: tuple[str, str], found: Found) -> Job:
+        try:
+            return await self.intake.take_found(found)
+        finally:
+            if self._reading.pop(key):
+                self.wake()
 
     async def _stands(self, found: Found) -> bool:
         """Whether the file is still what it was after a quiet while; if not, the next scan judges it."""

@@ -218,6 +218,22 @@ def test_the_same_bundle_again(cluster: Cluster, good: Path, only_the_honest_are
     assert cluster.ada.answers(job, tasks=1)[0] == answer
 
 
+def test_a_file_touched_while_it_is_judged(
+    cluster: Cluster, good: Path, only_the_honest_are_unpacked: set[str]
+) -> None:
+    """scp sets modes and times after the last byte: judged several times at once, it is one job all the same."""
+    target = cluster.ada.jobs / "touched.jar"
+    target.write_bytes(good.read_bytes())
+    for number in range(200):
+        with target.open("ab"):  # closing it is an event
+            os.utime(target, ns=(number, number))
+        time.sleep(0.002)
+    job = cluster.ada.accepted("touched.jar")
+    only_the_honest_are_unpacked.add(job)
+    cluster.ada.answers(job, tasks=1)
+    cluster.ada.wait_until(job, "done")
+
+
 def test_an_upload_in_pieces(cluster: Cluster, good: Path, only_the_honest_are_unpacked: set[str]) -> None:
     """A bundle that arrives slowly under its own name is never refused while it arrives, and accepted once whole."""
     jar, target = good.read_bytes(), cluster.ada.jobs / "slow.jar"
