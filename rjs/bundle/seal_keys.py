@@ -1,0 +1,172 @@
+"""Wraps a content key for a recipient's certificate, and unwraps it with the recipient's private key.
+
+P-256 and P-384 by ephemeral ECDH (RFC 5753), RSA by OAEP (RFC 3560). It must be read twice. Whether a certificate
+is whose it should be, and valid, is decided by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, keywrap
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+from rjs import limits
+from rjs.bundle.cms import UNREADABLE
+from rjs.bundle.cms_enveloped import (
+    KEY_BYTES,
+    SHARED_INFO,
+    AgreedKey,
+    RecipientName,
+    TransportedKey,
+    WrappedKey,
+)
+from rjs.bundle.seal_errors import SealRefusedError
+
+OpeningKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+_WRAPPED_BYTES: Final = KEY_BYTES + 8
+_CURVES: Final[Mapping[str, hashes.HashAlgorithm]] = {
+    "secp256r1": hashes.SHA256(),
+    "secp384r1": hashes.SHA384(),
+}
+"""The curves that are accepted, each with the digest that we derive keys with."""
+_UNCOMPRESSED: Final = 4
+_SPKI: Final = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def wrap_key(content_key: bytes, recipients: Sequence[x509.Certificate]) -> tuple[WrappedKey, ...]:
+    """Return the content key wrapped for each of ``recipients``.
+
+    Raises SealRefusedError ``seal-recipient`` unless there are 1 to ``limits.MAX_RECIPIENTS`` certificates of as many
+    keys, each with P-256 or P-384 and keyAgreement, or RSA of 2048 to 8192 bits and keyEncipherment.
+    """
+    if not 1 <= len(recipients) <= limits.MAX_RECIPIENTS:
+        raise _recipient(f"name 1 to {limits.MAX_RECIPIENTS} recipients")
+    keys = [_recipient_key(certificate) for certificate in recipients]
+    names = [RecipientName.of(certificate) for certificate in recipients]
+    if len(set(names)) < len(names) or len({key.public_bytes(*_SPKI) for key in keys}) < len(keys):
+        raise _recipient("a recipient is named twice; name each one once")
+    return tuple(_wrapped(content_key, name, key) for name, key in zip(names, keys, strict=True))
+
+
+def unwrap_key(keys: Sequence[WrappedKey], key: OpeningKey, certificate: x509.Certificate) -> bytes:
+    """Return the content key that was wrapped for ``certificate``, whose private key ``key`` is.
+
+    Raises SealRefusedError ``sealed-key``, ``sealed-recipient``, ``sealed-form`` when it is wrapped for it twice, and
+    ``sealed-data`` when unwrapping fails, for whatever reason: the reason would help who is guessing.
+    """
+    check_opening_key(key, certificate)
+    name = RecipientName.of(certificate)
+    mine = [wrapped for wrapped in keys if wrapped.recipient == name]
+    if not mine:
+        raise SealRefusedError(
+            "sealed-recipient", "it is not sealed for this certificate; give the one that the job named"
+        )
+    if len(mine) > 1:
+        raise SealRefusedError(
+            "sealed-form", "the sealed file is not accepted: it names this recipient twice"
+        )
+    try:
+        content_key = _unwrapped(mine[0], key)
+    except (ValueError, keywrap.InvalidUnwrap, UnsupportedAlgorithm):
+        content_key = b""
+    if len(content_key) != KEY_BYTES:
+        raise SealRefusedError(
+            "sealed-data",
+            "its key cannot be unwrapped: it was changed, or sealed for another key; get it again",
+        )
+    return content_key
+
+
+def check_opening_key(key: OpeningKey, certificate: x509.Certificate) -> None:
+    """Raise SealRefusedError ``sealed-key`` unless ``certificate`` is readable and ``key`` is its private key."""
+    try:
+        same = key.public_key().public_bytes(*_SPKI) == certificate.public_key().public_bytes(*_SPKI)
+        RecipientName.of(certificate)
+    except UNREADABLE:
+        same = False
+    if not same:
+        raise SealRefusedError("sealed-key", "the private key is not that of the certificate; give the pair")
+
+
+def read_opening_key(pem: bytes) -> OpeningKey:
+    """Return the private key in ``pem``, not encrypted; raises SealRefusedError ``sealed-key``."""
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise SealRefusedError(
+            "sealed-key", "there is no private key in PEM without a passphrase; decrypt it first"
+        ) from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise SealRefusedError("sealed-key", "the private key is not of P-256, P-384 or RSA")
+    return key
+
+
+def _recipient_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey:
+    try:
+        key = certificate.public_key()
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+        RecipientName.of(certificate)
+    except x509.ExtensionNotFound:
+        raise _recipient("a recipient's certificate does not state its key usage") from None
+    except UNREADABLE:
+        raise _recipient("a recipient's certificate cannot be read") from None
+    match key:
+        case ec.EllipticCurvePublicKey():
+            fits, wanted = (
+                key.curve.name in _CURVES and usage.key_agreement,
+                "P-256 or P-384 and keyAgreement",
+            )
+        case rsa.RSAPublicKey():
+            strong = limits.MIN_RSA_BITS <= key.key_size <= limits.MAX_RSA_BITS
+            fits, wanted = strong and usage.key_encipherment, "2048 to 8192 bits and keyEncipherment"
+        case _:
+            raise _recipient("a recipient's key is not for encryption; use P-256")
+    if not fits:
+        raise _recipient(f"a recipient's certificate must be for a key with {wanted}")
+    return key
+
+
+def _wrapped(
+    content_key: bytes, name: RecipientName, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+) -> WrappedKey:
+    if isinstance(key, rsa.RSAPublicKey):
+        digest: hashes.HashAlgorithm = hashes.SHA256()
+        return TransportedKey(name, digest, key.encrypt(content_key, _oaep(digest)))
+    digest = _CURVES[key.curve.name]
+    ephemeral = ec.generate_private_key(key.curve)
+    point = ephemeral.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    wrapping = _derived(ephemeral.exchange(ec.ECDH(), key), digest)
+    return AgreedKey(name, point, digest, keywrap.aes_key_wrap(wrapping, content_key))
+
+
+def _unwrapped(wrapped: WrappedKey, key: OpeningKey) -> bytes:
+    match wrapped, key:
+        case TransportedKey(), rsa.RSAPrivateKey():
+            return key.decrypt(wrapped.wrapped, _oaep(wrapped.digest))
+        case AgreedKey(), ec.EllipticCurvePrivateKey():
+            if len(wrapped.wrapped) != _WRAPPED_BYTES or wrapped.point[:1] != bytes([_UNCOMPRESSED]):
+                raise ValueError
+            # Refuses a point that is not on the curve, so no invalid-curve attack learns about the key.
+            point = ec.EllipticCurvePublicKey.from_encoded_point(key.curve, wrapped.point)
+            wrapping = _derived(key.exchange(ec.ECDH(), point), wrapped.digest)
+            return keywrap.aes_key_unwrap(wrapping, wrapped.wrapped)
+    raise ValueError
+
+
+def _derived(secret: bytes, digest: hashes.HashAlgorithm) -> bytes:
+    return X963KDF(algorithm=digest, length=KEY_BYTES, sharedinfo=SHARED_INFO).derive(secret)
+
+
+def _oaep(digest: hashes.HashAlgorithm) -> padding.OAEP:
+    return padding.OAEP(mgf=padding.MGF1(digest), algorithm=digest, label=None)
+
+
+def _recipient(why: str) -> SealRefusedError:
+    return SealRefusedError("seal-recipient", f"nothing was sealed: {why}")
