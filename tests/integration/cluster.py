@@ -99,12 +99,11 @@ class Server:
         assert self.process is not None
         self.process.send_signal(number)
 
-    def stop(self) -> None:
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Tell it to stop: it ends in time, with status 0, and leaves no process."""
         assert self.process is not None
         below = self.below()
-        self.process.send_signal(signal.SIGCONT)
-        self.process.terminate()
+        self.process.send_signal(number)
         assert self.process.wait(STOP) == 0, self.tail()
         self.process = None
         gone(below, self.tail)
