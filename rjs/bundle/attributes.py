@@ -1,4 +1,4 @@
-"""The main attributes of a bundle's manifest: which are refused, and ours as typed values.
+"""The attributes of a bundle's manifest: which are refused, and ours as typed values.
 
 An ``RJS-`` attribute that this release does not know is refused by name, because it may restrict the job.
 """
@@ -21,12 +21,17 @@ NONCE: Final = "RJS-Nonce"
 NOT_BEFORE: Final = "RJS-Not-Before"
 NOT_AFTER: Final = "RJS-Not-After"
 CLUSTER: Final = "RJS-Cluster"
+EXECUTABLE_HEADER: Final = "RJS-Executable"
+"""The one attribute of ours that a file's own section may have; its value is ``true``."""
 _OURS: Final = frozenset(name.lower() for name in (NAME, NONCE, NOT_BEFORE, NOT_AFTER, CLUSTER))
 
 REACHES_OUTSIDE: Final = frozenset(
     ["class-path", "launcher-agent-class", "premain-class", "agent-class", "boot-class-path"]
 )
 """Each makes Java load code that is not in the bundle, or not where its signer said so."""
+
+_JAR_INDEX: Final = "meta-inf/index.list"
+"""Java up to 20 loads the JARs that this file names, wherever they are: a Class-Path by another door."""
 
 _TIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
@@ -71,6 +76,24 @@ def check_main_attributes(headers: Mapping[str, str]) -> None:
         if header.startswith("rjs-") and header not in _OURS:
             raise BundleRefusedError(
                 "attribute", f"the main attribute {header} is not implemented in this release"
+            )
+
+
+def check_entry_attributes(name: str, headers: Mapping[str, str]) -> None:
+    """Refuse what the section of the file or folder ``name`` asks for and nobody here does, and lists of JARs.
+
+    ``Magic`` asks for a verification that the JAR specification leaves open.
+    """
+    if name.lower() == _JAR_INDEX:
+        raise BundleRefusedError(
+            "attribute", f"{shown(name)} makes Java load further JARs; remove it and sign again"
+        )
+    for header, value in headers.items():
+        known = header == EXECUTABLE_HEADER.lower() and value == "true" and not name.endswith("/")
+        if header == "magic" or (header.startswith("rjs-") and not known):
+            raise BundleRefusedError(
+                "attribute",
+                f"{shown(name)} has the attribute {header}: {shown(value)}, which is not implemented",
             )
 
 

@@ -9,6 +9,7 @@ import hashlib
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO, Final
 
 import attrs
@@ -17,12 +18,18 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from rjs import limits
 from rjs.bundle import cms
-from rjs.bundle.attributes import check_main_attributes, job_attributes, typed_attributes
+from rjs.bundle.attributes import (
+    EXECUTABLE_HEADER,
+    check_entry_attributes,
+    check_main_attributes,
+    job_attributes,
+    typed_attributes,
+)
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.manifest import encoded_digest, parse_manifest, write_section
 from rjs.bundle.names import check_coexistence, parts_of, shown
-from rjs.bundle.verify import EXECUTABLE_HEADER, MANIFEST_NAME, is_signature_related
-from rjs.bundle.zip_writer import StoredFile, write_archive
+from rjs.bundle.verify import MANIFEST_NAME, is_signature_related
+from rjs.bundle.zip_writer import ArchivedFile, StoredFile, write_archive
 
 __all__ = ["MeasuredFile", "job_attributes", "measure", "sign_jar", "sign_measured"]
 
@@ -32,22 +39,24 @@ Content = bytes | Path
 
 @attrs.frozen
 class MeasuredFile:
-    """A file that was read once, for its size, CRC and SHA-256; its content is read again when it is written."""
+    """A file that was read once, for its size, CRC and SHA-256; its content is read again when it is written.
 
-    stored: StoredFile
+    ``attributes`` go into its section of the manifest.
+    """
+
+    archived: ArchivedFile
     sha256: bytes
-    executable: bool
+    attributes: Mapping[str, str] = attrs.field(factory=dict)
 
     @property
     def name(self) -> str:
-        return self.stored.name
+        return self.archived.name
 
     def section(self) -> bytes:
         """Return the file's section of the manifest."""
-        headers = {"Name": self.name, "SHA-256-Digest": encoded_digest(self.sha256)}
-        if self.executable:
-            headers[EXECUTABLE_HEADER] = "true"
-        return write_section(headers)
+        return write_section(
+            {"Name": self.name, "SHA-256-Digest": encoded_digest(self.sha256), **self.attributes}
+        )
 
 
 def sign_jar(
@@ -77,7 +86,8 @@ def measure(name: str, content: Content, executable: bool = False) -> MeasuredFi
         size += len(chunk)
         crc = zlib.crc32(chunk, crc)
         digest.update(chunk)
-    return MeasuredFile(StoredFile(name, size, crc, _chunks(content)), digest.digest(), executable)
+    attributes = {EXECUTABLE_HEADER: "true"} if executable else {}
+    return MeasuredFile(StoredFile(name, size, crc, _chunks(content)), digest.digest(), attributes)
 
 
 def sign_measured(
@@ -87,14 +97,24 @@ def sign_measured(
     key: cms.SigningKey,
     chain: Sequence[x509.Certificate],
     attributes: Mapping[str, str],
+    folders: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     stem: str = "RJS",
 ) -> None:
-    """Like ``sign_jar``, for files that were measured already."""
+    """Like ``sign_jar``, for files that were measured already.
+
+    ``folders`` maps names that end with ``/`` to what the manifest says of those folders (in Java: packages).
+    """
     _check_signing(key, chain)
     ordered = sorted(files, key=lambda file: file.name)
     _check_names([file.name for file in ordered])
+    for file in ordered:
+        _check_attributes(file.name, file.attributes)
+    for name in folders:
+        parts_of(name.removesuffix("/"))
+        _check_attributes(name, folders[name])
     main = _main_section(attributes)
     sections = {file.name: file.section() for file in ordered}
+    sections |= {name: write_section({"Name": name, **folders[name]}) for name in sorted(folders)}
     manifest = main + b"".join(sections.values())
     signature_file = _signature_file(main, sections, manifest)
     if max(len(manifest), len(signature_file)) > limits.MAX_MANIFEST_BYTES:
@@ -106,7 +126,7 @@ def sign_measured(
             _in_memory(MANIFEST_NAME, manifest),
             _in_memory(f"META-INF/{stem}.SF", signature_file),
             _in_memory(f"META-INF/{stem}{cms.block_suffix(key)}", block),
-            *(file.stored for file in ordered),
+            *(file.archived for file in ordered),
         ],
     )
 
@@ -131,6 +151,10 @@ def _check_names(names: Sequence[str]) -> None:
     if len(set(names)) != len(names):
         raise BundleRefusedError("zip-duplicate", "two entries have one name")
     check_coexistence(["META-INF/MANIFEST.MF", *names])
+
+
+def _check_attributes(name: str, attributes: Mapping[str, str]) -> None:
+    check_entry_attributes(name, {header.lower(): value for header, value in attributes.items()})
 
 
 def _main_section(attributes: Mapping[str, str]) -> bytes:

@@ -22,10 +22,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from rjs import limits
 from rjs.bundle import cms
-from rjs.bundle.attributes import BundleAttributes, check_main_attributes, typed_attributes
+from rjs.bundle.attributes import (
+    EXECUTABLE_HEADER,
+    BundleAttributes,
+    check_entry_attributes,
+    check_main_attributes,
+    typed_attributes,
+)
 from rjs.bundle.crl import RevocationList, check_revocation
 from rjs.bundle.errors import BundleRefusedError
-from rjs.bundle.manifest import Digest, Manifest, parse_manifest
+from rjs.bundle.manifest import Digest, Manifest, Section, parse_manifest
 from rjs.bundle.names import parts_of, shown
 from rjs.bundle.path import CODE_SIGNING, subject_of, validate_path
 from rjs.bundle.unpack import unpack_files
@@ -33,7 +39,6 @@ from rjs.bundle.zip import ZipArchive, read_archive
 from rjs.ids import BundleId, SpkiDigest
 
 MANIFEST_NAME: Final = "META-INF/MANIFEST.MF"
-EXECUTABLE_HEADER: Final = "RJS-Executable"
 _BLOCK_SUFFIXES: Final = (".RSA", ".EC")
 _OTHER_SIGNATURE_SUFFIXES: Final = (".SF", ".DSA", *_BLOCK_SUFFIXES)
 
@@ -150,8 +155,8 @@ def open_bundle(
     6. Where revocation lists are asked for: each CA has a fresh one, and none names a certificate (``crl``).
     7. The signature file is well formed and names the digests of the manifest and of its main attributes.
     8. The manifest has these digests, is well formed, and each section has the digest in the signature file.
-    9. Names in the signature file = names in the manifest = files in the archive.
-    10. Every entry has exactly one SHA-2 digest, and asks for nothing that we do not do.
+    9. Names in the signature file = names in the manifest = files in the archive, sections of folders aside.
+    10. Every file has exactly one SHA-2 digest, none lists further JARs, and no section asks for what we do not do.
     11. Main attributes are allowed, and ours are well formed (``attributes``).
     12. (When a file is read) its inflated size, CRC and digest are those stated.
     """
@@ -170,9 +175,9 @@ def open_bundle(
     manifest_bytes = _whole(archive, MANIFEST_NAME, limits.MAX_MANIFEST_BYTES)
     manifest = _judged_manifest(manifest_bytes, signature)  # 8
     _check_same_files(archive, manifest, signature, {MANIFEST_NAME, signature_name, block_name})  # 9
-    entries = {name: _entry_of(name, manifest, archive) for name in manifest.sections}  # 10
-    check_main_attributes(manifest.main.headers)
-    attributes = typed_attributes(manifest.main.headers)  # 11
+    entries = _judged_sections(manifest, archive)  # 10
+    check_main_attributes(manifest.main.headers)  # 11
+    attributes = typed_attributes(manifest.main.headers)
     signer = _signer_of(path)
     return OpenedBundle(
         bundle_id_of(manifest_bytes, signer.spki), signer, entries, attributes, manifest.main.headers, archive
@@ -246,8 +251,9 @@ def _judged_manifest(data: bytes, signature: Manifest) -> Manifest:
 
 def _check_same_files(archive: ZipArchive, manifest: Manifest, signature: Manifest, own: set[str]) -> None:
     present = set(archive.files) - own
+    described = {name for name in manifest.sections if not _is_folder(name)}
     for name in sorted(
-        present.symmetric_difference(manifest.sections) | present.symmetric_difference(signature.sections)
+        present.symmetric_difference(described) | manifest.sections.keys() ^ signature.sections.keys()
     ):
         what = "was added after signing" if name in present else "was signed but is missing"
         raise BundleRefusedError(
@@ -255,14 +261,30 @@ def _check_same_files(archive: ZipArchive, manifest: Manifest, signature: Manife
         )
 
 
-def _entry_of(name: str, manifest: Manifest, archive: ZipArchive) -> Entry:
-    section = manifest.sections[name]
-    executable = section.headers.get(EXECUTABLE_HEADER.lower())
-    if executable not in (None, "true") or "magic" in section.headers:
+def _judged_sections(manifest: Manifest, archive: ZipArchive) -> dict[str, Entry]:
+    """Return the signed files, in the manifest's order, having judged the sections of folders too."""
+    entries = {}
+    for name, section in manifest.sections.items():
+        check_entry_attributes(name, section.headers)
+        if _is_folder(name):
+            _check_folder(name, section)
+        else:
+            executable = EXECUTABLE_HEADER.lower() in section.headers
+            entries[name] = Entry(name, archive.files[name].size, section.digest(), executable)
+    return entries
+
+
+def _check_folder(name: str, section: Section) -> None:
+    """A section like ``org/example/`` describes a Java package. jarsigner may state the digest of its emptiness."""
+    parts_of(name.removesuffix("/"))
+    if any(header.endswith("-digest") for header in section.headers) and not section.digest().matches(b""):
         raise BundleRefusedError(
-            "attribute", f"{shown(name)} has a Magic or malformed {EXECUTABLE_HEADER} attribute"
+            "manifest-digest", f"{shown(name)} is a folder and has the digest of a content"
         )
-    return Entry(name, archive.files[name].size, section.digest(), executable is not None)
+
+
+def _is_folder(name: str) -> bool:
+    return name.endswith("/")
 
 
 def _signer_of(path: Sequence[x509.Certificate]) -> Signer:

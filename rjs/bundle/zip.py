@@ -69,7 +69,7 @@ class ZipArchive:
     def chunks(self, member: Member) -> Iterator[bytes]:
         """Yield the content in bounded pieces; raises ``zip-data`` unless inflate, size and CRC are exact."""
         crc = produced = 0
-        pieces = self._stored(member) if member.method == STORED else self._inflated(member)
+        pieces = self.packed_chunks(member) if member.method == STORED else self._inflated(member)
         for piece in pieces:
             crc = zlib.crc32(piece, crc)
             produced += len(piece)
@@ -79,7 +79,8 @@ class ZipArchive:
         if produced != member.size or crc != member.crc:
             raise _data_error(member, "its size or CRC is not the stated one")
 
-    def _stored(self, member: Member) -> Iterator[bytes]:
+    def packed_chunks(self, member: Member) -> Iterator[bytes]:
+        """Yield the bytes that stand for the content in the archive, stored or deflated; they are not checked."""
         position, end = member.data_offset, member.data_offset + member.compressed_size
         while position < end:
             self.file.seek(position)
@@ -92,7 +93,7 @@ class ZipArchive:
     def _inflated(self, member: Member) -> Iterator[bytes]:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            for piece in self._stored(member):
+            for piece in self.packed_chunks(member):
                 data = piece
                 while data and not inflater.eof:
                     yield inflater.decompress(data, limits.READ_CHUNK_BYTES)

@@ -12,11 +12,12 @@ from typing import BinaryIO
 from cryptography import x509
 
 from rjs import limits
+from rjs.bundle.attributes import EXECUTABLE_HEADER
 from rjs.bundle.cms import SigningKey
 from rjs.bundle.manifest import write_section
 from rjs.bundle.policy import check_job_conditions
 from rjs.bundle.sign import CREATED_BY, job_attributes, sign_jar
-from rjs.bundle.verify import EXECUTABLE_HEADER, MANIFEST_NAME, open_bundle
+from rjs.bundle.verify import MANIFEST_NAME, open_bundle
 from rjs.bundle.zip_writer import StoredFile, write_archive
 from rjs.ids import BundleId, ClusterId
 from rjs.packing.folder import JobFile, JobFiles, gather

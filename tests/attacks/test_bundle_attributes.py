@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rjs.bundle.forger import Forger, refusal_of
+from rjs.bundle.forger import Forger, digest, refusal_of
 
 REFUSED = [
     ("Class-Path", "lib/other.jar"),
@@ -36,7 +36,16 @@ def test_main_attribute_refused(name: str, value: str, forger: Forger) -> None:
     assert refusal_of(forger.build()) == "attribute"
 
 
-@pytest.mark.parametrize("headers", [{"Magic": "x"}, {"RJS-Executable": "yes"}, {"RJS-Executable": "True"}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Magic": "x"},
+        {"RJS-Executable": "yes"},
+        {"RJS-Executable": "True"},
+        {"RJS-Later": "x"},
+        {"rjs-executable-by": "ada"},
+    ],
+)
 def test_entry_attribute_refused(headers: dict[str, str], forger: Forger) -> None:
     """Magic asks for a verification that we do not know (JAR specification); our own attribute has one value."""
     forger.per_file["run.py"] = headers
@@ -48,3 +57,48 @@ def test_ordinary_attributes_accepted(forger: Forger) -> None:
     forger.main |= {"Main-Class": "Main", "Build-Jdk": "17", "Multi-Release": "true"}
     forger.per_file["run.py"] = {"Content-Type": "text/x-python", "Sealed": "true"}
     assert refusal_of(forger.build()) == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("META-INF/INDEX.LIST", "attribute"),
+        ("META-INF/Index.List", "attribute"),
+        ("a/INDEX.LIST", "accepted"),
+    ],
+)
+def test_index_of_further_jars(name: str, code: str, forger: Forger) -> None:
+    """Java loads the JARs that an index names, wherever they are: a Class-Path by another door."""
+    forger.files[name] = b"JarIndex-Version: 1.0\n\nhttp://example.org/other.jar\norg/example\n"
+    assert refusal_of(forger.build()) == code
+
+
+FOLDERS: dict[str, tuple[str, dict[str, str], str]] = {
+    "a package": ("org/example/", {"Sealed": "true", "Specification-Title": "x"}, "accepted"),
+    "with the digest of nothing": ("org/example/", {"SHA-256-Digest": digest(b"")}, "accepted"),
+    "with the digest of something": ("org/example/", {"SHA-256-Digest": digest(b"x")}, "manifest-digest"),
+    "with a weak digest": (
+        "org/example/",
+        {"SHA-1-Digest": "2jmj7l5rSw0yVb/vlWAYkK/YBwk="},
+        "manifest-digest",
+    ),
+    "with an attribute of ours": ("org/example/", {"RJS-Executable": "true"}, "attribute"),
+    "with Magic": ("org/example/", {"Magic": "x"}, "attribute"),
+    "outside": ("../example/", {"Sealed": "true"}, "name"),
+    "absolute": ("/", {"Sealed": "true"}, "name"),
+    "of a file": ("org/example", {"Sealed": "true"}, "files-differ"),
+}
+
+
+@pytest.mark.parametrize(("name", "headers", "code"), FOLDERS.values(), ids=FOLDERS.keys())
+def test_section_of_a_folder(name: str, headers: dict[str, str], code: str, forger: Forger) -> None:
+    """Java describes packages in sections that name folders; they hold no content and none of our attributes."""
+    forger.folders[name] = headers
+    assert refusal_of(forger.build()) == code
+
+
+def test_section_of_a_folder_added_after_signing(forger: Forger) -> None:
+    """A section that the signature file does not name was not signed, though it describes no file."""
+    section = b"Name: org/example/\r\nSealed: true\r\n\r\n"
+    forger.change_manifest = lambda data: data + section
+    assert refusal_of(forger.build()) == "files-differ"
