@@ -170,6 +170,6 @@ def leaves(table: Mapping[str, Leaf | Branch]) -> Iterator[tuple[str, ...]]:
 def test_every_help_shows_an_example(tmp_path: Path) -> None:
     """Every command of the installed program explains itself and shows how it is called."""
     for command in leaves(COMMANDS):
-        argv = [RJS, *command, "--help"]
+        argv: list[str | Path] = [RJS, *command, "--help"]
         done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True)
         assert f"Example:\n    rjs {' '.join(command)}" in done.stdout
