@@ -37,6 +37,7 @@ def test_the_prose_names_no_message_that_does_not_exist() -> None:
         (limits.REQUESTS_IN_FLIGHT, "At most {:,} requests of one peer"),
         (limits.HELD_BYTES // limits.MIB, "or {} MiB"),
         (limits.INLINE_ANSWER, "up to {:,} bytes"),
+        (limits.PEER_SESSIONS, "A member may have {} sessions at one door"),
         (round(limits.SILENCE), "for {} s drops the connection"),
         (round(limits.HANDSHAKE), "may take {} s"),
         (round(limits.SEND_BUFFER_STALL), "unread for {} s"),
