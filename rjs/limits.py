@@ -130,6 +130,14 @@ MAX_RECIPIENTS = 8
 CONFIG_FILE = 64 * KIB
 """Largest config.toml: a person writes it by hand; more is a mistake of file."""
 
+# --- rjs.sealed_values ----------------------------------------------------------------------------------
+
+MAX_SEALED_VALUE_BYTES = 8 * KIB
+"""A password, a token or a private key, with the name of its setting."""
+
+MAX_SEALED_VALUE_TEXT = 32 * KIB
+"""Longest sealed value read: eight RSA recipients and the largest value, in base64."""
+
 # --- rjs.storage, rjs.background ------------------------------------------------------------------------
 
 STORAGE_BATCH = 256
@@ -227,3 +235,8 @@ LOCAL_START = 60.0
 
 LOCAL_STOP = 10.0
 """Seconds in which a server ends when it is told to; then it is killed."""
+
+# --- rjs.client -----------------------------------------------------------------------------------------
+
+JOIN_PAUSE = 0.25
+"""Seconds between two tries to reach a web server that may just be starting."""

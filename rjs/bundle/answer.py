@@ -1,13 +1,13 @@
 """Answers: the signed JAR that one task yields, with its outputs and a receipt that says how they came about.
 
 An answer is read by the same strict verifier as a bundle, but its signer's certificate must be for answers and for
-nothing like a job, and it may hold outputs only. Who may answer (an enrolled key, a placed attempt) is decided by
-the caller.
+nothing like a job, and it may hold outputs only, or all of them sealed in one file (``seal_answer``). Who may answer
+(an enrolled key, a placed attempt) is decided by the caller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
@@ -21,7 +21,7 @@ from rjs.bundle.cms import SigningKey
 from rjs.bundle.descriptor import ANSWER_FOLDER
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.names import shown
-from rjs.bundle.sign import measure, sign_measured
+from rjs.bundle.sign import MeasuredFile, measure, sign_measured
 from rjs.bundle.verify import OpenedBundle, Signer, open_bundle
 from rjs.errors import RefusedError
 from rjs.identity.oids import ANSWER_EKU
@@ -32,7 +32,7 @@ from rjs.wire.messages import Fence
 RECEIPT_NAME: Final = "receipt.json"
 STDOUT_NAME: Final = "stdout.txt"
 STDERR_NAME: Final = "stderr.txt"
-_OWN_FILES: Final = frozenset([RECEIPT_NAME, STDOUT_NAME, STDERR_NAME])
+SEALED_NAME: Final = "sealed.cms"
 _HEADERS_ALLOWED: Final = frozenset(["manifest-version", "created-by"])
 
 _HEX = msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")
@@ -91,6 +91,11 @@ class OpenedAnswer:
     def signer(self) -> Signer:
         return self.bundle.signer
 
+    @property
+    def is_sealed(self) -> bool:
+        """Whether the outputs are sealed: then only ``seal_answer.open_outputs`` gets at them."""
+        return SEALED_NAME in self.bundle.entries
+
 
 def write_answer(
     out: BinaryIO,
@@ -102,17 +107,25 @@ def write_answer(
 ) -> Receipt:
     """Write the answer JAR and return its receipt: ``receipt`` with the digests of ``files`` filled in.
 
-    Names are ``out/…``, ``stdout.txt`` or ``stderr.txt``. A file given by path is read twice and must not
-    change meanwhile. Raises BundleRefusedError like ``sign_jar``, and ``answer-files``.
+    ``files`` are outputs, or ``sealed.cms`` alone. A file given by path is read twice and must not change meanwhile.
+    Raises BundleRefusedError like ``sign_jar``, and ``answer-files``.
     """
+    complete, measured = measure_answer(receipt, files)
+    if {file.name for file in measured} != {RECEIPT_NAME, SEALED_NAME}:
+        check_outputs([file.name for file in measured[1:]])
+    sign_measured(out, measured, key=key, chain=chain, attributes={})
+    return complete
+
+
+def measure_answer(
+    receipt: Receipt, files: Iterable[tuple[str, Path | bytes]]
+) -> tuple[Receipt, list[MeasuredFile]]:
+    """Return ``receipt`` with the digests of ``files``, and what to write: it, and then these files."""
     measured = [measure(name, content) for name, content in files]
-    for file in measured:
-        _check_place(file.name, _OWN_FILES - {RECEIPT_NAME})
     digests = {file.name: file.sha256.hex() for file in sorted(measured, key=lambda file: file.name)}
     complete = msgspec.structs.replace(receipt, digests=digests)
     encoded = msgspec.json.format(msgspec.json.encode(complete), indent=1)
-    sign_measured(out, [measure(RECEIPT_NAME, encoded), *measured], key=key, chain=chain, attributes={})
-    return complete
+    return complete, [measure(RECEIPT_NAME, encoded), *measured]
 
 
 def open_answer(file: BinaryIO, *, roots: Sequence[x509.Certificate], at: datetime) -> OpenedAnswer:
@@ -120,7 +133,7 @@ def open_answer(file: BinaryIO, *, roots: Sequence[x509.Certificate], at: dateti
 
     1. Everything that ``open_bundle`` checks, with a certificate for answers that leads to one of ``roots``.
     2. No main attributes beyond those that every manifest has: it cannot be run as a program.
-    3. Only out/…, stdout.txt, stderr.txt and receipt.json.
+    3. Only out/…, stdout.txt, stderr.txt and receipt.json, or sealed.cms alone with receipt.json.
     4. Every file is what was signed.
     5. The receipt is well formed and its digests are those of exactly the other files.
     6. The certificate is that of the compute server that the receipt names.
@@ -131,28 +144,35 @@ def open_answer(file: BinaryIO, *, roots: Sequence[x509.Certificate], at: dateti
         raise BundleRefusedError(
             "answer-attributes", f"an answer may not have the main attribute {unexpected}"
         )
-    for name in bundle.entries:  # 3
-        _check_place(name, _OWN_FILES)
+    if set(bundle.entries) != {RECEIPT_NAME, SEALED_NAME}:  # 3
+        check_outputs(bundle.entries.keys() - {RECEIPT_NAME})
     bundle.check_all()  # 4
-    receipt = _read_receipt(bundle)  # 5
+    encoded = bundle.read(RECEIPT_NAME, caps.MAX_RECEIPT_BYTES)  # 5
+    stated = {name: entry.digest.value.hex() for name, entry in bundle.entries.items()}
+    receipt = read_receipt(encoded, stated)
     _check_server(bundle.signer, receipt, at)  # 6
     return OpenedAnswer(bundle, receipt)
 
 
-def _check_place(name: str, own: frozenset[str]) -> None:
-    if name not in own and not name.startswith(f"{ANSWER_FOLDER}/"):
-        raise BundleRefusedError(
-            "answer-files", f"an answer may not hold {shown(name)}; outputs go to {ANSWER_FOLDER}/"
-        )
+def check_outputs(names: Collection[str]) -> None:
+    """Raise BundleRefusedError ``answer-files`` unless each is the name of an output."""
+    for name in names:
+        if name not in (STDOUT_NAME, STDERR_NAME) and not name.startswith(f"{ANSWER_FOLDER}/"):
+            raise BundleRefusedError(
+                "answer-files", f"an answer may not hold {shown(name)}; outputs go to {ANSWER_FOLDER}/"
+            )
 
 
-def _read_receipt(bundle: OpenedBundle) -> Receipt:
+def read_receipt(encoded: bytes, digests: Mapping[str, str]) -> Receipt:
+    """Return the receipt if its digests are those of the files beside it, or raise ``answer-receipt``.
+
+    ``digests`` maps names, perhaps the receipt's own too, to digests in hex.
+    """
     try:
-        receipt = _DECODER.decode(bundle.read(RECEIPT_NAME, caps.MAX_RECEIPT_BYTES))
+        receipt = _DECODER.decode(encoded)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BundleRefusedError("answer-receipt", f"the receipt is malformed: {shown(str(error))}") from None
-    files = {name: entry.digest for name, entry in bundle.entries.items() if name != RECEIPT_NAME}
-    if receipt.digests != {name: digest.value.hex() for name, digest in files.items()}:
+    if receipt.digests != {name: digest for name, digest in digests.items() if name != RECEIPT_NAME}:
         raise BundleRefusedError(
             "answer-receipt", "the receipt's digests are not those of the answer's files"
         )
