@@ -99,7 +99,7 @@ class Session:
         self._owed_pong: int | None = None
         self._serving = Serving(self, door.routes, me.name)
         self._timers: dict[str, Timer] = {}
-        self._leaving: set[Deferred[str]] = set()
+        self._leaving: dict[Deferred[str], None] = {}
         self._open = False
         self._last_heard = reactor.seconds()
         self.reason = ""
@@ -141,8 +141,8 @@ class Session:
         """Fires with the reason when the session has ended; each caller's own, to wait for or to cancel."""
         if self.ended:
             return succeed(self.reason)
-        waiter: Deferred[str] = Deferred(self._leaving.discard)
-        self._leaving.add(waiter)
+        waiter: Deferred[str] = Deferred(lambda each: self._leaving.pop(each, None))
+        self._leaving[waiter] = None
         return waiter
 
     def tell(self, message: m.Message) -> None:
@@ -247,7 +247,7 @@ class Session:
                 reply.errback(SessionLostError(self.reason))
         if not self.ready.called:
             self.ready.errback(UnreachableError(self.reason))
-        leaving, self._leaving = self._leaving, set()
+        leaving, self._leaving = self._leaving, {}
         for waiter in leaving:
             if not waiter.called:
                 waiter.callback(self.reason)
