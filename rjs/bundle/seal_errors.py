@@ -16,7 +16,7 @@ SEAL_CODES: Final[Mapping[str, str]] = MappingProxyType(
         "sealed-algorithm": "sealed with an algorithm that is not accepted",
         "sealed-limit": "more recipients, or more content, than is read",
         "sealed-recipient": "not sealed for this certificate",
-        "sealed-key": "the private key cannot be read, or is not that of the certificate",
+        "sealed-key": "no private key that can be read, or not that of the certificate",
         "sealed-data": "changed or cut off after sealing, or sealed for another key under the same name",
         "sealed-outputs": "the sealed outputs are not those of the answer that they came in",
         "sealed-value": "a stored value that is not a sealed one, or was sealed for another setting",

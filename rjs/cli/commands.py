@@ -65,6 +65,7 @@ COMMANDS: Final[Mapping[str, Leaf | Branch]] = {
     "pack": Leaf("rjs.cli.pack:command", "Make a signed bundle from a folder or a script."),
     "verify": Leaf("rjs.cli.verify:command", "Judge the signature of a bundle, an answer or any signed JAR."),
     "inspect": Leaf("rjs.cli.inspect:command", "Show what a bundle or an answer holds."),
+    "open": Leaf("rjs.cli.open:command", "Verify, decrypt and unpack an answer."),
     "trust": Branch("Say whose bundles may run on this machine.", TRUST),
     "benchmark": Leaf("rjs.cli.benchmark:command", "Measure this machine's speed with Linpack."),
     "completion": Leaf("rjs.cli.completion:command", "Print the script that completes rjs in your shell."),

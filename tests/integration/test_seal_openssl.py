@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -12,9 +14,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from rjs.bundle.seal import open_sealed, seal
 from rjs.bundle.seal_errors import SealRefusedError
-from rjs.bundle.seal_keys import OpeningKey
+from rjs.bundle.seal_keys import OpeningKey, read_opening_key
 from rjs.bundle.seal_testing import RECIPIENT_KEYS, make_recipient
 from rjs.bundle.testing import Party
+from rjs.identity.keys import load_chain
 
 pytestmark = pytest.mark.integration
 
@@ -150,3 +153,29 @@ def test_weaker_forms_of_openssl_are_refused(
         opened(folder / "theirs.cms", recipient)
     assert caught.value.code == code
     assert set(folder.iterdir()) == before
+
+
+def test_the_documented_commands(tmp_path: Path) -> None:
+    """The certificate, and what openssl does with it, as docs/sealing.md has them."""
+    reference = (Path(__file__).parents[2] / "docs" / "sealing.md").read_text().replace("\\\n", "")
+    make, decrypt, encrypt = (line for line in reference.splitlines() if line.startswith("openssl "))
+
+    def run(command: str) -> None:
+        done = subprocess.run(
+            shlex.split(command), cwd=tmp_path, capture_output=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    run(make)
+    (tmp_path / "plain").write_bytes(CONTENT)
+    run(encrypt)
+    run(decrypt)
+    assert (tmp_path / "outputs.zip").read_bytes() == CONTENT
+    (certificate,) = load_chain(tmp_path / "reader.pem")
+    key = read_opening_key((tmp_path / "reader.key").read_bytes())
+    with (tmp_path / "ours.cms").open("wb") as out:
+        seal(io.BytesIO(CONTENT), len(CONTENT), out, [certificate])
+    for name in ("sealed.cms", "ours.cms"):
+        with (tmp_path / name).open("rb") as source:
+            open_sealed(source, tmp_path / f"{name}.out", key=key, certificate=certificate)
+        assert (tmp_path / f"{name}.out").read_bytes() == CONTENT
