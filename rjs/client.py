@@ -22,6 +22,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
 from rjs import __version__
+from rjs.background import sleep
 from rjs.clock import use_steady_clock
 from rjs.errors import RefusedError, UnreachableError
 from rjs.identity.ca import cluster_of
@@ -30,6 +31,7 @@ from rjs.identity.folder import IdentityFolder, Member
 from rjs.identity.invitation import Invitation
 from rjs.identity.names import Role
 from rjs.identity.tls import client_context
+from rjs.limits import JOIN_PAUSE
 from rjs.state import cluster_folder
 from rjs.wire import messages as m
 from rjs.wire.blobs import chunk_of
@@ -116,11 +118,11 @@ async def with_own_ws(
     return await with_ws(reactor, folder.token(), member.name.uri(), member.cluster, member.ws, work, door)
 
 
-async def join(reactor: ReactorBase, invitation: Invitation, folder: Path) -> Member:
+async def join(reactor: ReactorBase, invitation: Invitation, folder: Path, wait: float = 0.0) -> Member:
     """Become a member: keys are made here, the WS certifies them, the invitation is used up.
 
-    ``folder`` is the state folder (or a person's own). May be repeated after any failure. Raises RefusedError,
-    UnreachableError.
+    ``folder`` is the state folder (or a person's own). A WS that cannot be reached yet is tried again for
+    ``wait`` seconds. May be repeated after any failure. Raises RefusedError, UnreachableError.
     """
     now = dt.datetime.now(dt.UTC)
     cluster = cluster_of(invitation.identity.root)
@@ -131,7 +133,15 @@ async def join(reactor: ReactorBase, invitation: Invitation, folder: Path) -> Me
         return await session.request(m.MemberEnrol(request=request), m.MemberEnrolled)
 
     name = invitation.name.caller().uri()
-    enrolled = await with_ws(reactor, invitation.identity, name, cluster, invitation.ws, enrol)
+    deadline = reactor.seconds() + wait
+    while True:
+        try:
+            enrolled = await with_ws(reactor, invitation.identity, name, cluster, invitation.ws, enrol)
+            break
+        except UnreachableError:
+            if reactor.seconds() >= deadline:
+                raise
+            await sleep(reactor, JOIN_PAUSE)
     chain = tuple(x509.load_der_x509_certificate(each) for each in enrolled.chain)
     return identity.complete(invitation, chain, dt.datetime.now(dt.UTC))
 

@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE",
               help="A setting for a server's config.toml; VALUE as in TOML, or plain text.")  # fmt: skip
+@click.option("--wait", type=click.FloatRange(0, 3600), default=15, show_default=True, metavar="SECONDS",
+              help="How long to try while the web server cannot be reached.")  # fmt: skip
 @json_option
-def command(invitation: str, folder: Path | None, settings: tuple[str, ...], as_json: bool) -> None:
+def command(
+    invitation: str, folder: Path | None, settings: tuple[str, ...], wait: float, as_json: bool
+) -> None:
     """Become a member of a cluster by an invitation.
 
     DIR is the state folder of a server. A person needs none: keys go into the person's own folder. All keys are
@@ -49,7 +53,7 @@ def command(invitation: str, folder: Path | None, settings: tuple[str, ...], as_
     place = folder or person_folder()
     if server:
         _write_config(invited, place, _settings(settings))
-    member = run_client(lambda reactor: join(reactor, invited, place))
+    member = run_client(lambda reactor: join(reactor, invited, place, wait))
     if as_json:
         print_json({"name": member.name.uri(), "cluster": member.cluster, "folder": place})
         return
