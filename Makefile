@@ -10,7 +10,10 @@ PYTEST := env -u PYTHONPATH PYTHONSAFEPATH=1 $(BIN)/python -m pytest
 
 # What the tests drive, as command=Debian package.
 TOOLS := sshd=openssh-server scp=openssh-client ip=iproute2 iptables=iptables \
-	jarsigner=default-jdk-headless
+	jarsigner=default-jdk-headless openssl=openssl
+
+# Real JARs, which the tests sign and verify: Debian packages, one a line.
+JAR_PACKAGES := $(shell cat tests/integration/java-packages.txt)
 
 # A fingerprint of all that is installed: a changed, added, moved or removed file installs anew, nothing else does.
 SOURCES := setup.py pyproject.toml README.md LICENSE rjs lus cs ws examples
@@ -42,6 +45,7 @@ bench: $(INSTALLED)
 
 tools:
 	@.ci/need $(TOOLS)
+	@dpkg-query -W $(JAR_PACKAGES) >/dev/null 2>&1 || .ci/install-debian $(JAR_PACKAGES)
 
 # build/ would carry removed modules into the next wheel.
 define install

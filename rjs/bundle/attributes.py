@@ -79,8 +79,8 @@ def check_main_attributes(headers: Mapping[str, str]) -> None:
             )
 
 
-def check_entry_attributes(name: str, headers: Mapping[str, str]) -> None:
-    """Refuse what the section of the file or folder ``name`` asks for and nobody here does, and lists of JARs.
+def check_entry_attributes(name: str, headers: Mapping[str, str], *, is_file: bool) -> None:
+    """Refuse what the section of ``name``, a file or not, asks for and nobody here does, and lists of JARs.
 
     ``Magic`` asks for a verification that the JAR specification leaves open.
     """
@@ -89,7 +89,7 @@ def check_entry_attributes(name: str, headers: Mapping[str, str]) -> None:
             "attribute", f"{shown(name)} makes Java load further JARs; remove it and sign again"
         )
     for header, value in headers.items():
-        known = header == EXECUTABLE_HEADER.lower() and value == "true" and not name.endswith("/")
+        known = header == EXECUTABLE_HEADER.lower() and value == "true" and is_file
         if header == "magic" or (header.startswith("rjs-") and not known):
             raise BundleRefusedError(
                 "attribute",

@@ -149,7 +149,7 @@ class Forger:
     files: dict[str, bytes] = attrs.field(factory=lambda: dict(FILES))
     main: dict[str, str] = attrs.field(factory=dict)
     per_file: dict[str, dict[str, str]] = attrs.field(factory=dict)
-    folders: dict[str, dict[str, str]] = attrs.field(factory=dict)
+    described: dict[str, dict[str, str]] = attrs.field(factory=dict)
     signature_main: dict[str, str | None] = attrs.field(factory=dict)
     stem: str = "META-INF/RJS"
     change_manifest: Change = _same
@@ -163,7 +163,7 @@ class Forger:
     def archive(self) -> RawZip:
         """Return the signed JAR as an archive that can still be changed."""
         sections = {name: self._section(name, content) for name, content in self.files.items()}
-        sections |= {name: write_section({"Name": name, **said}) for name, said in self.folders.items()}
+        sections |= {name: write_section({"Name": name, **said}) for name, said in self.described.items()}
         main = write_section({"Manifest-Version": "1.0", "Created-By": "forger", **self.main})
         manifest = self.change_manifest(main + b"".join(sections.values()))
         signature_file = self.change_signature_file(self._signature_file(main, sections, manifest))

@@ -49,17 +49,23 @@ def sign_existing_jar(
 ) -> None:
     """Write to ``out`` the files of the JAR ``source`` under a new signature with ``key``.
 
-    The old manifest's attributes are kept, its main ones below ``attributes``; sections that describe nothing in
-    the JAR, folder entries and old signatures are left out. Raises BundleRefusedError like ``read_archive`` and
+    The old manifest's attributes are kept, its main ones below ``attributes``; folder entries, old digests and old
+    signatures are left out. Raises BundleRefusedError like ``read_archive`` and
     ``sign_jar``: what a verifier would refuse (a Class-Path, for one) is not signed.
     """
     archive = read_archive(source)
     old = _manifest_of(archive)
     members = [member for name, member in archive.files.items() if not is_signature_related(name)]
     files = [_measured(archive, member, old.sections.get(member.name, {})) for member in members]
-    folders = {name: kept for name, kept in old.sections.items() if name.endswith("/")}
+    described = {name: kept for name, kept in old.sections.items() if kept and name not in archive.files}
     sign_measured(
-        out, files, key=key, chain=chain, attributes={**old.main, **attributes}, folders=folders, stem=stem
+        out,
+        files,
+        key=key,
+        chain=chain,
+        attributes={**old.main, **attributes},
+        described=described,
+        stem=stem,
     )
 
 

@@ -97,24 +97,24 @@ def sign_measured(
     key: cms.SigningKey,
     chain: Sequence[x509.Certificate],
     attributes: Mapping[str, str],
-    folders: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    described: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     stem: str = "RJS",
 ) -> None:
     """Like ``sign_jar``, for files that were measured already.
 
-    ``folders`` maps names that end with ``/`` to what the manifest says of those folders (in Java: packages).
+    ``described`` maps names that are no files (Java packages, such as ``org/example/``) to their attributes.
     """
     _check_signing(key, chain)
     ordered = sorted(files, key=lambda file: file.name)
     _check_names([file.name for file in ordered])
     for file in ordered:
-        _check_attributes(file.name, file.attributes)
-    for name in folders:
+        _check_attributes(file.name, file.attributes, is_file=True)
+    for name in described:
         parts_of(name.removesuffix("/"))
-        _check_attributes(name, folders[name])
+        _check_attributes(name, described[name], is_file=False)
     main = _main_section(attributes)
     sections = {file.name: file.section() for file in ordered}
-    sections |= {name: write_section({"Name": name, **folders[name]}) for name in sorted(folders)}
+    sections |= {name: write_section({"Name": name, **described[name]}) for name in sorted(described)}
     manifest = main + b"".join(sections.values())
     signature_file = _signature_file(main, sections, manifest)
     if max(len(manifest), len(signature_file)) > limits.MAX_MANIFEST_BYTES:
@@ -153,8 +153,9 @@ def _check_names(names: Sequence[str]) -> None:
     check_coexistence(["META-INF/MANIFEST.MF", *names])
 
 
-def _check_attributes(name: str, attributes: Mapping[str, str]) -> None:
-    check_entry_attributes(name, {header.lower(): value for header, value in attributes.items()})
+def _check_attributes(name: str, attributes: Mapping[str, str], *, is_file: bool) -> None:
+    headers = {header.lower(): value for header, value in attributes.items()}
+    check_entry_attributes(name, headers, is_file=is_file)
 
 
 def _main_section(attributes: Mapping[str, str]) -> bytes:

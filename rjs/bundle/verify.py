@@ -155,7 +155,7 @@ def open_bundle(
     6. Where revocation lists are asked for: each CA has a fresh one, and none names a certificate (``crl``).
     7. The signature file is well formed and names the digests of the manifest and of its main attributes.
     8. The manifest has these digests, is well formed, and each section has the digest in the signature file.
-    9. Names in the signature file = names in the manifest = files in the archive, sections of folders aside.
+    9. Names in the signature file = names in the manifest = files in the archive; sections of packages are no files.
     10. Every file has exactly one SHA-2 digest, none lists further JARs, and no section asks for what we do not do.
     11. Main attributes are allowed, and ours are well formed (``attributes``).
     12. (When a file is read) its inflated size, CRC and digest are those stated.
@@ -251,10 +251,9 @@ def _judged_manifest(data: bytes, signature: Manifest) -> Manifest:
 
 def _check_same_files(archive: ZipArchive, manifest: Manifest, signature: Manifest, own: set[str]) -> None:
     present = set(archive.files) - own
-    described = {name for name in manifest.sections if not _is_folder(name)}
-    for name in sorted(
-        present.symmetric_difference(described) | manifest.sections.keys() ^ signature.sections.keys()
-    ):
+    described = {name for name, section in manifest.sections.items() if _is_description(name, section)}
+    differing = present ^ (manifest.sections.keys() - (described - present))
+    for name in sorted(differing | manifest.sections.keys() ^ signature.sections.keys()):
         what = "was added after signing" if name in present else "was signed but is missing"
         raise BundleRefusedError(
             "files-differ", f"{shown(name)} {what}; get the bundle again from its signer"
@@ -262,29 +261,26 @@ def _check_same_files(archive: ZipArchive, manifest: Manifest, signature: Manife
 
 
 def _judged_sections(manifest: Manifest, archive: ZipArchive) -> dict[str, Entry]:
-    """Return the signed files, in the manifest's order, having judged the sections of folders too."""
+    """Return the signed files, in the manifest's order, having judged the sections of what is no file too."""
     entries = {}
     for name, section in manifest.sections.items():
-        check_entry_attributes(name, section.headers)
-        if _is_folder(name):
-            _check_folder(name, section)
+        member = archive.files.get(name)
+        check_entry_attributes(name, section.headers, is_file=member is not None)
+        if member is None:
+            parts_of(name.removesuffix("/"))
         else:
             executable = EXECUTABLE_HEADER.lower() in section.headers
-            entries[name] = Entry(name, archive.files[name].size, section.digest(), executable)
+            entries[name] = Entry(name, member.size, section.digest(), executable)
     return entries
 
 
-def _check_folder(name: str, section: Section) -> None:
-    """A section like ``org/example/`` describes a Java package. jarsigner may state the digest of its emptiness."""
-    parts_of(name.removesuffix("/"))
-    if any(header.endswith("-digest") for header in section.headers) and not section.digest().matches(b""):
-        raise BundleRefusedError(
-            "manifest-digest", f"{shown(name)} is a folder and has the digest of a content"
-        )
+def _is_description(name: str, section: Section) -> bool:
+    """Whether this section may be of something that is no file, such as a Java package.
 
-
-def _is_folder(name: str) -> bool:
-    return name.endswith("/")
+    It states no content. For a folder entry that such a section names, jarsigner states the digest of nothing.
+    """
+    stated = any(header.endswith("-digest") for header in section.headers)
+    return not stated or (name.endswith("/") and section.digest().matches(b""))
 
 
 def _signer_of(path: Sequence[x509.Certificate]) -> Signer:

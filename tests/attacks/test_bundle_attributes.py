@@ -73,10 +73,10 @@ def test_index_of_further_jars(name: str, code: str, forger: Forger) -> None:
     assert refusal_of(forger.build()) == code
 
 
-FOLDERS: dict[str, tuple[str, dict[str, str], str]] = {
+DESCRIBED: dict[str, tuple[str, dict[str, str], str]] = {
     "a package": ("org/example/", {"Sealed": "true", "Specification-Title": "x"}, "accepted"),
     "with the digest of nothing": ("org/example/", {"SHA-256-Digest": digest(b"")}, "accepted"),
-    "with the digest of something": ("org/example/", {"SHA-256-Digest": digest(b"x")}, "manifest-digest"),
+    "with the digest of something": ("org/example/", {"SHA-256-Digest": digest(b"x")}, "files-differ"),
     "with a weak digest": (
         "org/example/",
         {"SHA-1-Digest": "2jmj7l5rSw0yVb/vlWAYkK/YBwk="},
@@ -86,18 +86,21 @@ FOLDERS: dict[str, tuple[str, dict[str, str], str]] = {
     "with Magic": ("org/example/", {"Magic": "x"}, "attribute"),
     "outside": ("../example/", {"Sealed": "true"}, "name"),
     "absolute": ("/", {"Sealed": "true"}, "name"),
-    "of a file": ("org/example", {"Sealed": "true"}, "files-differ"),
+    "of a name without a file": ("org/example", {"Sealed": "true"}, "accepted"),
+    "of a file that is missing": ("org/example", {"SHA-256-Digest": digest(b"x")}, "files-differ"),
+    "of an empty file that is missing": ("org/example", {"SHA-256-Digest": digest(b"")}, "files-differ"),
+    "of a file elsewhere": ("http://example.org/x.class", {"Sealed": "true"}, "name"),
 }
 
 
-@pytest.mark.parametrize(("name", "headers", "code"), FOLDERS.values(), ids=FOLDERS.keys())
-def test_section_of_a_folder(name: str, headers: dict[str, str], code: str, forger: Forger) -> None:
-    """Java describes packages in sections that name folders; they hold no content and none of our attributes."""
-    forger.folders[name] = headers
+@pytest.mark.parametrize(("name", "headers", "code"), DESCRIBED.values(), ids=DESCRIBED.keys())
+def test_section_of_what_is_no_file(name: str, headers: dict[str, str], code: str, forger: Forger) -> None:
+    """Java describes packages in sections of names that are no files: without content, without our attributes."""
+    forger.described[name] = headers
     assert refusal_of(forger.build()) == code
 
 
-def test_section_of_a_folder_added_after_signing(forger: Forger) -> None:
+def test_section_of_a_package_added_after_signing(forger: Forger) -> None:
     """A section that the signature file does not name was not signed, though it describes no file."""
     section = b"Name: org/example/\r\nSealed: true\r\n\r\n"
     forger.change_manifest = lambda data: data + section
