@@ -26,8 +26,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield made
 
 
-@pytest.mark.parametrize("name", ["cs1", "lus", "ws"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("cs1", signal.SIGTERM), ("lus", signal.SIGTERM), ("ws", signal.SIGTERM), ("cs1", signal.SIGINT)],
+)
 def test_a_server_ends_when_it_is_told_to(
     cluster: Cluster, tmp_path: Path, name: str, number: signal.Signals
 ) -> None:
@@ -148,6 +150,7 @@ def test_exit_statuses(cluster: Cluster, tmp_path: Path) -> None:
     cluster["lus"].start()
 
 
+@pytest.mark.long
 def test_a_command_gives_up_on_a_server_that_hangs(cluster: Cluster) -> None:
     """A WS that accepts connections and says nothing costs a bounded time, and ends with status 3."""
     cluster["ws"].send(signal.SIGSTOP)
