@@ -178,6 +178,7 @@ class Board:
                 server.attempt = None
             server.state = _idle(server.state, attempt)
             server.unwanted.discard(attempt)
+        self.started(cs, attempt)  # the reply to its start may have been lost
         return self._place(now)
 
     def lease_over(self, cs: str, attempt: AttemptId, task_ended: bool, now: float) -> list[Instruction]:

@@ -1,0 +1,67 @@
+"""What must be true of each machine of rules after every event, whoever tests it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from cs import limits as cs_limits
+from cs.task_machine import Slot, TaskMachine
+from lus.board import Board, Stage
+from rjs.jobs import TaskState
+from ws.queue import Queue
+
+
+def check_queue(queue: Queue) -> None:
+    """Counts add up; every leased task has exactly one lease, its holder's clock runs, and only tasks that have
+    not ended have placements; whoever could be given a task is in a rotation for it."""
+    leased = set()
+    live: Counter[str] = Counter()
+    for job, state in queue.jobs.items():
+        found = Counter(map(TaskState, state.states))
+        assert {each: found[each] for each in TaskState} == state.counts
+        leased |= {(job, task) for task, each in enumerate(state.states) if each == TaskState.LEASED}
+        live[state.job.user] += not state.ended
+        for task, placed in queue._placements._known.get(job, {}).items():
+            assert not placed or state.state(task) in (TaskState.OPEN, TaskState.LEASED)
+        for lus in queue._lus.values():
+            assert not state.open or job in lus._ready or job in lus._aside, "a job that nobody is offered"
+    assert leased == set(queue._by_task)
+    assert {number: (each.job, each.task) for number, each in queue._lease.items()} == {
+        number: key for key, number in queue._by_task.items()
+    }
+    assert len(queue._clock) == len(queue._lease)
+    for number, lease in queue._lease.items():
+        assert queue._clock.holder(number) == (lease.lus, lease.boot)
+        assert number < queue._next_lease
+    assert queue._live == {user: count for user, count in live.items() if count}
+
+
+def check_board(board: Board) -> None:
+    """A lease waits, or has one attempt at one live CS; a CS has at most one attempt that it is not done with."""
+    held = board._held
+    assert set(board._waiting) == {number for number, each in held.items() if each.stage is Stage.WAITING}
+    attempts = [each.attempt for each in held.values() if each.attempt is not None]
+    assert len(attempts) == len(set(attempts))
+    for number, each in held.items():
+        assert (each.attempt is None) == (each.cs == "") == (each.stage is Stage.WAITING)
+        if each.attempt is not None:
+            assert each.attempt.fence.lease == number == each.lease
+            assert (each.attempt.job, each.attempt.task) == (each.job.job, each.task)
+            assert board.registry.get(each.cs) is not None, "an attempt at a CS that is gone"
+        assert number <= board._upto
+    for server in board.registry.all():
+        if server.attempt is not None:
+            mine = held[server.attempt.fence.lease]
+            assert (mine.attempt, mine.cs) == (server.attempt, server.cs)
+        assert (
+            len([each for each in held.values() if each.cs == server.cs and each.stage is Stage.STARTING])
+            <= 1
+        )
+
+
+def check_machine(machine: TaskMachine) -> None:
+    """The slot is free or has one attempt, which is in no other place; what waits is bounded."""
+    assert (machine.attempt is None) == (machine.slot is Slot.FREE)
+    assert machine.attempt not in machine.holding
+    assert len(machine.reports) <= cs_limits.REPORTS
+    assert len(set(machine.untold)) == len(machine.untold)
