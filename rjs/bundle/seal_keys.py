@@ -30,13 +30,13 @@ from rjs.bundle.seal_errors import SealRefusedError
 
 OpeningKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
-_WRAPPED_BYTES: Final = KEY_BYTES + 8
 _CURVES: Final[Mapping[str, hashes.HashAlgorithm]] = {
     "secp256r1": hashes.SHA256(),
     "secp384r1": hashes.SHA384(),
 }
 """The curves that are accepted, each with the digest that we derive keys with."""
-_UNCOMPRESSED: Final = 4
+_UNCOMPRESSED: Final = b"\x04"
+"""How a plain point of a curve begins (SEC 1 section 2.3.3)."""
 _SPKI: Final = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -151,7 +151,7 @@ def _unwrapped(wrapped: WrappedKey, key: OpeningKey) -> bytes:
         case TransportedKey(), rsa.RSAPrivateKey():
             return key.decrypt(wrapped.wrapped, _oaep(wrapped.digest))
         case AgreedKey(), ec.EllipticCurvePrivateKey():
-            if len(wrapped.wrapped) != _WRAPPED_BYTES or wrapped.point[:1] != bytes([_UNCOMPRESSED]):
+            if wrapped.point[:1] != _UNCOMPRESSED:
                 raise ValueError
             # Refuses a point that is not on the curve, so no invalid-curve attack learns about the key.
             point = ec.EllipticCurvePublicKey.from_encoded_point(key.curve, wrapped.point)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -16,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rjs import limits
+from rjs.bundle import cms_enveloped
 from rjs.bundle.cms_enveloped import AgreedKey, Head, TransportedKey, encode_head, encode_tail
 from rjs.bundle.seal import open_sealed, open_sealed_bytes, seal
 from rjs.bundle.seal_errors import SealRefusedError
@@ -145,39 +148,35 @@ def test_no_recipient_and_too_many() -> None:
     assert refusal(Forged(recipients=(ADA, *crowd)).build()) == "sealed-limit"
 
 
-def off_the_curve() -> bytes:
-    point = bytearray(agreed().point)
-    point[-1] ^= 1
-    return bytes(point)
-
-
-def another_curve() -> bytes:
+def another_curve(_: bytes) -> bytes:
     (key,) = wrap_key(bytes(32), [make_recipient("Ada", RECIPIENT_KEYS["P-384"]()).certificate])
     assert isinstance(key, AgreedKey)
     return key.point
 
 
-POINTS: dict[str, Callable[[], bytes]] = {
-    "not on the curve": off_the_curve,
+POINTS: dict[str, Callable[[bytes], bytes]] = {
+    "not on the curve": lambda point: point[:-1] + bytes([point[-1] ^ 1]),
     "of another curve": another_curve,
-    "compressed": lambda: b"\x02" + agreed().point[1:33],
-    "hybrid": lambda: bytes([6 + agreed().point[-1] % 2]) + agreed().point[1:],
-    "at infinity": lambda: b"\0",
-    "zero": lambda: b"\x04" + bytes(64),
-    "empty": lambda: b"",
+    "compressed": lambda point: bytes([2 + point[-1] % 2]) + point[1:33],
+    "hybrid": lambda point: bytes([6 + point[-1] % 2]) + point[1:],
+    "at infinity": lambda _: b"\0",
+    "zero": lambda _: b"\x04" + bytes(64),
+    "empty": lambda _: b"",
 }
 
 
-@pytest.mark.parametrize("make", POINTS.values(), ids=POINTS.keys())
-def test_a_sender_key_that_is_no_point(make: Callable[[], bytes]) -> None:
-    """No answer depends on our private key when the sender's point is not a plain one of our curve."""
-    assert refusal(Forged(keys=(attrs.evolve(agreed(), point=make()),)).build()) == "sealed-data"
+@pytest.mark.parametrize("change", POINTS.values(), ids=POINTS.keys())
+def test_a_sender_key_that_is_no_plain_point(change: Callable[[bytes], bytes]) -> None:
+    """No answer depends on our private key when the sender's point is not written plainly, or not on our curve."""
+    key = agreed()
+    assert refusal(Forged(keys=(attrs.evolve(key, point=change(key.point)),)).build()) == "sealed-data"
 
 
 WRAPPED: dict[str, bytes] = {
     "empty": b"",
     "short": bytes(24),
-    "long": bytes(48),
+    "long": keywrap.aes_key_wrap(bytes(32), bytes(40)),
+    "no whole blocks": bytes(41),
     "not wrapped": bytes(40),
     "wrapped with another key": keywrap.aes_key_wrap(bytes(32), bytes(32)),
 }
@@ -246,20 +245,53 @@ def test_another_structure(old: str, new: str, code: str) -> None:
     assert refusal(changed(old, new)) == code
 
 
-LENGTHS = {
-    "indefinite": "3080",
-    "not minimal": "3083000123",
-    "not minimal, short": "308122",
-    "of nine bytes": "3089010000000000000000",
-    "reserved": "30ff",
-    "eight bytes, too large": "3088ffffffffffffffff",
-}
+def header(tag: int, length: int, octets: int) -> bytes:
+    """The header of an element with its length in so many bytes; 0 is the short form."""
+    if octets == 0:
+        return bytes([tag, length])
+    return bytes([tag, 0x80 | octets]) + length.to_bytes(octets, "big")
 
 
-@pytest.mark.parametrize("header", LENGTHS.values(), ids=LENGTHS.keys())
-def test_lengths(header: str) -> None:
-    """A length is definite, minimal, and what is really there."""
-    assert refusal(bytes.fromhex(header) + Forged().build()[4:]) == "sealed-form"
+@pytest.mark.parametrize(("tag", "octets"), [(0x30, 3), (0xA0, 3), (0x80, 1), (0x80, 2), (0x30, 9)])
+def test_lengths_that_are_true_and_not_minimal(
+    tag: int, octets: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A length in more bytes than it needs, though correct, is another spelling of the same file."""
+    minimal = cms_enveloped._header
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            cms_enveloped,
+            "_header",
+            lambda each, length: header(each, length, octets) if each == tag else minimal(each, length),
+        )
+        data = Forged().build()
+    assert refusal(data) == "sealed-form"
+
+
+@pytest.mark.parametrize("start", ["3080", "30ff", "3088ffffffffffffffff", "3082ffff", "3000"])
+def test_lengths_that_are_not_true(start: str) -> None:
+    """A length is stated and is that of what is there."""
+    assert refusal(bytes.fromhex(start) + Forged().build()[4:]) == "sealed-form"
+
+
+@pytest.mark.parametrize("more", [-1, 1, 5])
+def test_outer_lengths_that_agree_and_lie(more: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All outer lengths together promise more, or less, than follows."""
+    with monkeypatch.context() as patch:
+        patch.setattr(cms_enveloped, "_TAIL_BYTES", 18 + more)
+        data = Forged().build()
+    assert refusal(data) == "sealed-form"
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_one_agreement_for_several_keys(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agreement wraps exactly one key: what we write, and what openssl writes."""
+    info: Any = cms_enveloped._encoded_key(agreed())
+    several = dataclasses.replace(info, keys=info.keys * count)
+    with monkeypatch.context() as patch:
+        patch.setattr(cms_enveloped, "_encoded_key", lambda _: several)
+        data = Forged().build()
+    assert refusal(data) == "sealed-form"
 
 
 def test_a_head_that_never_ends() -> None:

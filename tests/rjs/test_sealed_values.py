@@ -86,6 +86,18 @@ def test_a_value_that_was_changed() -> None:
         assert refusal("x", sealed[:position] + changed + sealed[position + 1 :])
 
 
+def test_base64_has_one_spelling() -> None:
+    """Bits that base64 leaves unused are zero: one sealed value is one text."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    texts = [seal_value("x", "y" * length, [OPERATOR.certificate]) for length in range(3)]
+    padded = [text for text in texts if text.endswith("=")]
+    assert len(padded) == 2
+    for text in padded:
+        body = text.rstrip("=")
+        other = body[:-1] + alphabet[alphabet.index(body[-1]) + 1] + text[len(body) :]
+        assert refusal("x", other) == "sealed-value"
+
+
 def sealed_bytes(content: bytes) -> str:
     out = io.BytesIO()
     seal(io.BytesIO(content), len(content), out, [OPERATOR.certificate])
