@@ -6,11 +6,11 @@ duplicate header (Java silently takes the last), exactly one blank line after ev
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -22,12 +22,14 @@ from rjs.bundle.names import shown
 MAX_LINE_BYTES: Final = 72
 _WRITTEN_LINE_BYTES: Final = 70
 """Every Java, old ones too, counts the line's end differently; 70 satisfies all."""
-_HEADER: Final = re.compile(rb"([A-Za-z0-9][A-Za-z0-9_-]{0,69}): (.*)", re.DOTALL)
+_HEADER_NAME: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_-]{0,69}")
 DIGEST_HEADERS: Final[Mapping[str, str]] = {
     "sha-256-digest": "sha256",
     "sha-384-digest": "sha384",
     "sha-512-digest": "sha512",
 }
+HASHES: Final = {"sha256": hashlib.sha256, "sha384": hashlib.sha384, "sha512": hashlib.sha512}
+_SIZES: Final = {algorithm: make().digest_size for algorithm, make in HASHES.items()}
 
 
 @attrs.frozen
@@ -38,7 +40,7 @@ class Digest:
     value: bytes
 
     def matches(self, data: bytes) -> bool:
-        return hashlib.new(self.algorithm, data).digest() == self.value
+        return HASHES[self.algorithm](data).digest() == self.value
 
 
 @attrs.frozen
@@ -70,10 +72,7 @@ class Manifest:
 
 def parse_manifest(data: bytes, first_header: str) -> Manifest:
     """Parse ``data``, whose first header must be ``first_header`` with value 1.0; raises ``manifest-form``."""
-    if not data.endswith(b"\r\n\r\n"):
-        raise _form("does not end with a blank line")
-    if data.count(b"\r\n") > limits.MAX_MANIFEST_LINES:
-        raise _form(f"has more than {limits.MAX_MANIFEST_LINES} lines")
+    _check_lines(data)
     blocks = data[:-4].split(b"\r\n\r\n")
     main = _parse_section(blocks[0])
     if next(iter(main.headers.items())) != (first_header.lower(), "1.0"):
@@ -95,50 +94,53 @@ def write_section(headers: Mapping[str, str]) -> bytes:
 
 
 def encoded_digest(value: bytes) -> str:
-    return base64.b64encode(value).decode("ascii")
+    """Return Base64 as a manifest states it."""
+    return binascii.b2a_base64(value, newline=False).decode("ascii")
+
+
+def _check_lines(data: bytes) -> None:
+    """Check the form of all lines at once, in C: a manifest may have hundreds of thousands."""
+    ends = data.count(b"\r\n")
+    if not data.endswith(b"\r\n\r\n"):
+        raise _form("does not end with a blank line")
+    if ends > limits.MAX_MANIFEST_LINES:
+        raise _form(f"has more than {limits.MAX_MANIFEST_LINES} lines")
+    if b"\0" in data or not ends == data.count(b"\r") == data.count(b"\n"):
+        raise _form("has a NUL, or a line that does not end with CRLF")
+    if max(map(len, data.split(b"\r\n"))) > MAX_LINE_BYTES:
+        raise _form(f"has a line longer than {MAX_LINE_BYTES} bytes")
 
 
 def _parse_section(block: bytes) -> Section:
+    if not block or block.startswith((b" ", b"\r\n")):
+        raise _form("has an empty section or one that begins with a continuation")
     headers: dict[str, str] = {}
-    for line in _logical_lines(block):
-        match = _HEADER.fullmatch(line)
-        if match is None:
+    for line in block.replace(b"\r\n ", b"").split(b"\r\n"):  # continuations joined
+        name, colon, value = line.partition(b": ")
+        header = _header(name)
+        if not colon or header is None:
             raise _form("has a line that is not 'Name: value'")
-        name = match[1].decode("ascii").lower()
-        if name in headers:
-            raise _form(f"has header {name} twice in one section")
+        if header in headers:
+            raise _form(f"has header {header} twice in one section")
         try:
-            headers[name] = match[2].decode("utf-8")
+            headers[header] = value.decode("utf-8")
         except UnicodeDecodeError:
             raise _form("is not UTF-8") from None
     return Section(headers, block + b"\r\n\r\n")
 
 
-def _logical_lines(block: bytes) -> Iterator[bytes]:
-    """Yield the block's lines with their continuations joined."""
-    lines = block.split(b"\r\n")
-    if b"\0" in block or block.count(b"\r") + block.count(b"\n") != 2 * (len(lines) - 1):
-        raise _form("has a NUL, or a line that does not end with CRLF")
-    if max(map(len, lines)) > MAX_LINE_BYTES:
-        raise _form(f"has a line longer than {MAX_LINE_BYTES} bytes")
-    if not lines[0] or lines[0].startswith(b" "):
-        raise _form("has an empty section or one that begins with a continuation")
-    pieces = [lines[0]]  # joined once: a header may have a hundred thousand continuations
-    for line in lines[1:]:
-        if line.startswith(b" "):
-            pieces.append(line[1:])
-        else:
-            yield b"".join(pieces)
-            pieces = [line]
-    yield b"".join(pieces)
+@lru_cache(maxsize=64)
+def _header(name: bytes) -> str | None:
+    """The header's name in lower case, None when it is none. Most manifests have few, many thousand times each."""
+    return name.decode("ascii").lower() if _HEADER_NAME.fullmatch(name) else None
 
 
 def _decoded(text: str, algorithm: str) -> bytes:
     try:
-        value = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+        value = binascii.a2b_base64(text)
+    except ValueError:
         value = b""
-    if len(value) != hashlib.new(algorithm).digest_size or encoded_digest(value) != text:
+    if len(value) != _SIZES[algorithm] or encoded_digest(value) != text:  # so it has this one spelling
         raise BundleRefusedError(
             "manifest-digest", "a digest is not the Base64 of its algorithm's length; sign again"
         )

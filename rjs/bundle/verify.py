@@ -31,7 +31,7 @@ from rjs.bundle.attributes import (
 )
 from rjs.bundle.crl import RevocationList, check_revocation
 from rjs.bundle.errors import BundleRefusedError
-from rjs.bundle.manifest import Digest, Manifest, Section, parse_manifest
+from rjs.bundle.manifest import HASHES, Digest, Manifest, Section, parse_manifest
 from rjs.bundle.names import parts_of, shown
 from rjs.bundle.path import CODE_SIGNING, subject_of, validate_path
 from rjs.bundle.unpack import unpack_files
@@ -84,7 +84,7 @@ class OpenedBundle:
         Nothing of it may be used before the iterator has ended.
         """
         entry = self._entry(name)
-        running = hashlib.new(entry.digest.algorithm)
+        running = HASHES[entry.digest.algorithm]()
         for chunk in self._archive.chunks(self._archive.files[name]):
             running.update(chunk)
             yield chunk
@@ -251,9 +251,10 @@ def _judged_manifest(data: bytes, signature: Manifest) -> Manifest:
 
 def _check_same_files(archive: ZipArchive, manifest: Manifest, signature: Manifest, own: set[str]) -> None:
     present = set(archive.files) - own
-    described = {name for name, section in manifest.sections.items() if _is_description(name, section)}
-    differing = present ^ (manifest.sections.keys() - (described - present))
-    for name in sorted(differing | manifest.sections.keys() ^ signature.sections.keys()):
+    added = present - manifest.sections.keys()
+    others = manifest.sections.keys() - present
+    missing = {name for name in others if not _is_description(name, manifest.sections[name])}
+    for name in sorted(added | missing | (manifest.sections.keys() ^ signature.sections.keys())):
         what = "was added after signing" if name in present else "was signed but is missing"
         raise BundleRefusedError(
             "files-differ", f"{shown(name)} {what}; get the bundle again from its signer"

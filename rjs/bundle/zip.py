@@ -138,14 +138,8 @@ class _Record:
 
     name: bytes
     stated: _Central
-
-    @property
-    def is_folder(self) -> bool:
-        return self.name.endswith(b"/")
-
-    @property
-    def descriptor_size(self) -> int:
-        return DESCRIPTOR.size if self.stated.flags & FLAG_DESCRIPTOR else 0
+    is_folder: bool
+    descriptor_size: int
 
 
 def read_archive(file: BinaryIO) -> ZipArchive:
@@ -233,7 +227,9 @@ def _read_directory(directory: bytes, count: int) -> list[_Record]:
             raise BundleRefusedError(
                 "zip-directory", "a record of the central directory is malformed or cut off"
             )
-        record = _Record(directory[name_start:name_end], stated)
+        name = directory[name_start:name_end]
+        descriptor_size = DESCRIPTOR.size if stated.flags & FLAG_DESCRIPTOR else 0
+        record = _Record(name, stated, name.endswith(b"/"), descriptor_size)
         _check_features(record)
         _check_extra(directory[name_end:position])
         records.append(record)
@@ -323,19 +319,23 @@ def _read_local_headers(file: BinaryIO, records: list[_Record], directory_offset
 
 def _read_local_header(file: BinaryIO, record: _Record) -> int:
     """Return the offset of the data behind the local header, which must say what the directory says."""
-    signature, needed, flags, method, _, _, crc, compressed, size, name_length, extra_length = LOCAL.unpack(
-        _read_at(file, record.stated.offset, LOCAL.size)
+    start = _read_at(file, record.stated.offset, LOCAL.size + len(record.name))
+    signature, needed, flags, method, _, _, crc, compressed, size, name_length, extra_length = (
+        LOCAL.unpack_from(start)
     )
-    rest = _read_at(file, record.stated.offset + LOCAL.size, name_length + extra_length)
     stated = record.stated
     sizes_agree = (crc, compressed, size) == (stated.crc, stated.compressed_size, stated.size)
     if record.descriptor_size:
         sizes_agree |= (crc, compressed, size) == (0, 0, 0)
-    same = (flags, method, rest[:name_length]) == (stated.flags, stated.method, record.name)
+    same = (flags, method, name_length, start[LOCAL.size :]) == (
+        *(stated.flags, stated.method, len(record.name), record.name),
+    )
     if signature != LOCAL_SIGNATURE or needed > _VERSION_NEEDED_MAX or not same or not sizes_agree:
         raise _header_error(record)
-    _check_extra(rest[name_length:])
-    return stated.offset + LOCAL.size + len(rest)
+    extra_offset = stated.offset + len(start)
+    if extra_length:
+        _check_extra(_read_at(file, extra_offset, extra_length))
+    return extra_offset + int(extra_length)
 
 
 def _check_around_data(file: BinaryIO, record: _Record, data_offset: int) -> None:
