@@ -66,22 +66,20 @@ class Unpacked(FileSystemEventHandler):
         return {name.partition("-")[0] for name in self.names}
 
 
-@pytest.fixture(autouse=True)
-def only_the_honest_are_unpacked(cluster: Cluster, tmp_path: Path) -> Iterator[set[str]]:
-    """After each attack: only jobs that the test puts into this set, and then an honest one, were ever unpacked."""
-    honest: set[str] = set()
+@pytest.fixture(scope="module", autouse=True)
+def honest(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[set[str]]:
+    """Jobs that may run. At the end: nothing else, but a last honest job, was ever unpacked or kept anywhere."""
+    jobs: set[str] = set()
     watch = Unpacked(cluster)
-    kept = kept_bundles(cluster)
-    yield honest
-    last = cluster.ada.place(cluster.ada.pack(write_job(tmp_path / "honest", HELLO)))
+    yield jobs
+    last = cluster.ada.place(cluster.ada.pack(write_job(tmp_path_factory.mktemp("jobs") / "last", HELLO)))
     cluster.ada.answers(last, tasks=1)
-    wanted = {job[:16] for job in (*honest, last)}
+    wanted = {job[:16] for job in (*jobs, last)}
     wait_for(lambda: wanted <= watch.jobs())
     watch.observer.stop()
     watch.observer.join()
     assert watch.jobs() == wanted
-    known = {each["job"] for person in cluster.people.values() for each in jobs_of(person)}
-    assert kept_bundles(cluster) - kept <= known
+    assert kept_bundles(cluster) <= {job["job"] for each in cluster.people.values() for job in jobs_of(each)}
 
 
 def jobs_of(person: Person) -> list[dict[str, str]]:
@@ -160,7 +158,7 @@ def test_a_signer_whom_the_owner_trusts_no_more(cluster: Cluster, bob: Person, t
 
 
 def test_a_signer_whom_no_owner_trusts(
-    cluster: Cluster, bob: Person, tmp_path: Path, only_the_honest_are_unpacked: set[str]
+    cluster: Cluster, bob: Person, tmp_path: Path, honest: set[str]
 ) -> None:
     """The WS admits bob's job and every CS refuses it: the reason is in status and status.txt; once an owner
     trusts bob, that machine runs it without anybody's doing."""
@@ -172,7 +170,7 @@ def test_a_signer_whom_no_owner_trusts(
     assert "not-trusted: " in shown["reason"]
     assert bob.delivered(job) == {}
     cluster.trust("cs2", bob)
-    only_the_honest_are_unpacked.add(job)
+    honest.add(job)
     answers = bob.answers(job, tasks=1)
     assert answers[0].receipt.cs_name == "cs2"
     assert answers[0].files["stdout.txt"] == b"hello from a job\n"
@@ -199,13 +197,44 @@ def test_another_clusters_job(cluster: Cluster, tmp_path: Path) -> None:
     assert cluster.ada.refused("other.jar").startswith("job-cluster: ")
 
 
+# --- what became of it on the way -------------------------------------------------------------------------
+
+
+def change_at_the_web_server(cluster: Cluster, bundle: Path) -> tuple[str, Path]:
+    """Somebody changes an accepted bundle at the WS before a LUS fetches it: the job, and the changed file."""
+    cluster["lus"].stop()
+    job = cluster.ada.place(bundle)
+    kept = next(cluster.folder.glob(f"ws/clusters/*/bundles/{job}.jar"))
+    kept.write_bytes(bundle.read_bytes().replace(b"hello from a job", b"hullo from a job"))
+    cluster["lus"].start()
+    wait_for(lambda: "reason: " in cluster.ada.told(bundle.name), story=cluster.story)
+    assert "blob-differs: " in cluster.ada.told(bundle.name)
+    return job, kept
+
+
+def test_a_bundle_changed_at_the_web_server(cluster: Cluster, good: Path) -> None:
+    """No CS runs it, and status says why."""
+    job, _ = change_at_the_web_server(cluster, good)
+    cluster.ada.rjs("cancel", job)
+    assert cluster.ada.delivered(job) == {}
+
+
+@pytest.mark.long
+def test_a_bundle_repaired_at_the_web_server(cluster: Cluster, good: Path, honest: set[str]) -> None:
+    """Once the WS has the true bundle again, the job runs by itself."""
+    job, kept = change_at_the_web_server(cluster, good)
+    kept.write_bytes(good.read_bytes())
+    honest.add(job)
+    assert cluster.ada.answers(job, tasks=1)[0].files["stdout.txt"] == b"hello from a job\n"
+
+
 # --- how it came ----------------------------------------------------------------------------------------
 
 
-def test_the_same_bundle_again(cluster: Cluster, good: Path, only_the_honest_are_unpacked: set[str]) -> None:
+def test_the_same_bundle_again(cluster: Cluster, good: Path, honest: set[str]) -> None:
     """A bundle is one job, once: a second upload is told so, by file as over a session, and nothing runs twice."""
     job = cluster.ada.place(good)
-    only_the_honest_are_unpacked.add(job)
+    honest.add(job)
     answer = cluster.ada.answers(job, tasks=1)[0]
     cluster.ada.drop(good, "again.jar")
     sentence = f"already-accepted: already accepted as job {job[:16]} ({good.name}); sign again to run again"
@@ -218,9 +247,7 @@ def test_the_same_bundle_again(cluster: Cluster, good: Path, only_the_honest_are
     assert cluster.ada.answers(job, tasks=1)[0] == answer
 
 
-def test_a_file_touched_while_it_is_judged(
-    cluster: Cluster, good: Path, only_the_honest_are_unpacked: set[str]
-) -> None:
+def test_a_file_touched_while_it_is_judged(cluster: Cluster, good: Path, honest: set[str]) -> None:
     """scp sets modes and times after the last byte: judged several times at once, it is one job all the same."""
     target = cluster.ada.jobs / "touched.jar"
     target.write_bytes(good.read_bytes())
@@ -229,12 +256,12 @@ def test_a_file_touched_while_it_is_judged(
             os.utime(target, ns=(number, number))
         time.sleep(0.002)
     job = cluster.ada.accepted("touched.jar")
-    only_the_honest_are_unpacked.add(job)
+    honest.add(job)
     cluster.ada.answers(job, tasks=1)
     cluster.ada.wait_until(job, "done")
 
 
-def test_an_upload_in_pieces(cluster: Cluster, good: Path, only_the_honest_are_unpacked: set[str]) -> None:
+def test_an_upload_in_pieces(cluster: Cluster, good: Path, honest: set[str]) -> None:
     """A bundle that arrives slowly under its own name is never refused while it arrives, and accepted once whole."""
     jar, target = good.read_bytes(), cluster.ada.jobs / "slow.jar"
     size = -(-len(jar) // 16)
@@ -244,11 +271,11 @@ def test_an_upload_in_pieces(cluster: Cluster, good: Path, only_the_honest_are_u
             file.write(jar[at : at + size])
             time.sleep(QUIET / 6)
     job = cluster.ada.accepted("slow.jar")
-    only_the_honest_are_unpacked.add(job)
+    honest.add(job)
     cluster.ada.answers(job, tasks=1)
 
 
-def test_an_upload_that_stalls(cluster: Cluster, good: Path, only_the_honest_are_unpacked: set[str]) -> None:
+def test_an_upload_that_stalls(cluster: Cluster, good: Path, honest: set[str]) -> None:
     """A bundle of which only half came is refused after a quiet while, and accepted when the rest has come."""
     jar, target = good.read_bytes(), cluster.ada.jobs / "stalled.jar"
     target.write_bytes(jar[: len(jar) // 2])
@@ -257,7 +284,7 @@ def test_an_upload_that_stalls(cluster: Cluster, good: Path, only_the_honest_are
         file.write(jar[len(jar) // 2 :])
     wait_for(lambda: "job: " in cluster.ada.told("stalled.jar"), story=cluster.story)
     job = cluster.ada.accepted("stalled.jar")
-    only_the_honest_are_unpacked.add(job)
+    honest.add(job)
     cluster.ada.answers(job, tasks=1)
 
 
