@@ -141,6 +141,14 @@ def test_one_recipient_named_twice() -> None:
     assert refusal(Forged(recipients=(ADA, EVE, ADA)).build()) == "sealed-form"
 
 
+def test_what_concerns_another_recipient() -> None:
+    """Of several recipients, one whose key was changed gets nothing; the others get the content and nothing else."""
+    (first, second) = wrap_key(bytes(32), [ADA.certificate, EVE.certificate])
+    spoilt = Forged(keys=(first, attrs.evolve(second, wrapped=bytes(40)))).build()
+    assert refusal(spoilt, EVE) == "sealed-data"
+    assert open_sealed_bytes(spoilt, 100, key=ADA.key, certificate=ADA.certificate) == CONTENT
+
+
 def test_no_recipient_and_too_many() -> None:
     """Nobody is named, or more than anybody needs."""
     assert refusal(Forged(recipients=()).build()) == "sealed-recipient"
