@@ -34,7 +34,7 @@ class Shell:
     tasks: Tasks
     ws: Session | None = None
     servers: dict[str, Session] = attrs.field(factory=dict)
-    _ws_waiters: list[Deferred[Session]] = attrs.field(factory=list)
+    _ws_waiters: set[Deferred[Session]] = attrs.field(factory=set)
 
     def now(self) -> float:
         """The steady clock that leases are counted by."""
@@ -70,9 +70,10 @@ class Shell:
         for start in self.board.placements():
             self._tell_placed(start)
         self.perform(self.board.ws_opened())
-        waiters, self._ws_waiters = self._ws_waiters, []
+        waiters, self._ws_waiters = self._ws_waiters, set()
         for waiter in waiters:
-            waiter.callback(session)
+            if not waiter.called:
+                waiter.callback(session)
         self.tasks.spawn("renewal", self.renew())
 
     def ws_closed(self, session: Session) -> None:
@@ -104,8 +105,8 @@ class Shell:
                     self.ws = None
 
     def _next_ws(self) -> Deferred[Session]:
-        waiter: Deferred[Session] = Deferred(lambda each: self._ws_waiters.remove(each))
-        self._ws_waiters.append(waiter)
+        waiter: Deferred[Session] = Deferred(self._ws_waiters.discard)
+        self._ws_waiters.add(waiter)
         return waiter
 
     async def _report(self, report: ReportVanished) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -64,9 +63,10 @@ def seconds(arguments: list[str]) -> float:
 
 
 def test_help_starts_quickly() -> None:
-    """``rjs --help`` costs less than its allowance beyond a bare Python, measured in turns."""
+    """``rjs --help`` costs less than its allowance beyond a bare Python: the best of each, measured in turns,
+    because whatever else the machine does can only add."""
     pairs = [(seconds(["-c", "pass"]), seconds(["-m", "rjs", "--help"])) for _ in range(7)]
-    floor, start = (statistics.median(column) for column in zip(*pairs, strict=True))
+    floor, start = (min(column) for column in zip(*pairs, strict=True))
     assert start < floor + HELP_ALLOWANCE
 
 
