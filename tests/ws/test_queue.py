@@ -451,5 +451,7 @@ class TestCommit:
 def test_an_ended_job_cannot_be_ended_by_a_defect(queue: Queue) -> None:
     """Our own faults are loud: the table says which task of which job was in which state."""
     queue.cancel(A, "why", 1.0)
-    with pytest.raises(IllegalTransitionError, match=r"task 0 of job aaaaaaaaaaaaaaaa: 'reopen' .* CANCELLED"):
+    with pytest.raises(
+        IllegalTransitionError, match=r"task 0 of job aaaaaaaaaaaaaaaa: 'reopen' .* CANCELLED"
+    ):
         queue.jobs[A].move(0, TaskEvent.REOPEN)
