@@ -148,6 +148,8 @@ def _decoded(text: str, algorithm: str) -> bytes:
 
 
 def _written(line: bytes) -> bytes:
+    if len(line) <= _WRITTEN_LINE_BYTES:
+        return line + b"\r\n"
     pieces = [line[:_WRITTEN_LINE_BYTES]]
     step = _WRITTEN_LINE_BYTES - 1
     pieces += [line[at : at + step] for at in range(_WRITTEN_LINE_BYTES, len(line), step)]
