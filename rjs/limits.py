@@ -125,6 +125,11 @@ MAX_SEAL_HEAD_BYTES = 64 * KIB
 MAX_RECIPIENTS = 8
 """A submitter and some colleagues; each costs a key agreement to seal."""
 
+# --- rjs.packing ----------------------------------------------------------------------------------------
+
+MAX_SOURCE_BYTES = MIB
+"""A source that is looked into: its syntax tree takes some 400 times as much memory, and two seconds."""
+
 # --- rjs.config -----------------------------------------------------------------------------------------
 
 CONFIG_FILE = 64 * KIB

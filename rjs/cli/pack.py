@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from rjs.packing import JobFiles
 
 FILES_NAMED = 10
-"""Files named one by one; of more, only the number is said."""
+"""Files named one by one for a reason; of more, only the number is said. ``--json`` names all."""
+
+REASONS_SHOWN = 40
+"""Lines of the table of what was taken and why."""
 
 
 @click.command("pack")
@@ -34,6 +37,11 @@ FILES_NAMED = 10
 @click.option("--cluster", metavar="ID", help="Allow the job in this cluster only (16 hex digits).")
 @click.option("--tasks", type=click.IntRange(1), help="Tasks of a script [1]; a folder says it in job.toml.")
 @click.option("--name", help="Name of a script's job [the script's]; a folder says it in job.toml.")
+@click.option("--reached-only", is_flag=True, help="Of a folder, only what its entry imports [all of it].")
+@click.option("--include", multiple=True, metavar="GLOB",
+              help="Take these files too, such as 'data/**/*.csv'; for a script or --reached-only.")  # fmt: skip
+@click.option("--allow-missing", multiple=True, metavar="MODULE",
+              help="Let the job import MODULE though no compute server has it.")  # fmt: skip
 @json_option
 def command(
     path: Path,
@@ -44,17 +52,21 @@ def command(
     cluster: str | None,
     tasks: int | None,
     name: str | None,
+    reached_only: bool,
+    include: tuple[str, ...],
+    allow_missing: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Make a signed bundle from a folder or a script.
 
-    PATH is a folder with a job.toml, or one Python script. The bundle's id, by which the cluster knows the job, is
-    printed on stdout.
+    PATH is a folder with a job.toml, which is taken whole, or one Python script, with the modules beside it that it
+    imports. The bundle's id, by which the cluster knows the job, is printed on stdout; what was taken and why, what
+    was left out, and warnings, on stderr.
 
     \b
     Example:
       rjs pack examples/mandelbrot -o mandelbrot.jar
-      rjs pack simulate.py --tasks 100
+      rjs pack simulate.py --tasks 100 --include 'data/*.csv'
     """
     if path.is_dir() and (tasks is not None or name is not None):
         raise click.UsageError("--tasks and --name are for a script; a folder says both in its job.toml")
@@ -63,7 +75,12 @@ def command(
     from rjs.packing import gather, write_unsigned
 
     target = out or Path(f"{path.resolve().stem if path.is_file() else path.resolve().name}.jar")
-    files = gather(path, without=target, tasks=tasks or 1, name=name)
+    files = gather(
+        path, without=target, tasks=tasks or 1, name=name, include=include, reached_only=reached_only,
+        allow_missing=allow_missing,
+    )  # fmt: skip
+    for warning in files.warnings:
+        say(f"warning: {warning}")
     now, term = datetime.now(UTC), timedelta(days=valid)
     bundle_id = None
     if unsigned:
@@ -71,8 +88,7 @@ def command(
     else:
         bundle_id = _sign(files, target, sign_with or person_folder(), now, term, _cluster(cluster))
     if as_json:
-        names = [file.name for file in files.files]
-        print_json({"bundle": target, "id": bundle_id, "files": names, "left_out": files.left_out})
+        print_json(_report(files, target, bundle_id))
         return
     _tell(files, target)
     if bundle_id is not None:
@@ -104,10 +120,28 @@ def _sign(
     )
 
 
+def _report(files: JobFiles, target: Path, bundle_id: BundleId | None) -> dict[str, Any]:
+    taken = [
+        {"name": file.name, "size": file.size, "executable": file.executable, "why": file.why}
+        for file in files.files
+    ]
+    left = {"left_out": files.left_out, "warnings": files.warnings}
+    return {"bundle": target, "id": bundle_id, "files": taken, **left}
+
+
 def _tell(files: JobFiles, target: Path) -> None:
-    """Say what was taken and what was not: nothing is left out silently."""
-    taken = [file.name for file in files.files]
-    say(f"{target}: {len(taken)} files, {files.size} bytes, {files.descriptor.tasks} tasks: {_some(taken)}")
+    """Say what was taken and why, and what was not: nothing is left out silently."""
+    say(f"{target}: {len(files.files)} files, {files.size} bytes, {files.descriptor.tasks} tasks")
+    by_reason: dict[str, list[str]] = {}
+    for file in files.files:
+        by_reason.setdefault(file.why, []).append(file.name)
+    shown = list(by_reason.items())[:REASONS_SHOWN]
+    width = max(len(why) for why, _ in shown)
+    for why, names in shown:
+        say(f"  {why:{width}}  {_some(names)}")
+    rest = sum(map(len, by_reason.values())) - sum(len(names) for _, names in shown)
+    if rest:
+        say(f"  and {rest} more files; --json names all")
     if files.left_out:
         say(f"left out: {_some(files.left_out)}")
 

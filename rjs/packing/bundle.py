@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from rjs.bundle.attributes import EXECUTABLE_HEADER
 from rjs.bundle.cms import SigningKey
 from rjs.bundle.manifest import write_section
 from rjs.bundle.policy import check_job_conditions
-from rjs.bundle.sign import CREATED_BY, job_attributes, sign_jar
+from rjs.bundle.sign import CREATED_BY, MeasuredFile, job_attributes, sign_measured
 from rjs.bundle.verify import MANIFEST_NAME, open_bundle
 from rjs.bundle.zip_writer import StoredFile, write_archive
 from rjs.ids import BundleId, ClusterId
@@ -59,8 +60,8 @@ def write_signed(
     until = min(now + valid, chain[0].not_valid_after_utc)
     attributes = _attributes(files, nonce, now, until, cluster)
     with _whole(out, nonce) as file:
-        entries = [(each.name, each.content, each.executable) for each in files.files]
-        sign_jar(file, entries, key=key, chain=chain, attributes=attributes)
+        measured = [_measured(each) for each in files.files]
+        sign_measured(file, measured, key=key, chain=chain, attributes=attributes)
         bundle = open_bundle(file, at=now)
         check_job_conditions(bundle, at=now)
     return bundle.bundle_id
@@ -83,7 +84,7 @@ def write_unsigned(
             manifest += write_section({"Name": file.name, EXECUTABLE_HEADER: "true"})
     members = [JobFile(MANIFEST_NAME, manifest, len(manifest)), *files.files]
     with _whole(out, nonce) as archive:
-        write_archive(archive, [_stored(member) for member in members])
+        write_archive(archive, [_measured(member).archived for member in members])
 
 
 def _attributes(
@@ -93,21 +94,15 @@ def _attributes(
     return job_attributes(files.descriptor.name, nonce, start, until, cluster)
 
 
-def _stored(file: JobFile) -> StoredFile:
-    size = crc = 0
-    for chunk in _chunks(file):
-        size += len(chunk)
+def _measured(file: JobFile) -> MeasuredFile:
+    """Read ``file`` once; its content is read again when it is written, and must still be what was gathered."""
+    digest = hashlib.sha256()
+    crc = 0
+    for chunk in file.chunks():
+        digest.update(chunk)
         crc = zlib.crc32(chunk, crc)
-    return StoredFile(file.name, size, crc, _chunks(file))
-
-
-def _chunks(file: JobFile) -> Iterator[bytes]:
-    if isinstance(file.content, bytes):
-        yield file.content
-        return
-    with file.content.open("rb") as source:
-        while chunk := source.read(limits.READ_CHUNK_BYTES):
-            yield chunk
+    attributes = {EXECUTABLE_HEADER: "true"} if file.executable else {}
+    return MeasuredFile(StoredFile(file.name, file.size, crc, file.chunks()), digest.digest(), attributes)
 
 
 @contextmanager

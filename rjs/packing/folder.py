@@ -1,37 +1,32 @@
-"""Gathers what a bundle will hold out of a person's folder, or out of one script, and refuses what it could not.
+"""Gathers what a bundle will hold out of a person's folder, or of one script, and refuses what it could not.
 
 A person will mend what is wrong, so every fault is reported at once: those that our own verifier would find in the
-finished bundle too. Symbolic links are never followed. What editors, caches and version control leave in a folder
-stays out and is named in ``left_out``.
+finished bundle, and those that a compute server would find when it runs it. Symbolic links are never followed.
+Everything that is taken says why, and what editors, caches and version control leave is named in ``left_out``.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import stat
-from collections.abc import Iterator, Sequence
+import tomllib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import attrs
 
 from rjs import limits
-from rjs.bundle.descriptor import ANSWER_FOLDER, DESCRIPTOR_NAME, Descriptor, parse_descriptor
+from rjs.bundle.descriptor import DESCRIPTOR_NAME, Descriptor, parse_descriptor
 from rjs.bundle.errors import BundleRefusedError, DescriptorError
 from rjs.bundle.names import check_coexistence, parts_of, shown
 from rjs.bundle.verify import MANIFEST_NAME, is_signature_related
-from rjs.errors import RefusedError
-from rjs.files import read_small
+from rjs.errors import RefusedError, UsageError
+from rjs.packing.include import matching
+from rjs.packing.tree import DiskFile, Tree, UnfitFileError, folder_fault, stays_out
+from rjs.packing.walk import reach
 
-LEFT_OUT: Final = frozenset(
-    {
-        ".git", ".hg", ".svn", ".venv", ".tox", ".idea", ".vscode", "__pycache__", ".mypy_cache", ".pytest_cache",
-        ".ruff_cache", ".hypothesis", ".DS_Store", "Thumbs.db",
-    }
-)  # fmt: skip
-LEFT_OUT_SUFFIXES: Final = (".pyc", "~", ".swp", ".part")
 FAULTS_SHOWN: Final = 20
+WHOLE_FOLDER: Final = "whole folder"
 
 
 class PackingError(RefusedError):
@@ -47,21 +42,30 @@ class PackingError(RefusedError):
 
 @attrs.frozen
 class JobFile:
-    """One file of a bundle to be: its name there, its content or the path of it, and its size in bytes."""
+    """One file of a bundle to be: its name there, its content, its size in bytes, and ``why`` it is taken."""
 
     name: str
-    content: bytes | Path = attrs.field(repr=False)
+    content: bytes | DiskFile = attrs.field(repr=False)
     size: int
     executable: bool = False
+    why: str = ""
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the content in bounded pieces; raises ChangedFileError when it is not what was gathered."""
+        if isinstance(self.content, bytes):
+            yield self.content
+        else:
+            yield from self.content.chunks()
 
 
 @attrs.frozen
 class JobFiles:
-    """Everything that a bundle will hold, the descriptor that is among it, and what was left out."""
+    """Everything that a bundle will hold, by name; the descriptor among it; what was left out; and doubts."""
 
     files: tuple[JobFile, ...]
     descriptor: Descriptor
     left_out: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -69,56 +73,126 @@ class JobFiles:
         return sum(file.size for file in self.files)
 
 
-def gather(path: Path, *, without: Path | None = None, tasks: int = 1, name: str | None = None) -> JobFiles:
+def gather(
+    path: Path,
+    *,
+    without: Path | None = None,
+    tasks: int = 1,
+    name: str | None = None,
+    include: Sequence[str] = (),
+    reached_only: bool = False,
+    allow_missing: Collection[str] = (),
+) -> JobFiles:
     """Give what the bundle of ``path`` holds: a folder with a ``job.toml``, or one Python script.
 
-    For a script the descriptor is made here, of ``tasks`` tasks, called ``name`` or like the script. ``without`` is
-    a file to leave out (the bundle itself, when it is written into the folder). Raises PackingError, or OSError when
-    something cannot be read.
+    A folder is taken whole, or ``reached_only``: what its entry imports, and what ``include`` names. Of a script's
+    folder always only that is taken; the descriptor is made here, of ``tasks`` tasks, called ``name`` or like the
+    script. ``allow_missing`` are modules that the job may import though no compute server has them. ``without`` is
+    a file to leave out (the bundle itself, when it is written into the folder). Raises PackingError, UsageError,
+    ChangedFileError, or OSError when something cannot be read.
     """
     if path.is_dir():
-        return _checked(path, *_scanned(path, without))
-    if path.suffix != ".py":
+        if include and not reached_only:
+            raise UsageError("a folder is taken whole; --include adds to --reached-only, or to a script")
+        gathering = _Gathering(Tree(path), without, allow_missing)
+        _gather_folder(gathering, include, reached_only)
+    elif path.suffix == ".py":
+        script = path.resolve()
+        gathering = _Gathering(Tree(script.parent), without, allow_missing)
+        gathering.add(_descriptor_of_script(name or script.stem, script.name, tasks))
+        gathering.take_reached(script.name, include)
+    else:
         raise PackingError(path, ["it is neither a folder with a job.toml nor a Python script (.py)"])
-    script = JobFile(path.name, path, path.stat().st_size)
-    toml = _descriptor_of_script(name or path.stem, path.name, tasks)
-    return _checked(path, [JobFile(DESCRIPTOR_NAME, toml, len(toml)), script], [], [])
+    return _checked(path, gathering)
 
 
-def _descriptor_of_script(name: str, entry: str, tasks: int) -> bytes:
+def _descriptor_of_script(name: str, entry: str, tasks: int) -> JobFile:
     quoted = [json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f") for text in (name, entry)]
     text = f'name = {quoted[0]}\nruntime = "python"\nentry = {quoted[1]}\ntasks = {tasks}\n'
-    return text.encode("utf-8", "surrogateescape")
+    toml = text.encode("utf-8", "surrogateescape")
+    return JobFile(DESCRIPTOR_NAME, toml, len(toml), why="made for the script")
 
 
-def _scanned(folder: Path, without: Path | None) -> tuple[list[JobFile], list[str], list[str]]:
-    """Walk the folder: its files, what was left out, and faults."""
-    files: list[JobFile] = []
-    left_out: list[str] = []
-    faults: list[str] = []
-    own = _name_below(folder, without)
-    for name, entry in _entries(folder, ""):
-        found = entry.stat(follow_symlinks=False)
-        if name == own or _stays_out(name):
-            left_out.append(name)
-        elif fault := _fault_of(name, entry, found.st_mode):
-            faults.append(f"{shown(name)} {fault}")
-        elif stat.S_ISREG(found.st_mode):
-            files.append(JobFile(name, Path(entry.path), found.st_size, bool(found.st_mode & stat.S_IXUSR)))
-        elif not any(Path(entry.path).iterdir()):
-            left_out.append(f"{name}/ (empty)")
-    return files, left_out, faults
+class _Gathering:
+    """What is taken so far out of a folder, why, and what was wrong with it."""
 
+    def __init__(self, tree: Tree, without: Path | None, allow_missing: Collection[str]) -> None:
+        self.tree = tree
+        self.files: dict[str, JobFile] = {}
+        self.left_out: list[str] = []
+        self.faults: list[str] = []
+        self.warnings: list[str] = []
+        self._own = _name_below(tree.path, without)
+        self._allow_missing = allow_missing
 
-def _entries(folder: Path, prefix: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Every entry below ``folder`` with its name in the bundle, sorted; no link and nothing left out is entered."""
-    with os.scandir(folder) as entries:
-        here = sorted(entries, key=lambda entry: entry.name)
-    for entry in here:
-        name = prefix + entry.name
-        yield name, entry
-        if entry.is_dir(follow_symlinks=False) and not _stays_out(name) and not _too_deep(name):
-            yield from _entries(Path(entry.path), f"{name}/")
+    def add(self, file: JobFile) -> None:
+        self.files[file.name] = file
+
+    def take(self, name: str, why: str) -> None:
+        """Take the file ``name``, unless it is taken; a fault where it is no plain file."""
+        if name in self.files:
+            return
+        try:
+            file = self.tree.look_at(name)
+        except UnfitFileError as error:
+            self.faults.append(f"{shown(name)} {error}")
+        else:
+            self.add(JobFile(name, file, file.size, file.executable, why))
+
+    def take_whole(self) -> None:
+        """Take all that does not stay out."""
+        for name, is_folder in self._present():
+            if not is_folder:
+                self.take(name, WHOLE_FOLDER)
+            elif not self.tree.listing(name):
+                self.left_out.append(f"{name}/ (empty)")
+
+    def leave_rest(self) -> None:
+        """Name what was not taken."""
+        self.left_out += [
+            name for name, is_folder in self._present() if not is_folder and name not in self.files
+        ]
+
+    def take_reached(self, entry: str, include: Sequence[str]) -> None:
+        """Take the script ``entry``, what it imports, and what the patterns name with what that imports."""
+        included = self._included(include)
+        for name, why in self._reached(entry, included).items():
+            self.take(name, why)
+
+    def require_reached(self, entry: str) -> None:
+        """Refuse what the script ``entry`` imports and was not taken."""
+        for name, why in self._reached(entry, {}).items():
+            if name not in self.files:
+                self.faults.append(f"{shown(name)} is {why}, but stays out of bundles; move or rename it")
+
+    def _reached(self, entry: str, included: Mapping[str, str]) -> Mapping[str, str]:
+        found = reach(self.tree, entry, included=included, allow_missing=self._allow_missing)
+        self.faults += found.faults
+        self.warnings += found.warnings
+        return found.files
+
+    def _included(self, patterns: Sequence[str]) -> dict[str, str]:
+        included: dict[str, str] = {}
+        for pattern in patterns:
+            names = [name for name in matching(self.tree, pattern) if name != self._own]
+            if not names:
+                self.faults.append(f"--include {shown(pattern)} names no file of the folder")
+            for name in names:
+                included.setdefault(name, f"included by {pattern}")
+        if DESCRIPTOR_NAME in included and DESCRIPTOR_NAME in self.files:
+            self.faults.append(f"{DESCRIPTOR_NAME} is made for a script; pack its folder to take that one")
+        return included
+
+    def _present(self) -> Iterator[tuple[str, bool]]:
+        """What may be taken, and whether it is a folder; what may not is noted."""
+        for name, entry in self.tree.below():
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if name == self._own or stays_out(name):
+                self.left_out.append(name)
+            elif is_folder and (fault := folder_fault(name, entry)):
+                self.faults.append(fault)
+            else:
+                yield name, is_folder
 
 
 def _name_below(folder: Path, file: Path | None) -> str | None:
@@ -128,41 +202,68 @@ def _name_below(folder: Path, file: Path | None) -> str | None:
     return file.resolve().relative_to(folder.resolve()).as_posix()
 
 
-def _too_deep(name: str) -> bool:
-    return name.count("/") >= limits.MAX_NAME_DEPTH
+def _gather_folder(gathering: _Gathering, include: Sequence[str], reached_only: bool) -> None:
+    toml = _descriptor_bytes(gathering, "the descriptor" if reached_only else WHOLE_FOLDER)
+    entry = None if toml is None else _entry_of(toml)
+    exists = entry is not None and gathering.tree.entry(entry) is not None
+    if reached_only:
+        if entry is not None and exists:
+            gathering.take_reached(entry, include)
+        gathering.leave_rest()
+        return
+    gathering.take_whole()
+    if entry is not None and exists:
+        gathering.require_reached(entry)
 
 
-def _stays_out(name: str) -> bool:
-    last = name.rpartition("/")[2]
-    return last in LEFT_OUT or last.endswith(LEFT_OUT_SUFFIXES) or name == ANSWER_FOLDER
+def _descriptor_bytes(gathering: _Gathering, why: str) -> bytes | None:
+    """Take ``job.toml`` with the content that is judged here, whatever becomes of the file; None if there is none."""
+    if gathering.tree.entry(DESCRIPTOR_NAME) is None:
+        return None
+    try:
+        file = gathering.tree.look_at(DESCRIPTOR_NAME)
+    except UnfitFileError as error:
+        gathering.faults.append(f"{shown(DESCRIPTOR_NAME)} {error}")
+        return None
+    if file.size > limits.MAX_DESCRIPTOR_BYTES:
+        gathering.faults.append(
+            f"{DESCRIPTOR_NAME} is larger than {limits.MAX_DESCRIPTOR_BYTES} bytes; shorten it"
+        )
+        return None
+    toml = file.read()
+    gathering.add(JobFile(DESCRIPTOR_NAME, toml, len(toml), file.executable, why))
+    return toml
 
 
-def _fault_of(name: str, entry: os.DirEntry[str], mode: int) -> str | None:
-    if stat.S_ISLNK(mode):
-        return "is a symbolic link; put what it leads to in its place"
-    if stat.S_ISDIR(mode):
-        return f"is deeper than {limits.MAX_NAME_DEPTH} folders" if _too_deep(name) else None
-    if not stat.S_ISREG(mode):
-        return "is a pipe, socket or device; remove it"
-    if not os.access(entry.path, os.R_OK):
-        return "cannot be read; change its mode"
-    return None
+def _entry_of(toml: bytes) -> str | None:
+    """The Python script that a descriptor names, were all else in it wrong: every fault is to be told at once."""
+    try:
+        fields = tomllib.loads(toml.decode())
+    except (ValueError, RecursionError):
+        return None
+    entry = fields.get("entry")
+    return entry if fields.get("runtime") == "python" and isinstance(entry, str) else None
 
 
-def _checked(path: Path, files: list[JobFile], left_out: list[str], faults: list[str]) -> JobFiles:
+def _checked(path: Path, gathering: _Gathering) -> JobFiles:
     """Refuse whatever the verifier or the descriptor's reader would refuse later."""
-    faults = [*faults, *_name_faults([file.name for file in files])]
+    files = tuple(sorted(gathering.files.values(), key=lambda file: file.name))
+    faults = [*gathering.faults, *_name_faults([file.name for file in files])]
     if len(files) > limits.MAX_ENTRIES:
         faults.append(f"it has {len(files)} files; a bundle holds at most {limits.MAX_ENTRIES}")
     if sum(file.size for file in files) > limits.MAX_ARCHIVE_BYTES:
         faults.append(f"its files are larger than {limits.MAX_ARCHIVE_BYTES} bytes together")
+    toml = gathering.files.get(DESCRIPTOR_NAME)
     try:
-        descriptor = _descriptor_among(files)
+        if toml is not None and isinstance(toml.content, bytes):
+            descriptor = parse_descriptor(toml.content, set(gathering.files))
+        elif gathering.tree.entry(DESCRIPTOR_NAME) is None:
+            raise DescriptorError(['there is none; add one with name, runtime = "python" and entry'])
     except DescriptorError as error:
         faults += [f"{DESCRIPTOR_NAME}: {mistake}" for mistake in error.mistakes]
     if faults:
-        raise PackingError(path, faults)
-    return JobFiles(tuple(files), descriptor, tuple(left_out))
+        raise PackingError(path, list(dict.fromkeys(faults)))
+    return JobFiles(files, descriptor, tuple(gathering.left_out), tuple(gathering.warnings))
 
 
 def _name_faults(names: list[str]) -> Iterator[str]:
@@ -181,13 +282,3 @@ def _name_faults(names: list[str]) -> Iterator[str]:
         check_coexistence([MANIFEST_NAME, *safe])
     except BundleRefusedError as error:
         yield error.sentence
-
-
-def _descriptor_among(files: Sequence[JobFile]) -> Descriptor:
-    for file in files:
-        if file.name == DESCRIPTOR_NAME:
-            toml = file.content
-            if isinstance(toml, Path):
-                toml = read_small(toml, limits.MAX_DESCRIPTOR_BYTES)
-            return parse_descriptor(toml, {each.name for each in files})
-    raise DescriptorError(['there is none; add one with name, runtime = "python" and entry'])
