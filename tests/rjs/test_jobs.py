@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import runpy
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +51,9 @@ def test_the_module_prints_its_diagram(capsys: pytest.CaptureFixture[str]) -> No
     for (state, event), target in LEGAL.items():
         assert f"    {state.name.lower()} --> {target.name.lower()}: {event.value}\n" in diagram()
     assert diagram().count("-->") == len(LEGAL) + len(ENDED) + 1
+
+
+def test_the_documentation_has_this_diagram() -> None:
+    """docs/leases.md shows the table that runs."""
+    page = Path(__file__).parents[2] / "docs" / "leases.md"
+    assert f"```mermaid\n{diagram()}```\n" in page.read_text("utf-8")

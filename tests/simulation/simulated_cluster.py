@@ -188,7 +188,8 @@ class Spawner:
             outcome = random.choice(
                 (_ended(1), _ended(1), NotStartedError("spawner.program", "no"), SpawnerDiedError("died"))
             )
-        self.timers.callLater(random.choice((0.1, 2.0, 25.0)) * random.random(), self._end, running, outcome)
+        seconds = self.cluster.task_seconds or random.choice((0.1, 2.0, 25.0)) * random.random()
+        self.timers.callLater(seconds, self._end, running, outcome)
         return await running
 
     def stop(self, grace: float = 0.0) -> None:
@@ -259,7 +260,8 @@ class ComputeServer(Server):
 
 
 class SimulatedCluster:
-    """One WS, LUSs and CSs; all that happens follows from the seed."""
+    """One WS, LUSs and CSs; all that happens follows from the seed. ``faulty``: attempts fail now and then.
+    ``task_seconds``: how long they run, instead of at random."""
 
     def __init__(self, seed: int, luses: int = 2, css: int = 3) -> None:
         self.random = Random(seed)
@@ -269,6 +271,7 @@ class SimulatedCluster:
         self.defects: list[str] = []
         self.accepted: dict[BundleId, int] = {}
         self.faulty = True
+        self.task_seconds: float | None = None
         self.links: list[Link] = []
         self.running: dict[tuple[Role, int], Any] = {}
         self._boots: dict[tuple[Role, int], int] = {}
