@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rjs.bundle import verify
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.forger import Forger, RawMember
+from rjs.bundle.fuzz import CHANGES, Change, FuzzedError, Seed, end_of, fuzz, make_seeds
+from rjs.bundle.manifest import Manifest, parse_manifest
 from rjs.bundle.testing import NOW
 from rjs.bundle.verify import OpenedBundle, open_bundle
 
@@ -104,3 +108,38 @@ def test_garbage(garbage: bytes) -> None:
     member.deflate()
     member.raw = garbage
     check(archive.build())
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [4000, pytest.param(100_000, marks=[pytest.mark.long, pytest.mark.timeout(1800)])],
+)
+def test_changed_structure(inputs: int) -> None:
+    """The structure-aware fuzzer finds nothing, and reaches most codes."""
+    ends = fuzz(inputs, seed=random.randrange(1 << 32)).ends
+    assert ends.total() == inputs
+    assert len(ends) > 15
+    assert 0 < ends["accepted"] < inputs / 4
+
+
+SEEDS = make_seeds()
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.sampled_from(CHANGES), st.sampled_from(SEEDS), st.randoms(use_true_random=False))
+def test_changes_that_hypothesis_chooses(change: Change, origin: Seed, dice: random.Random) -> None:
+    """The same changes with Hypothesis as the dice, which shrinks what it finds."""
+    end_of(change(origin, dice))
+
+
+@pytest.mark.parametrize("check", ["_judged_manifest", "_check_same_files"])
+def test_the_fuzzer_notices_a_missing_check(check: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: a verifier that leaves out one check is found out."""
+
+    def careless(data: bytes, signature: Manifest) -> Manifest:
+        return parse_manifest(data, "Manifest-Version")
+
+    without = {"_judged_manifest": careless, "_check_same_files": lambda *_: None}
+    monkeypatch.setattr(verify, check, without[check])
+    with pytest.raises(FuzzedError):
+        fuzz(20_000, seed=1)
