@@ -12,11 +12,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger, globalLogBeginner, textFileLogObserver
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    Logger,
+    LogLevel,
+    LogLevelFilterPredicate,
+    globalLogBeginner,
+    textFileLogObserver,
+)
 from twisted.python.failure import Failure
 
 from rjs.clock import use_steady_clock
@@ -36,13 +44,19 @@ class App(Protocol):
         """Say goodbye, make durable what is not, and end every child."""
 
 
+def log_observer(out: TextIO) -> ILogObserver:
+    """The server's log as text lines: from ``info`` up, or all of it with RJS_DEBUG=1."""
+    level = LogLevel.debug if os.environ.get("RJS_DEBUG") == "1" else LogLevel.info
+    return FilteringLogObserver(textFileLogObserver(out), [LogLevelFilterPredicate(level)])
+
+
 def run_server(build: Callable[[ReactorBase], App]) -> int:
     """Run a server until SIGTERM or SIGINT; the exit status. The reactor gets its clock before all else."""
     from twisted.internet import reactor as global_reactor  # noqa: PLC0415 - installs the reactor
 
     assert isinstance(global_reactor, ReactorBase)
     use_steady_clock(global_reactor)
-    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)
+    globalLogBeginner.beginLoggingTo([log_observer(sys.stderr)], redirectStandardIO=False)
     return _Run(global_reactor, build(global_reactor)).status()
 
 
