@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from rjs import limits
 from rjs.bundle import cms
 from rjs.bundle.forger import Change, Forger, refusal_of
+from rjs.bundle.forger_cms import tlv
 from rjs.bundle.path import CODE_SIGNING
 from rjs.bundle.testing import NOW, YEAR, Party, make_party, make_signer
 
@@ -217,20 +218,6 @@ def namesakes(old: Party) -> Party:
 
 def der(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(Encoding.DER)
-
-
-def tlv(tag: int, *parts: bytes) -> bytes:
-    """One DER element of at most 64 KiB."""
-    content = b"".join(parts)
-    size = len(content)
-    length = (
-        bytes([size])
-        if size < 128
-        else b"\x82" + size.to_bytes(2, "big")
-        if size > 255
-        else bytes([0x81, size])
-    )
-    return bytes([tag]) + length + content
 
 
 def handmade(forger: Forger, attributes: list[bytes]) -> bytes:
