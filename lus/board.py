@@ -19,6 +19,7 @@ import msgspec
 from lus import limits, placement
 from lus.instructions import DropServer, Instruction, ReportVanished, Return, Start, Stop, TellWant
 from lus.registry import Registry, Server
+from lus.waiting import Kind, Waiting
 from rjs.limits import LUS_LEASE
 from rjs.wire.messages import AttemptId, CsState, Fence, JobBrief, LeasedTask
 
@@ -52,7 +53,9 @@ class Board:
     def __init__(self) -> None:
         self.registry = Registry()
         self._held: dict[int, Held] = {}
-        self._waiting: dict[int, None] = {}
+        self._waiting = Waiting()
+        self._settled: dict[str, placement.Wait | placement.Unplaceable] = {}
+        self._settled_at = 0
         self._sequence = 0
         self._upto = 0
         self._valid_until = 0.0
@@ -78,10 +81,9 @@ class Board:
             if leased.lease in self._held or leased.lease <= self._upto:
                 continue
             self._upto = leased.lease
-            self._held[leased.lease] = Held(
-                leased.lease, generation, job, leased.task, frozenset(leased.avoid), since=now
-            )
-            self._waiting[leased.lease] = None
+            avoid = frozenset(leased.avoid)
+            self._held[leased.lease] = Held(leased.lease, generation, job, leased.task, avoid, since=now)
+            self._waiting.add(leased.lease, (job.job, avoid))
         return self._place(now)
 
     def ended(self, leases: Iterable[int], sentence: str, now: float) -> list[Instruction]:
@@ -219,35 +221,68 @@ class Board:
     # --- inner --------------------------------------------------------------------------------------
 
     def _place(self, now: float) -> list[Instruction]:
-        """Gives waiting tasks to free CSs, in the order in which they came; returns what nobody takes."""
+        """Gives waiting tasks to free CSs, jobs in turn; returns what nobody takes."""
         instructions: list[Instruction] = []
-        returns: dict[tuple[str, str, str], list[int]] = {}
         if self._waiting and now < self._valid_until:
-            settled: dict[tuple[str, frozenset[str], bool], placement.Wait | placement.Unplaceable] = {}
-            for number in list(self._waiting):
-                held = self._held[number]
-                alike = (held.job.job, held.avoid, now - held.since >= limits.SAME_CS_AFTER)
-                choice = settled.get(alike) or placement.choose(
-                    self._demand(held, now), self._candidates(held.job.job)
-                )
-                if isinstance(choice, placement.Place):
-                    instructions.append(self._start(held, choice.cs))
-                    continue
-                settled[alike] = choice  # free CSs only become fewer in this loop
-                if isinstance(choice, placement.Unplaceable):
-                    returns.setdefault((held.job.job, choice.code, choice.sentence), []).append(number)
-        for (job, code, sentence), numbers in returns.items():
-            instructions.append(Return(job, tuple(numbers), self.registry.epoch, code, sentence))
-            for number in numbers:
-                self._drop(self._held[number])
+            free = sorted(
+                (self._candidate(each) for each in self.registry.all() if each.free), key=placement.order
+            )
+            for kind in self._waiting.kinds():
+                instructions += self._place_kind(kind, free, now)
         return [*instructions, *self._want()]
+
+    def _place_kind(self, kind: Kind, free: list[placement.Candidate], now: float) -> list[Instruction]:
+        """``free`` are the CSs that may be given something, fastest first; whoever is leaves it."""
+        instructions: list[Instruction] = []
+        waits: set[bool] = set()
+        for number in self._waiting.of(kind):
+            held = self._held[number]
+            late = now - held.since >= limits.SAME_CS_AFTER
+            if late in waits:
+                continue  # what is alike waits alike, for free CSs only become fewer
+            choice = self._choice(held, free, now)
+            if isinstance(choice, placement.Place):
+                free[:] = [each for each in free if each.cs != choice.cs]
+                instructions.append(self._start(held, choice.cs))
+                self._waiting.had_its_turn(kind)
+            elif isinstance(choice, placement.Unplaceable):
+                return [*instructions, self._return(kind, choice)]
+            elif held.avoid:
+                waits.add(late)
+            else:
+                break
+        return instructions
+
+    def _choice(
+        self, held: Held, free: list[placement.Candidate], now: float
+    ) -> placement.Place | placement.Wait | placement.Unplaceable:
+        """As placement chooses among all CSs; what that says of a job without a free one is asked once."""
+        demand, job = self._demand(held, now), held.job.job
+        for each in free:
+            if placement.suits(demand, attrs.evolve(each, refusal=self._refusal(each.cs, job))):
+                return placement.Place(each.cs)
+        if self._settled_at != self.registry.changes:
+            self._settled, self._settled_at = {}, self.registry.changes
+        settled = self._settled.get(job) if not held.avoid else None
+        if settled is None:
+            choice = placement.choose(demand, self._candidates(job))
+            if isinstance(choice, placement.Place) or held.avoid:
+                return choice
+            settled = self._settled[job] = choice
+        return settled
+
+    def _return(self, kind: Kind, why: placement.Unplaceable) -> Return:
+        numbers = self._waiting.of(kind)
+        for number in numbers:
+            self._drop(self._held[number])
+        return Return(kind[0], numbers, self.registry.epoch, why.code, why.sentence)
 
     def _start(self, held: Held, cs: str) -> Start:
         self._sequence += 1
         fence = Fence(held.generation, held.lease, self._sequence)
         held.attempt = AttemptId(held.job.job, held.task, fence)
         held.stage, held.cs = Stage.STARTING, cs
-        del self._waiting[held.lease]
+        self._waiting.remove(held.lease)
         server = self.registry.get(cs)
         assert server is not None
         server.attempt = held.attempt
@@ -257,17 +292,15 @@ class Board:
         return placement.Demand(held.job.memory, held.avoid, now - held.since)
 
     def _candidates(self, job: str) -> list[placement.Candidate]:
-        return [
-            placement.Candidate(
-                each.cs,
-                each.state.name,
-                each.state.mflops,
-                each.state.memory,
-                each.free,
-                each.refusals.get(job, ""),
-            )
-            for each in self.registry.all()
-        ]
+        return [self._candidate(each, each.refusals.get(job, "")) for each in self.registry.all()]
+
+    def _candidate(self, server: Server, refusal: str = "") -> placement.Candidate:
+        state = server.state
+        return placement.Candidate(server.cs, state.name, state.mflops, state.memory, server.free, refusal)
+
+    def _refusal(self, cs: str, job: str) -> str:
+        server = self.registry.get(cs)
+        return server.refusals.get(job, "") if server is not None else ""
 
     def _current(self, cs: str, attempt: AttemptId) -> Held | None:
         held = self._held.get(attempt.fence.lease)
@@ -280,12 +313,12 @@ class Board:
 
     def _wait(self, held: Held, since: float) -> None:
         held.stage, held.attempt, held.cs, held.since = Stage.WAITING, None, "", since
-        self._waiting[held.lease] = None
+        self._waiting.add(held.lease, (held.job.job, held.avoid))
 
     def _drop(self, held: Held) -> None:
         self._free(held)
         self._held.pop(held.lease, None)
-        self._waiting.pop(held.lease, None)
+        self._waiting.remove(held.lease)
 
     def _at(self, cs: str) -> list[Held]:
         return [held for held in self._held.values() if held.cs == cs]

@@ -55,32 +55,43 @@ class Unplaceable:
 
 def choose(demand: Demand, candidates: Iterable[Candidate]) -> Place | Wait | Unplaceable:
     """The fastest free CS that suits; ties go to the lower id, so that the choice is reproducible."""
-    live = list(candidates)
+    live = sorted(candidates, key=order)
     if not live:
         return Unplaceable("no-cs", "no compute server is registered here")
     willing = [each for each in live if not each.refusal]
     if not willing:
         return Unplaceable("not-accepted", _summary((each.name, each.refusal) for each in live))
-    able = [each for each in willing if each.memory >= demand.memory]
+    able = [each for each in live if is_able(demand, each)]
     if not able:
         most = max(each.memory for each in willing)
         return Unplaceable(
             "needs-memory",
             f"it needs {_mib(demand.memory)} of memory; the largest compute server to take it has {_mib(most)}",
         )
-    fresh = [each for each in able if each.cs not in demand.avoid]
-    free = [each for each in fresh if each.free]
-    if free:
-        return Place(_fastest(free).cs)
+    fresh = [each for each in able if suits(demand, each)]
+    first = next((each for each in fresh if each.free), None)
+    if first is not None:
+        return Place(first.cs)
     left = limits.SAME_CS_AFTER - demand.waiting
     if fresh or left > 0:
         return Wait(left if not fresh else None)
-    free = [each for each in able if each.free]
-    return Place(_fastest(free).cs) if free else Wait(None)
+    first = next((each for each in able if each.free), None)
+    return Place(first.cs) if first is not None else Wait(None)
 
 
-def _fastest(candidates: list[Candidate]) -> Candidate:
-    return min(candidates, key=lambda each: (-each.mflops, each.cs))
+def order(candidate: Candidate) -> tuple[float, str]:
+    """Sorts the fastest first."""
+    return -candidate.mflops, candidate.cs
+
+
+def is_able(demand: Demand, candidate: Candidate) -> bool:
+    """It would take the task, and has the memory for it."""
+    return not candidate.refusal and candidate.memory >= demand.memory
+
+
+def suits(demand: Demand, candidate: Candidate) -> bool:
+    """It is able, and the task has not failed there: the first free one that suits, in ``order``, is the choice."""
+    return is_able(demand, candidate) and candidate.cs not in demand.avoid
 
 
 def _summary(reasons: Iterable[tuple[str, str]]) -> str:

@@ -49,6 +49,8 @@ class Registry:
         self._clock: LeaseTable[str, str] = LeaseTable(CS_LEASE)
         self._asked_again: list[tuple[float, str, str, str]] = []
         self.epoch = 0
+        self.changes = 0
+        """Rises with whatever decides who would take a task; not with who is free."""
 
     def __len__(self) -> int:
         return len(self._servers)
@@ -63,6 +65,7 @@ class Registry:
 
     def register(self, cs: str, boot: str, address: str, state: CsState, now: float) -> Server:
         """A CS described itself. What it refused is asked again when its trust changed or it is a new boot."""
+        self.changes += 1
         known = self._servers.get(cs)
         if known is None or known.boot != boot:
             known = Server(cs, boot, address, state, heard=now)
@@ -88,6 +91,7 @@ class Registry:
         known = self._servers.get(cs)
         if known is None:
             return
+        self.changes += 1
         if len(known.refusals) >= limits.REFUSALS:
             known.refusals.pop(next(iter(known.refusals)))
         known.refusals[job] = f"{code}: {sentence}"
@@ -101,6 +105,7 @@ class Registry:
             known = self._servers.get(cs)
             if known is not None and known.boot == boot and known.refusals.pop(job, None) is not None:
                 self.epoch += 1
+                self.changes += 1
 
     def runs_nothing_else(self, cs: str) -> None:
         """It started an attempt: what it was told to stop before runs no more, for it has one slot."""
@@ -116,10 +121,12 @@ class Registry:
 
     def remove(self, cs: str) -> Server | None:
         """It is known dead, or its lease ended."""
+        self.changes += 1
         self._clock.end(cs)
         return self._servers.pop(cs, None)
 
     def expire(self, now: float) -> list[Server]:
         """Removes and returns the CSs whose lease ended."""
         lapsed = self._clock.expire(now)
+        self.changes += len(lapsed)
         return [self._servers.pop(cs) for cs in lapsed if cs in self._servers]

@@ -72,6 +72,24 @@ class TestPlacing:
         assert board.granted(1, brief(), [LeasedTask(1, 0)], 0.0) == []
         assert board.leases() == ((), 1)
 
+    def test_jobs_take_turns(self, board: Board) -> None:
+        """The tasks of a large job that came first keep no other job waiting for more than one of them."""
+        board.granted(1, brief(A, 9), [LeasedTask(number, number) for number in range(1, 10)], 0.0)
+        board.granted(1, brief(B, 1), [LeasedTask(10, 0)], 0.0)
+        jobs = [A]
+        for now in (1.0, 2.0, 3.0):
+            current = board.registry.all()[0].attempt
+            assert current is not None
+            (next_start,) = board.attempt_over(CS1, current, now)
+            assert isinstance(next_start, Start)
+            jobs.append(next_start.job.job)
+        assert jobs == [A, A, B, A]
+
+    def test_a_failed_task_of_a_large_job_asks_alone(self, board: Board) -> None:
+        """What waits for another CS than those where it failed does not keep its siblings waiting."""
+        board.granted(1, brief(), [LeasedTask(1, 0, (CS1,)), LeasedTask(2, 1)], 0.0)
+        assert [each.attempt for each in board.placements()] == [attempt(2, task=1)]
+
     def test_nothing_starts_without_a_lease_that_lives(self, board: Board) -> None:
         """Unless the WS acknowledged a renewal, we may not start; when it does, we start."""
         assert board.granted(1, brief(), [LeasedTask(1, 0)], LUS_LEASE) == []
