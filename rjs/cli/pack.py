@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 FILES_NAMED = 10
 """Files named one by one for a reason; of more, only the number is said. ``--json`` names all."""
 
-REASONS_SHOWN = 40
-"""Lines of the table of what was taken and why."""
+LINES_SHOWN = 40
+"""Lines of the table of what was taken and why, and of warnings."""
 
 
 @click.command("pack")
@@ -79,8 +79,7 @@ def command(
         path, without=target, tasks=tasks or 1, name=name, include=include, reached_only=reached_only,
         allow_missing=allow_missing,
     )  # fmt: skip
-    for warning in files.warnings:
-        say(f"warning: {warning}")
+    _warn(files.warnings)
     now, term = datetime.now(UTC), timedelta(days=valid)
     bundle_id = None
     if unsigned:
@@ -120,6 +119,13 @@ def _sign(
     )
 
 
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings[:LINES_SHOWN]:
+        say(f"warning: {warning}")
+    if len(warnings) > LINES_SHOWN:
+        say(f"and {len(warnings) - LINES_SHOWN} more warnings; --json lists all")
+
+
 def _report(files: JobFiles, target: Path, bundle_id: BundleId | None) -> dict[str, Any]:
     taken = [
         {"name": file.name, "size": file.size, "executable": file.executable, "why": file.why}
@@ -135,7 +141,7 @@ def _tell(files: JobFiles, target: Path) -> None:
     by_reason: dict[str, list[str]] = {}
     for file in files.files:
         by_reason.setdefault(file.why, []).append(file.name)
-    shown = list(by_reason.items())[:REASONS_SHOWN]
+    shown = list(by_reason.items())[:LINES_SHOWN]
     width = max(len(why) for why, _ in shown)
     for why, names in shown:
         say(f"  {why:{width}}  {_some(names)}")

@@ -141,17 +141,22 @@ class _Gathering:
 
     def take_whole(self) -> None:
         """Take all that does not stay out."""
-        for name, is_folder in self._present():
-            if not is_folder:
+        for name, entry in self.tree.below():
+            if self._stays_out(name):
+                self.left_out.append(name)
+            elif not entry.is_dir(follow_symlinks=False):
                 self.take(name, WHOLE_FOLDER)
+            elif fault := folder_fault(name, entry):
+                self.faults.append(fault)
             elif not self.tree.listing(name):
                 self.left_out.append(f"{name}/ (empty)")
 
     def leave_rest(self) -> None:
         """Name what was not taken."""
-        self.left_out += [
-            name for name, is_folder in self._present() if not is_folder and name not in self.files
-        ]
+        for name, entry in self.tree.below():
+            is_entered = entry.is_dir(follow_symlinks=False) and not folder_fault(name, entry)
+            if self._stays_out(name) or (name not in self.files and not is_entered):
+                self.left_out.append(name)
 
     def take_reached(self, entry: str, include: Sequence[str]) -> None:
         """Take the script ``entry``, what it imports, and what the patterns name with what that imports."""
@@ -159,10 +164,12 @@ class _Gathering:
         for name, why in self._reached(entry, included).items():
             self.take(name, why)
 
-    def require_reached(self, entry: str) -> None:
-        """Refuse what the script ``entry`` imports and was not taken."""
-        for name, why in self._reached(entry, {}).items():
-            if name not in self.files:
+    def take_whole_with(self, entry: str) -> None:
+        """Take all, and refuse what the script ``entry`` imports out of places that stay out."""
+        reached = self._reached(entry, {})
+        self.take_whole()
+        for name, why in reached.items():
+            if any(name == place or name.startswith(f"{place}/") for place in self.left_out):
                 self.faults.append(f"{shown(name)} is {why}, but stays out of bundles; move or rename it")
 
     def _reached(self, entry: str, included: Mapping[str, str]) -> Mapping[str, str]:
@@ -183,16 +190,8 @@ class _Gathering:
             self.faults.append(f"{DESCRIPTOR_NAME} is made for a script; pack its folder to take that one")
         return included
 
-    def _present(self) -> Iterator[tuple[str, bool]]:
-        """What may be taken, and whether it is a folder; what may not is noted."""
-        for name, entry in self.tree.below():
-            is_folder = entry.is_dir(follow_symlinks=False)
-            if name == self._own or stays_out(name):
-                self.left_out.append(name)
-            elif is_folder and (fault := folder_fault(name, entry)):
-                self.faults.append(fault)
-            else:
-                yield name, is_folder
+    def _stays_out(self, name: str) -> bool:
+        return name == self._own or stays_out(name)
 
 
 def _name_below(folder: Path, file: Path | None) -> str | None:
@@ -205,15 +204,16 @@ def _name_below(folder: Path, file: Path | None) -> str | None:
 def _gather_folder(gathering: _Gathering, include: Sequence[str], reached_only: bool) -> None:
     toml = _descriptor_bytes(gathering, "the descriptor" if reached_only else WHOLE_FOLDER)
     entry = None if toml is None else _entry_of(toml)
-    exists = entry is not None and gathering.tree.entry(entry) is not None
+    if entry is not None and gathering.tree.entry(entry) is None:
+        entry = None  # the descriptor's reader says so
+    if reached_only and entry is not None:
+        gathering.take_reached(entry, include)
+    elif entry is not None:
+        gathering.take_whole_with(entry)
+    elif not reached_only:
+        gathering.take_whole()
     if reached_only:
-        if entry is not None and exists:
-            gathering.take_reached(entry, include)
         gathering.leave_rest()
-        return
-    gathering.take_whole()
-    if entry is not None and exists:
-        gathering.require_reached(entry)
 
 
 def _descriptor_bytes(gathering: _Gathering, why: str) -> bytes | None:
@@ -230,7 +230,7 @@ def _descriptor_bytes(gathering: _Gathering, why: str) -> bytes | None:
             f"{DESCRIPTOR_NAME} is larger than {limits.MAX_DESCRIPTOR_BYTES} bytes; shorten it"
         )
         return None
-    toml = file.read()
+    toml = gathering.tree.read(DESCRIPTOR_NAME)
     gathering.add(JobFile(DESCRIPTOR_NAME, toml, len(toml), file.executable, why))
     return toml
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -42,34 +44,49 @@ _Version = tuple[int, int, int, int, int]
 
 @attrs.frozen
 class DiskFile:
-    """A plain file as it was found: reading it gives the bytes of that moment, or raises ChangedFileError."""
+    """A plain file as it was found: reading it gives the bytes of that moment, or raises ChangedFileError.
+
+    A file system's clock may be too coarse for two changes in one tick; ``sha256`` is what was read before, and
+    must be read again.
+    """
 
     path: Path
     size: int
     executable: bool
     _version: _Version = attrs.field(repr=False)
+    _sha256: bytes | None = attrs.field(default=None, repr=False)
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the content in bounded pieces. Nothing of it may be used before the iterator has ended."""
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            file = io.FileIO(self.path, opener=_opened_itself)
         except OSError as error:
             raise ChangedFileError(self.path) from error
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
-            self._require(descriptor)
+        running = hashlib.sha256() if self._sha256 else None
+        with file:
+            self._require(_version_of(os.fstat(file.fileno())) == self._version)
             left = self.size
             while left and (chunk := file.read(min(left, limits.READ_CHUNK_BYTES))):
                 left -= len(chunk)
+                if running:
+                    running.update(chunk)
                 yield chunk
-            self._require(descriptor)
+            self._require(_version_of(os.fstat(file.fileno())) == self._version)
+        self._require(running is None or running.digest() == self._sha256)
 
-    def read(self) -> bytes:
-        """The whole content."""
-        return b"".join(self.chunks())
+    def read(self) -> tuple[bytes, DiskFile]:
+        """Return the whole content, and the file that has this content and no other."""
+        content = b"".join(self.chunks())
+        return content, attrs.evolve(self, sha256=hashlib.sha256(content).digest())
 
-    def _require(self, descriptor: int) -> None:
-        if _version_of(os.fstat(descriptor)) != self._version:
+    def _require(self, unchanged: bool) -> None:
+        if not unchanged:
             raise ChangedFileError(self.path)
+
+
+def _opened_itself(path: str, flags: int) -> int:
+    """Open what lies there: follow no link, and wait for no writer of a pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def look_at(path: Path) -> DiskFile:
@@ -125,6 +142,11 @@ class Tree:
         if name not in self._files:
             self._files[name] = look_at(self.path / name)
         return self._files[name]
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file; what ``look_at`` gives from now on has this content or is refused."""
+        content, self._files[name] = self.look_at(name).read()
+        return content
 
     def _list(self, folder: str) -> Mapping[str, os.DirEntry[str]]:
         if folder:

@@ -75,6 +75,7 @@ class _Walk:
         self._read: dict[str, ModuleImports | None] = {}
         self._reasons: dict[str, str] = {}
         self._missing = MissingModules(allow_missing)
+        self._compiled: list[str] = []
         self._path_changed: str | None = None
         self._faults: list[str] = []
         self._warnings: list[str] = []
@@ -100,6 +101,11 @@ class _Walk:
             if step.name not in self._reasons:
                 self._reasons[step.name] = step.why
                 self._look_into(step)
+        if self._compiled:
+            others = f" and {len(self._compiled) - 1} more" if len(self._compiled) > 1 else ""
+            self._warnings.append(
+                f"{spelled(self._compiled[0])}{others}: compiled for one platform; what that imports cannot be seen"
+            )
         search = f"the entry's folder {spelled(self._root)}/" if self._root else "the entry's folder"
         faults, warnings = self._missing.report(self._path_changed, search)
         return Reached(self._reasons, (*self._faults, *faults), (*self._warnings, *warnings))
@@ -130,7 +136,9 @@ class _Walk:
             self._faults.append(f"{shown(name)} {error}")
             return None
         if not self._is_source(name):
-            if name.endswith(_COMPILED_SUFFIXES) or name == self._entry:
+            if name.endswith(_COMPILED_SUFFIXES):
+                self._compiled.append(name)
+            elif name == self._entry:
                 self._warnings.append(f"{spelled(name)}: is no source; what it imports cannot be seen")
             return None
         if file.size > limits.MAX_SOURCE_BYTES:
@@ -139,7 +147,7 @@ class _Walk:
             )
             return None
         try:
-            return read_imports(file.read(), is_main=name == self._entry)
+            return read_imports(self._tree.read(name), is_main=name == self._entry)
         except UnreadableSourceError:
             self._warnings.append(f"{spelled(name)}: is nested too deeply; what it imports is not seen")
         except SyntaxError as error:
@@ -159,16 +167,25 @@ class _Walk:
         parts = found.module.split(".") if found.module else []
         package: str | None = folder
         for index, part in enumerate(parts):
-            module = None if package is None else self._find(package, part, top=not (found.level or index))
-            if module is None:
+            module = None if package is None else self._finder.find(package, part)
+            if module is None or (index == found.level == 0 and self._gives_way(module, found)):
                 self._note_missing(file, found, parts, index)
                 return
             self._take_module(module, why, found.when)
             package = module.folder
         if package is not None:
             for name in self._names(package, found):
-                if submodule := self._find(package, name):
+                if submodule := self._finder.find(package, name):
                     self._take_module(submodule, why, found.when)
+
+    def _gives_way(self, module: Module, found: Import) -> bool:
+        """Whether a folder without ``__init__.py`` is not what is meant: a module elsewhere goes before it."""
+        if module.files or module.folder is None:
+            return False
+        top, *inner = found.module.split(".")
+        asked = inner[:1] or found.names
+        inside = any(self._finder.find(module.folder, name) for name in asked)
+        return top in STANDARD or (not inside and is_installed(top))
 
     def _start(self, file: str, found: Import) -> str | None:
         """The folder in which an import begins to look; None, with a word about it, where Python has none."""
@@ -188,14 +205,6 @@ class _Walk:
         if self._root and (f"{folder}/").startswith(f"{self._root}/"):
             folder = folder[len(self._root) + 1 :]
         return len(folder.split("/")) if folder else 0
-
-    def _find(self, folder: str, name: str, *, top: bool = False) -> Module | None:
-        module = self._finder.find(folder, name)
-        if module is None or not top:
-            return module
-        if not module.files and (name in STANDARD or is_installed(name)):
-            return None  # a mere folder is imported only where nothing else has its name
-        return module
 
     def _take_module(self, module: Module, why: str, when: When) -> None:
         for name in module.files:
@@ -225,5 +234,8 @@ class _Walk:
         return bool(found.instead_of) and all(self._answers(each) for each in found.instead_of)
 
     def _answers(self, found: Import) -> bool:
-        name = found.module.partition(".")[0]
-        return not found.level and (name in STANDARD or self._find(self._root, name, top=True) is not None)
+        top = found.module.partition(".")[0]
+        if found.level or top in STANDARD:
+            return not found.level
+        module = self._finder.find(self._root, top)
+        return module is not None and not self._gives_way(module, found)

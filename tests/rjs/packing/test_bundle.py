@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
+import os
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,8 @@ from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.verify import open_bundle
 from rjs.identity.testing import Organisation
 from rjs.ids import ClusterId
-from rjs.packing import gather, pack_job, write_unsigned
+from rjs.packing import gather, pack_job, write_signed, write_unsigned
+from rjs.packing.tree import ChangedFileError
 
 NOW = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
@@ -86,6 +90,79 @@ def test_what_would_be_refused_is_not_written(
     assert refused.value.code == "certificate-expired"
     assert out.read_bytes() == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jar", "run.py"]
+
+
+def job_folder(folder: Path, order: int, times: int, private: bool) -> Path:
+    """The same job each time: files made in another order, at other times, readable by others or not."""
+    files = {
+        "job.toml": b'name = "same"\nruntime = "python"\nentry = "run.py"\n',
+        "run.py": b"import lib.a\n",
+        "lib/a.py": b"",
+        "lib.txt": b"sorts between lib/ and lib",
+        "deep/er/data.gz": gzip.compress(b"compressed already" * 100, mtime=0),
+        "tool": b"#!/bin/sh\n",
+    }
+    for name, content in list(files.items())[::order]:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        path.chmod((0o700 if private else 0o755) if name == "tool" else (0o600 if private else 0o664))
+        os.utime(path, (times, times))
+    return folder
+
+
+def test_the_same_job_gives_the_same_bytes(tmp_path: Path, organisation: Organisation) -> None:
+    """Two copies that differ in times, order, and who may read them: only the nonce and ECDSA's signature differ."""
+    first = job_folder(tmp_path / "first", 1, 10**9, private=True)
+    second = job_folder(tmp_path / "second", -1, 12 * 10**8, private=False)
+    signer = organisation.signing()
+    unsigned, signed = [], []
+    for number, folder in enumerate([first, second, first]):
+        files = gather(folder)
+        out = tmp_path / f"{number}.jar"
+        write_unsigned(files, out, now=NOW, nonce=bytes(16), valid=DAY)
+        unsigned.append(out.read_bytes())
+        write_signed(files, out, key=signer.key, chain=signer.chain, now=NOW, nonce=bytes(16), valid=DAY)
+        with zipfile.ZipFile(out) as jar:
+            signed.append([(each, jar.read(each)) for each in jar.namelist() if not each.endswith(".EC")])
+    assert unsigned[0] == unsigned[1] == unsigned[2]
+    assert signed[0] == signed[1] == signed[2]
+
+
+def test_one_more_executable_file_is_another_job(tmp_path: Path) -> None:
+    """The owner's executable bit is signed, so it is no matter of taste like the rest of a mode."""
+    folder = job_folder(tmp_path / "job", 1, 10**9, private=True)
+    outs = [tmp_path / "plain.jar", tmp_path / "executable.jar"]
+    write_unsigned(gather(folder), outs[0], now=NOW, nonce=bytes(16), valid=DAY)
+    (folder / "run.py").chmod(0o700)
+    write_unsigned(gather(folder), outs[1], now=NOW, nonce=bytes(16), valid=DAY)
+    assert outs[0].read_bytes() != outs[1].read_bytes()
+
+
+def test_compressed_data_stays_as_it_is(tmp_path: Path) -> None:
+    """Every file is stored: its own bytes stand in the bundle."""
+    folder = job_folder(tmp_path / "job", 1, 10**9, private=True)
+    out = tmp_path / "job.jar"
+    write_unsigned(gather(folder), out, now=NOW, nonce=bytes(16), valid=DAY)
+    assert (folder / "deep/er/data.gz").read_bytes() in out.read_bytes()
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_file_that_changes_between_gathering_and_writing_is_refused(
+    tmp_path: Path, organisation: Organisation, signed: bool
+) -> None:
+    """What was judged is what is packed, or nothing is made."""
+    folder = job_folder(tmp_path / "job", 1, 10**9, private=True)
+    files = gather(folder)
+    (folder / "run.py").write_bytes(b"import lib.b\n")
+    out = tmp_path / "job.jar"
+    signer = organisation.signing()
+    with pytest.raises(ChangedFileError, match=r"run\.py changed"):
+        if signed:
+            write_signed(files, out, key=signer.key, chain=signer.chain, now=NOW, nonce=bytes(16), valid=DAY)
+        else:
+            write_unsigned(files, out, now=NOW, nonce=bytes(16), valid=DAY)
+    assert [path.name for path in tmp_path.iterdir()] == ["job"]
 
 
 def tool(name: str) -> str:
