@@ -84,6 +84,7 @@ DESCRIBED: dict[str, tuple[str, dict[str, str], str]] = {
     ),
     "with an attribute of ours": ("org/example/", {"RJS-Executable": "true"}, "attribute"),
     "with Magic": ("org/example/", {"Magic": "x"}, "attribute"),
+    "of the signature file itself": ("META-INF/RJS.SF", {"Sealed": "true"}, "manifest-digest"),
     "outside": ("../example/", {"Sealed": "true"}, "name"),
     "absolute": ("/", {"Sealed": "true"}, "name"),
     "of a name without a file": ("org/example", {"Sealed": "true"}, "accepted"),
