@@ -1,16 +1,21 @@
-"""Our signature blocks under ``openssl cms``."""
+"""Our signature blocks under ``openssl cms``, and OpenSSL's revocation lists under our verifier."""
 
 from __future__ import annotations
 
+import io
 import subprocess
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jdk import make_chains, run
 
-from rjs.bundle.testing import signed_jar
+from rjs.bundle.crl import load_crls
+from rjs.bundle.errors import BundleRefusedError
+from rjs.bundle.testing import make_party, make_signer, signed_jar
+from rjs.bundle.verify import open_bundle
 
 pytestmark = pytest.mark.integration
 
@@ -51,3 +56,42 @@ def test_openssl_refuses_another_content(command: list[str | Path], tmp_path: Pa
     (tmp_path / "job.SF").write_bytes(content.replace(b"1.0", b"1.1", 1))
     done = subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert done.returncode != 0
+
+
+CA_CONFIG = """
+[ca]
+default_ca = d
+[d]
+database = index.txt
+crlnumber = number
+default_md = sha256
+default_crl_days = 1
+"""
+
+
+@pytest.mark.parametrize(("revoked", "code"), [(False, None), (True, "revoked")])
+def test_we_read_the_lists_of_openssl(revoked: bool, code: str | None, tmp_path: Path) -> None:
+    """A list that ``openssl ca`` made accepts or refuses the signer, in PEM."""
+    root = make_party("Test Root", ca=True)
+    signer = make_signer("Ada", root)
+    form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "root.key").write_bytes(root.key.private_bytes(*form))
+    (tmp_path / "root.pem").write_bytes(root.certificate.public_bytes(Encoding.PEM))
+    (tmp_path / "ca.cnf").write_text(CA_CONFIG)
+    (tmp_path / "number").write_text("01\n")
+    serial = f"{signer.certificate.serial_number:02X}"
+    line = (
+        f"R\t351231000000Z\t260101000000Z\t{serial.zfill(len(serial) + len(serial) % 2)}\tunknown\t/CN=Ada\n"
+    )
+    (tmp_path / "index.txt").write_text(line if revoked else "")
+    files = ("-config", "ca.cnf", "-keyfile", "root.key", "-cert", "root.pem", "-out", "root.crl")
+    subprocess.run(
+        ["openssl", "ca", "-gencrl", *files], cwd=tmp_path, capture_output=True, check=True, timeout=60
+    )
+    lists = load_crls((tmp_path / "root.crl").read_bytes())
+    jar = io.BytesIO(signed_jar(signer, {"a": b""}))
+    if code is None:
+        open_bundle(jar, at=datetime.now(UTC), roots=[root.certificate], crls=lists).check_all()
+    else:
+        with pytest.raises(BundleRefusedError, match=f"^{code}:"):
+            open_bundle(jar, at=datetime.now(UTC), roots=[root.certificate], crls=lists)
