@@ -27,6 +27,7 @@ from rjs.packing.walk import reach
 
 FAULTS_SHOWN: Final = 20
 WHOLE_FOLDER: Final = "whole folder"
+MADE_HERE: Final = "made for the script"
 
 
 class PackingError(RefusedError):
@@ -110,7 +111,7 @@ def _descriptor_of_script(name: str, entry: str, tasks: int) -> JobFile:
     quoted = [json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f") for text in (name, entry)]
     text = f'name = {quoted[0]}\nruntime = "python"\nentry = {quoted[1]}\ntasks = {tasks}\n'
     toml = text.encode("utf-8", "surrogateescape")
-    return JobFile(DESCRIPTOR_NAME, toml, len(toml), why="made for the script")
+    return JobFile(DESCRIPTOR_NAME, toml, len(toml), why=MADE_HERE)
 
 
 class _Gathering:
@@ -186,7 +187,8 @@ class _Gathering:
                 self.faults.append(f"--include {shown(pattern)} names no file of the folder")
             for name in names:
                 included.setdefault(name, f"included by {pattern}")
-        if DESCRIPTOR_NAME in included and DESCRIPTOR_NAME in self.files:
+        made = self.files[DESCRIPTOR_NAME].why == MADE_HERE
+        if made and DESCRIPTOR_NAME in included:
             self.faults.append(f"{DESCRIPTOR_NAME} is made for a script; pack its folder to take that one")
         return included
 

@@ -189,6 +189,10 @@ def test_a_script_has_one_descriptor(job: Path) -> None:
     """A job.toml beside a script cannot be included under the name of the one that is made."""
     with pytest.raises(PackingError, match=r"job\.toml is made for a script"):
         gather(job / "run.py", include=["*"])
+    assert {file.name for file in gather(job, include=["*"], reached_only=True).files} == {
+        "job.toml",
+        "run.py",
+    }
 
 
 def test_what_the_job_imports_cannot_stay_out(job: Path) -> None:
