@@ -362,7 +362,9 @@ class Board:
         """Its attempts are lost, but those in ``keep``, of which it will still tell."""
         instructions: list[Instruction] = []
         for held in self._at(server.cs):
-            if held.attempt is not None and held.attempt not in keep:
+            if held.attempt in keep:
+                held.stage = Stage.RUNNING  # the reply to its start may have been lost
+            elif held.attempt is not None:
                 detail = f"{server.state.name} ({server.address}): {sentence}"
                 instructions.append(ReportVanished(held.attempt, server.cs, detail))
                 self._drop(held)

@@ -76,7 +76,7 @@ class TestPlacing:
         """The tasks of a large job that came first keep no other job waiting for more than one of them."""
         board.granted(1, brief(A, 9), [LeasedTask(number, number) for number in range(1, 10)], 0.0)
         board.granted(1, brief(B, 1), [LeasedTask(10, 0)], 0.0)
-        jobs = [A]
+        jobs: list[str] = [A]
         for now in (1.0, 2.0, 3.0):
             current = board.registry.all()[0].attempt
             assert current is not None

@@ -83,7 +83,7 @@ class Events(RuleBasedStateMachine):
     @rule(lus=LUSES, data=st.data(), upto=st.integers(0, 40))
     def renew(self, lus: str, data: st.DataObject, upto: int) -> None:
         if self.known(lus):
-            listed = data.draw(st.sets(st.integers(0, self.granted + 1)))
+            listed = data.draw(st.sets(st.integers(0, self.granted)))
             ended, instructions = self.queue.renew(lus, listed, upto, self.now)
             self.perform(instructions)
             assert set(ended) == {number for number in listed if number not in self.holds(lus)}
