@@ -190,7 +190,8 @@ class _Reader:
         tried = tuple(found for piece in node.body for found in _imported(piece))
         for handler in node.handlers:
             instead = tried if self._catches(handler.type) else ()
-            yield handler, _Context(min(context.when, When.PERHAPS), instead or context.instead_of)
+            fallback = attrs.evolve(context, instead_of=instead or context.instead_of)
+            yield handler, fallback.at_most(When.PERHAPS)
         yield from _each(node.finalbody, context)
 
     def _note(self, node: ast.AST, context: _Context) -> None:
@@ -282,14 +283,21 @@ class _Reader:
         return None
 
     def _comparison(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> bool | None:
+        certain = {ast.GtE: True, ast.Lt: False}
         match left:
             case ast.Subscript(of, ast.Constant(0)) if self._dotted(of) == "sys.version_info":
                 return _compared(OLDEST_PYTHON[0], op, right)
+            case ast.Subscript(of, ast.Slice(None, ast.Constant(2), None)):
+                left = of  # the oldest Python's first two numbers may equal what they are compared with
+            case _:
+                certain |= {ast.Gt: True, ast.LtE: False}
         match self._dotted(left), right:
             case "__name__", ast.Constant("__main__") if isinstance(op, ast.Eq):
                 return self._is_main
+            case "sys.version_info.major", _:
+                return _compared(OLDEST_PYTHON[0], op, right)
             case "sys.version_info", ast.Tuple(parts) if not _newer(parts):
-                return {ast.GtE: True, ast.Gt: True, ast.Lt: False, ast.LtE: False}.get(type(op))
+                return certain.get(type(op))
         return None
 
 

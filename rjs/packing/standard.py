@@ -5,9 +5,10 @@ A compute server of this release gives a job the standard library alone, of Pyth
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -32,7 +33,7 @@ STANDARD: Final = frozenset({*sys.stdlib_module_names, *REMOVED, *ADDED, "__main
 
 def hint_about(module: str) -> str:
     """Say what would help a job that imports the top-level ``module``, which is not in STANDARD."""
-    names = importlib.metadata.packages_distributions().get(module)
+    names = _distributions().get(module)
     if not names:
         return "put it beside the entry"
     installed = importlib.metadata.distribution(names[0])
@@ -44,4 +45,9 @@ def hint_about(module: str) -> str:
 
 def is_installed(module: str) -> bool:
     """Whether a distribution in the packer's own environment has the top-level ``module``."""
-    return module in importlib.metadata.packages_distributions()
+    return module in _distributions()
+
+
+@functools.cache  # reading what is installed takes a tenth of a second, and it stays what it is
+def _distributions() -> Mapping[str, Sequence[str]]:
+    return importlib.metadata.packages_distributions()

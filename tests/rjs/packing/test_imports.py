@@ -76,6 +76,8 @@ def test_imports_are_as_certain_as_the_code_around_them(source: str, expected: F
         "import sys\nif sys.version_info >= (3,):\n    pass\nelse:\n    import a",
         "import sys\nif sys.version_info[0] == 2:\n    import a",
         "from sys import version_info\nif version_info < (3, 8, 1):\n    import a",
+        "import sys\nif sys.version_info[:2] < (3, 11):\n    import a",
+        "import sys\nif sys.version_info.major < 3:\n    import a",
         "'import a'\n# import a\nx = 'import a'",
     ],
 )
@@ -92,6 +94,8 @@ def test_what_never_runs_in_a_job_is_no_import(source: str) -> None:
         ("import sys\nif sys.version_info >= (3, 11):\n    import a", SURE),
         ("import sys\nif sys.version_info >= (3, 11, 4):\n    import a", PERHAPS),
         ("import sys\nif sys.version_info >= (3, 12):\n    import a", PERHAPS),
+        ("import sys\nif sys.version_info[:2] > (3, 11):\n    import a", PERHAPS),
+        ("import sys\nif sys.version_info[:2] >= (3, 11):\n    import a", SURE),
         ("import sys\nif sys.version_info < wanted:\n    import a", PERHAPS),
         ("if TYPE_CHECKING or x:\n    import a", PERHAPS),
     ],
