@@ -52,6 +52,7 @@ def run(folder: Path) -> int:
     Raises ConfigError while this release has no sandbox and the owner has not accepted that.
     """
     with StateFolder.enter(folder) as state:
+        state.member(Role.CS)
         settings = read_config(CsSettings, folder)
         if settings.unconfined != ACCEPTED:
             raise ConfigError(
@@ -83,7 +84,7 @@ class ComputeServer:
         self._spawner = spawner
         self._record = record
         self._tasks = Tasks("cs")
-        self._member = state.identity().member()
+        self._member = state.member(Role.CS)
         self._trust = TrustFolder(state.cluster())
         self._seen_trust = self._trust.current()
         self._trust_epoch = 0

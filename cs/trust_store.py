@@ -22,7 +22,7 @@ import msgspec
 from cryptography import x509
 
 from cs.trust import Grant, Kind, TrustRefusedError, TrustStore
-from rjs.bundle.path import subject_of
+from rjs.bundle.path import CODE_SIGNING, subject_of
 from rjs.bundle.verify import spki_of
 from rjs.errors import ConfigError, RefusedError
 from rjs.files import read_small, write_atomically
@@ -210,11 +210,17 @@ def grant_for(
     if _PEM_CERTIFICATE in given:
         certificate = _meant_certificate(given)
         kind = "ca" if _is_ca(certificate) else "signer"
+        if kind == "signer" and not _signs_code(certificate):
+            raise TrustRefusedError(
+                "trust.certificate",
+                "this certificate is not for signing jobs; the one to trust is in the signer's signing.pem",
+            )
         return Grant(spki_of(certificate), _plain(label or subject_of(certificate)), kind, now, until)
     fingerprint = given.strip().replace(":", "").lower()
     if not _FINGERPRINT.fullmatch(fingerprint):
         raise TrustRefusedError(
-            "trust.given", "this is neither a certificate in PEM nor a fingerprint of 64 hex digits"
+            "trust.given",
+            "this is neither a file with a certificate in PEM nor a fingerprint of 64 hex digits",
         )
     return Grant(SpkiDigest(fingerprint), _plain(label or ""), kind, now, until)
 
@@ -231,6 +237,16 @@ def _meant_certificate(pem: str) -> x509.Certificate:
             "trust.certificates", f"there are {len(certificates)} certificates; give the one that you mean"
         )
     return first
+
+
+def _signs_code(certificate: x509.Certificate) -> bool:
+    try:
+        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return False
+    except ValueError as error:
+        raise TrustRefusedError("trust.certificate", f"the certificate cannot be read: {error}") from error
+    return CODE_SIGNING in usages
 
 
 def _is_ca(certificate: x509.Certificate) -> bool:

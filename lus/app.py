@@ -35,6 +35,7 @@ _log = Logger("lus")
 def run(folder: Path) -> int:
     """Run the lookup server of this state folder until it is told to stop; the exit status."""
     with StateFolder.enter(folder) as state:
+        state.member(Role.LUS)
         settings = read_config(LusSettings, folder)
         boot = state.next_boot()
         return run_server(lambda reactor: LookupServer(reactor, state, settings, boot))
@@ -47,7 +48,7 @@ class LookupServer:
         self._reactor = reactor
         self._state = state
         self._boot = boot
-        self._member = state.identity().member()
+        self._member = state.member(Role.LUS)
         self._identity = state.identity().token()
         self._settings = settings
         self._tasks = Tasks("lus")

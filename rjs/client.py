@@ -97,7 +97,7 @@ async def with_ws(
         except OwnCertificateError:
             raise
         except UnreachableError as error:
-            faults.append(f"{address}: {error}")
+            faults.append(f"{address}: {error}" if address not in str(error) else str(error))
             continue
         try:
             return await work(session)
@@ -175,9 +175,11 @@ def run_client(work: Callable[[ReactorBase], Coroutine[Deferred[Any], Any, T]]) 
         with contextlib.suppress(ReactorNotRunning):  # interrupted: it stops already
             reactor.stop()
 
+    interrupted: list[bool] = []
+    reactor.addSystemEventTrigger("before", "shutdown", lambda: interrupted.append(not outcome))
     reactor.callWhenRunning(begin)
     reactor.run()
-    if not outcome:
+    if interrupted[0]:  # whatever the ending reactor made of the work under way
         raise KeyboardInterrupt
     result = outcome[0]
     if isinstance(result, Failure):

@@ -17,7 +17,8 @@ import attrs
 from rjs.errors import ConfigError
 from rjs.files import make_private_folder, read_small, write_atomically
 from rjs.identity.certificates import Identity
-from rjs.identity.folder import IdentityFolder
+from rjs.identity.folder import IdentityFolder, Member
+from rjs.identity.names import SERVERS, Role
 from rjs.ids import BootId
 
 CLUSTERS = "clusters"
@@ -72,6 +73,10 @@ class StateFolder:
         """This server's keys and certificates."""
         return IdentityFolder(self.cluster() / "identity")
 
+    def member(self, role: Role) -> Member:
+        """Who this folder makes its server. Raises ConfigError when that is not a ``role``."""
+        return member_of(self.path, role)
+
     def next_boot(self) -> Boot:
         """Count this start, durably."""
         path = self.path / "boots"
@@ -98,11 +103,27 @@ def sole_cluster(path: Path) -> Path:
     found = sorted((path / CLUSTERS).glob("*")) if (path / CLUSTERS).is_dir() else []
     joined = [each for each in found if IdentityFolder(each / "identity").is_joined]
     if not joined:
-        raise ConfigError(f"{path} has joined no cluster yet; use an invitation: rjs join INVITATION {path}")
+        raise ConfigError(
+            f"{path} has joined no cluster yet; use an invitation: rjs join INVITATION {path} for a server, "
+            f"rjs --home {path} join INVITATION for a person"
+        )
     if len(joined) > 1:
         names = ", ".join(each.name for each in joined)
-        raise ConfigError(f"{path} has joined several clusters ({names}); this release serves one a folder")
+        raise ConfigError(
+            f"{path} has joined several clusters ({names}) and this release serves one a folder; "
+            f"move all but one out of {path / CLUSTERS}, a person's to a folder of its own (rjs --home)"
+        )
     return joined[0]
+
+
+def member_of(path: Path, role: Role) -> Member:
+    """The member of the one cluster below ``path``. Raises ConfigError, naming the right command, when that
+    member is not a ``role``."""
+    member = IdentityFolder(sole_cluster(path) / "identity").member()
+    if member.role is not role:
+        right = f"; use: rjs {member.role} run {path}" if member.role in SERVERS else ""
+        raise ConfigError(f"{path} is the folder of {member.name.uri()}, not of a {role}{right}")
+    return member
 
 
 def private_folder(path: Path) -> Path:

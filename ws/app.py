@@ -68,6 +68,7 @@ def init(
 def run(folder: Path) -> int:
     """Run the web server of this state folder until it is told to stop; the exit status."""
     with StateFolder.enter(folder) as state:
+        state.member(Role.WS)
         settings = read_config(WsSettings, folder)
         boot = state.next_boot()
         return run_server(lambda reactor: WebServer(reactor, state, settings, boot))
@@ -86,7 +87,7 @@ class WebServer:
 
     async def start(self) -> None:
         """Read the journal, recover what a crash left, and open the door."""
-        member, folder = self._state.identity().member(), self._state.cluster()
+        member, folder = self._state.member(Role.WS), self._state.cluster()
         parts = self._build(member, folder)
         await parts.members.load()
         parts.intake.bundles.clear_incoming()

@@ -90,6 +90,7 @@ class Intake:
     workers: Workers
     cluster: ClusterId
     signers: Callable[[str], frozenset[str]]
+    _accepting: set[str] = attrs.field(factory=set)
 
     async def take_found(self, found: Found) -> Job:
         """Make a job of a file in ``jobs/``. Raises RefusedError with what is wrong with it."""
@@ -118,19 +119,32 @@ class Intake:
     async def _judge(self, incoming: Path, upload: Upload) -> Job:
         try:
             job = await self.workers.run(partial(self._verify, incoming, upload))
-            jobs = self.shell.queue.jobs
-            if job.id not in jobs:
-                self.shell.queue.admit(upload.account)
-                await self.workers.run(partial(self.bundles.keep, incoming, job.id))
-            known = jobs.get(job.id)  # only now: a file that was touched meanwhile is judged twice at once
+            known = self.shell.queue.jobs.get(job.id)
             if known is not None and (known.job.user, known.job.file_name) == (job.user, job.file_name):
+                await self.shell.perform([])  # what is said to be accepted is durable
                 return known.job
-            await self.shell.perform(self.shell.queue.add_job(job, self.shell.now()))
+            await self._accept(incoming, job)
         finally:
             await self.workers.run(partial(incoming.unlink, missing_ok=True))
         _log.info("job {job} of {account} accepted: {name}, {tasks} tasks", job=job.id[:16],
                   account=job.user, name=job.brief.name, tasks=job.brief.tasks)  # fmt: skip
         return job
+
+    async def _accept(self, incoming: Path, job: Job) -> None:
+        """Keep the bytes and journal the job. One upload of a bundle at a time: its job states the digest of the
+        bytes that are kept, and another file of the same bundle id has other bytes."""
+        if job.id in self._accepting:
+            raise RefusedError(
+                "already-accepted", "the same bundle is being accepted now; sign again to run again"
+            )
+        self._accepting.add(job.id)
+        try:
+            if job.id not in self.shell.queue.jobs:
+                self.shell.queue.admit(job.user)
+                await self.workers.run(partial(self.bundles.keep, incoming, job.id))
+            await self.shell.perform(self.shell.queue.add_job(job, self.shell.now()))
+        finally:
+            self._accepting.discard(job.id)
 
     def _verify(self, incoming: Path, upload: Upload) -> Job:
         now = dt.datetime.now(dt.UTC)

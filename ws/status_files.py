@@ -93,8 +93,9 @@ def job_text(state: JobState) -> str:
         f"accepted: {accepted:%Y-%m-%d %H:%M:%S} UTC",
         f"tasks: {line.tasks} (waiting {line.waiting}, running {line.running}, committed {line.committed}, "
         f"failed {line.failed}, cancelled {line.cancelled})",
-        f"answers: ans/{line.job[:16]}/",
     ]
+    if line.committed:
+        lines.append(f"answers: ans/{line.job[:16]}/")
     if line.reason:
         lines.append(f"reason: {line.reason}")
     for task, story in sorted(state.stories.items())[: limits.STORIES]:

@@ -6,6 +6,7 @@ name.
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 from collections.abc import Collection, Mapping
@@ -97,7 +98,9 @@ class _Reader:
 
     def _refuse_unknown(self, fields: Mapping[str, Any], known: Collection[str], prefix: str) -> None:
         for field in sorted(set(fields) - set(known)):
-            self.mistakes.append(f"field {prefix + field!a} is not implemented in this release; remove it")
+            near = difflib.get_close_matches(field, known, n=1)
+            remedy = f"did you mean {prefix + near[0]!a}?" if near else "remove it"
+            self.mistakes.append(f"field {prefix + field!a} is not implemented in this release; {remedy}")
 
     def _check_files(self) -> None:
         for name in sorted(self._entries):
@@ -122,6 +125,9 @@ class _Reader:
     def _entry(self, value: object) -> str:
         if isinstance(value, str) and value in self._entries:
             return value
+        if isinstance(value, str):
+            self.mistakes.append(f"field 'entry': the bundle has no file {value!a}")
+            return ""
         self.mistakes.append("field 'entry' must name a file of the bundle, such as \"run.py\"")
         return ""
 
@@ -162,10 +168,12 @@ class _Reader:
         amount = _amount(value, units)
         if amount is not None and amount in allowed:
             return amount
-        base, example = next(iter(units)), list(units)[2 if units is _MEMORY_UNITS else 1]
+        bounds, example = (
+            ("1 MiB to 1 TiB", "256 MiB") if units is _MEMORY_UNITS else ("1 s to 30 d", "5 min")
+        )
         self.mistakes.append(
-            f"field {field!r} must be a whole number of {base} from {allowed.start} to {allowed.stop - 1}, "
-            f'or with a unit ({", ".join(units)}), such as "256 {example}"'
+            f"field {field!r} must be from {bounds}: a whole number of {next(iter(units))}, "
+            f'or with a unit ({", ".join(units)}), such as "{example}"'
         )
         return allowed.start
 

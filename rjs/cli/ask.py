@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypeVar
 
 from rjs.cli.group import person_folder
 from rjs.client import run_client, with_own_ws
+from rjs.errors import UsageError
 from rjs.identity.folder import IdentityFolder
 from rjs.state import sole_cluster
 from rjs.wire.messages import Message
+
+_JOB = re.compile("[0-9a-f]{1,64}")
 
 Reply = TypeVar("Reply", bound=Message)
 
@@ -19,3 +23,10 @@ def ask(question: Message, kind: type[Reply]) -> Reply:
     return run_client(
         lambda reactor: with_own_ws(reactor, identity, lambda session: session.request(question, kind))
     )
+
+
+def job_prefix(text: str) -> str:
+    """A job's id, or its first digits, as the protocol has it. Raises UsageError for what is none."""
+    if not _JOB.fullmatch(text.lower()):
+        raise UsageError(f"{text!r} is no job id; give one, or its first digits, as rjs status lists them")
+    return text.lower()

@@ -18,8 +18,8 @@ def command(job: str) -> None:
     Example:
       rjs cancel 3fa9c1d2
     """
-    from rjs.cli.ask import ask
+    from rjs.cli.ask import ask, job_prefix
     from rjs.wire import messages as m
 
-    ask(m.JobCancel(job=job), m.Done)
+    ask(m.JobCancel(job=job_prefix(job)), m.Done)
     say(f"cancelled job {job}")

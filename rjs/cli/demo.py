@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -60,7 +61,8 @@ def command(workers: int, tasks: int, out: Path, keep: Path | None, as_json: boo
     say(
         'there is no sandbox in this release: the compute servers say unconfined = "i accept", and trust one signer'
     )
-    with _folder(keep) as folder:
+    _check_places(out, keep)
+    with _ended_by_sigterm(), _folder(keep) as folder:
         job = _job(folder, tasks)
         alone, seconds_alone = _alone(job, folder)
         with LocalCluster(folder / "cluster", workers) as cluster:
@@ -73,6 +75,28 @@ def command(workers: int, tasks: int, out: Path, keep: Path | None, as_json: boo
             _print_json(answers, seconds, seconds_alone, out)
             return
         _tell(answers, seconds, seconds_alone, out, keep)
+
+
+def _check_places(out: Path, keep: Path | None) -> None:
+    """Refuse before the work what would only be refused after it."""
+    if not os.access(out.resolve().parent, os.W_OK):
+        raise click.UsageError(f"--out {out}: no folder that you may write to")
+    if keep is not None and keep.exists():
+        raise click.UsageError(f"--keep {keep} exists already; name a folder that does not")
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the demo as Ctrl-C does: every process and folder goes first."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager
@@ -104,9 +128,13 @@ def _alone(job: Path, folder: Path) -> tuple[Image, float]:
     output = folder / "alone"
     environment = {"PATH": os.defpath, "RJS_OUTPUT": str(output)}
     argv = [sys.executable, "-E", "-s", "-S", "-B", str(job / "mandelbrot.py")]
+    say("one process alone computes the picture first, to compare with ...")
     with progress("one process alone", 1) as done:
         began = time.monotonic()
-        subprocess.run(argv, check=True, env=environment, stdin=subprocess.DEVNULL, timeout=PATIENCE)
+        subprocess.run(
+            argv, check=True, env=environment, stdin=subprocess.DEVNULL, timeout=PATIENCE,
+            start_new_session=True,  # Ctrl-C is ours; run() kills it on the way out
+        )  # fmt: skip
         seconds = time.monotonic() - began
         done(1)
     return example_module("mandelbrot", "splice").splice([(output / "band.ppm").read_bytes()]), seconds

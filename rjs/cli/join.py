@@ -90,8 +90,11 @@ def _tell(member: Member, folder: Path) -> None:
 
     say(f"joined cluster {member.cluster} as {member.name.uri()} ({member.common_name})")
     if member.name.role is Role.USER:
-        request = cluster_folder(folder, member.cluster) / "identity" / "signing-request.pem"
-        say(f"next: send {request} to the operator, who runs: rjs ca issue CADIR signing-request.pem")
-        say(f"put the signing.pem that comes back into {request.parent}, then: rjs submit JOB")
+        identity = cluster_folder(folder, member.cluster) / "identity"
+        say(
+            f"next: the operator certifies your signing key: rjs ca issue CADIR {identity / 'signing-request.pem'}"
+        )
+        say(f"the signing.pem that this makes belongs into {identity}; owners who trust it run:")
+        say(f"  rjs trust add {identity / 'signing.pem'} --cs DIR")
     elif member.name.role in (Role.LUS, Role.CS):
         say(f"next: rjs {member.name.role} run {folder}")

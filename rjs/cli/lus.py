@@ -37,8 +37,11 @@ def status(folder: Path, as_json: bool) -> None:
     Example:
       rjs lus status ~/rjs-lus
     """
+    from rjs.identity.names import Role
+    from rjs.state import member_of
     from rjs.status import read_status
 
+    member_of(folder, Role.LUS)
     document = read_status(folder)
     if as_json:
         print_json(document)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rjs.cli.console import json_option, print_json, print_table, say
+from rjs.cli.console import json_option, print_json, print_table, safe_text, say
 
 if TYPE_CHECKING:
     from rjs.wire.messages import JobLine, JobShown
@@ -28,7 +28,7 @@ def command(job: str | None, as_json: bool) -> None:
     """
     from msgspec.structs import asdict  # unlike encoding, it leaves out no field that has its default
 
-    from rjs.cli.ask import ask
+    from rjs.cli.ask import ask, job_prefix
     from rjs.wire import messages as m
 
     if job is None:
@@ -40,21 +40,21 @@ def command(job: str | None, as_json: bool) -> None:
         if lines.more:
             say(f"and {lines.more} older ones")
         return
-    shown = ask(m.JobShow(job=job), m.JobShown)
+    shown = ask(m.JobShow(job=job_prefix(job)), m.JobShown)
     if as_json:
         print_json({"job": asdict(shown.job), "tasks": [asdict(task) for task in shown.tasks]})
         return
     _show(shown)
 
 
-HEADINGS = ["JOB", "NAME", "STATE", "TASKS", "WAITING", "RUNNING", "DONE", "FAILED", "ACCEPTED"]
+HEADINGS = ["JOB", "NAME", "STATE", "TASKS", "WAITING", "RUNNING", "DONE", "FAILED", "CANCELLED", "ACCEPTED"]
 
 
 def _row(line: JobLine) -> list[str | int | float | None]:
     accepted = datetime.fromtimestamp(line.accepted, UTC)
     return [
         line.job[:16], line.name, line.state, line.tasks, line.waiting, line.running, line.committed,
-        line.failed, f"{accepted:%Y-%m-%d %H:%M}Z",
+        line.failed, line.cancelled, f"{accepted:%Y-%m-%d %H:%M}Z",
     ]  # fmt: skip
 
 
@@ -67,9 +67,24 @@ def _show(shown: JobShown) -> None:
         [task.task, task.state, task.cs or None, task.attempts, _first(task.detail)] for task in shown.tasks
     ]
     print_table(["TASK", "STATE", "COMPUTE SERVER", "TROUBLES", "LAST TROUBLE"], rows)
+    _show_tails(shown)
     if len(shown.tasks) < shown.job.tasks:
         say(f"the first {len(shown.tasks)} of {shown.job.tasks} tasks")
 
 
 def _first(detail: str) -> str | None:
-    return " ".join(detail.split()) or None
+    """The first line: the reason. What follows is the end of stderr."""
+    return detail.partition("\n")[0] or None
+
+
+def _show_tails(shown: JobShown) -> None:
+    """The end of stderr of the first few tasks that had trouble, as it was written."""
+    troubled = [(task.task, task.detail.partition("\n")[2]) for task in shown.tasks]
+    for task, tail in [(task, tail) for task, tail in troubled if tail][:TAILS]:
+        click.echo(f"\nthe end of task {task}'s stderr:")
+        for line in tail.splitlines():
+            click.echo(f"  {safe_text(line)}")
+
+
+TAILS = 3
+"""Tasks whose stderr is shown; the others' is in --json."""

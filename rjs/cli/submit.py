@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -50,14 +51,22 @@ def _pack_and_send(path: Path, tasks: int, name: str | None) -> tuple[str, int]:
 
     signer = signing_identity(person_folder())
     files = gather(path, tasks=tasks, name=name)
+    for warning in files.warnings:
+        say(f"warning: {warning}")
     with tempfile.TemporaryDirectory(prefix="rjs-") as folder:
         bundle = Path(folder) / "job.jar"
-        write_signed(
+        job = write_signed(
             files, bundle, key=signer.key, chain=signer.chain, now=datetime.now(UTC), nonce=os.urandom(16),
             valid=timedelta(days=30),
         )  # fmt: skip
-        stem = path.resolve().stem if path.is_file() else path.resolve().name
-        return _send(bundle, f"{stem}.jar")
+        return _send(bundle, _file_name(path, job))
+
+
+def _file_name(path: Path, job: str) -> str:
+    """A name in ``jobs/`` of this job's own, so that its status file is too."""
+    stem = path.resolve().stem if path.is_file() else path.resolve().name
+    plain = re.sub(r"[^A-Za-z0-9._+@-]", "_", stem).lstrip("._+@-")[:80]
+    return f"{plain or 'job'}-{job[:8]}.jar"
 
 
 def _send(bundle: Path, name: str) -> tuple[str, int]:

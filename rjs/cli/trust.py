@@ -93,8 +93,10 @@ def remove(fingerprint: str, folder: Path) -> None:
 
 def _store(folder: Path) -> Any:
     """The trust store of the cluster that this compute server has joined."""
-    from rjs.state import sole_cluster
+    from rjs.identity.names import Role
+    from rjs.state import member_of, sole_cluster
 
+    member_of(folder, Role.CS)
     return role_entry("cs.trust_store")(sole_cluster(folder))
 
 

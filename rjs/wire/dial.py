@@ -73,7 +73,7 @@ class Acceptor:
             )
         except CannotListenError as error:
             raise UnreachableError(
-                f"cannot listen on {interface or '*'}:{port}: {error.socketError}"
+                f"cannot listen on {interface or '*'}:{port}: {error.socketError}; set another port in config.toml"
             ) from error
         host = self._port.getHost()
         assert isinstance(host, IPv4Address | IPv6Address)
@@ -166,7 +166,9 @@ async def _connected(
         await _endpoint(reactor, host, port).connect(factory)
         return await session.ready
     except ConnectionRefusedError as error:
-        raise RefusedConnectionError(f"nobody listens at {host}:{port}") from error
+        raise RefusedConnectionError(
+            f"nobody listens at {host}:{port}; is the server running there?"
+        ) from error
     except (ConnectError, DNSLookupError, OSError) as error:
         raise UnreachableError(f"cannot reach {host}:{port}: {error}") from error
     except ConnectingCancelledError as error:  # Twisted's name for it; its holder knows only one
