@@ -30,13 +30,16 @@ INLINE_ANSWER = 64 * KIB
 """An answer up to this size travels inside its offer and rests in the commit's own row."""
 
 REQUESTS_IN_FLIGHT = 4096
-"""Unanswered requests one peer may have with us: beyond it the peer floods."""
+"""Calls of one peer under way at a time, one-way calls until what they change is durable; more are held."""
+
+HELD_CALLS = 16_384
+"""Calls held for a peer: a LUS that comes back tells all its placements at once. Beyond it the peer floods."""
 
 BLOB_READS = 2 * BLOB_WINDOW
 """blob.read of one peer that are served at a time, the others in turn: 100 bytes ask us to hold 256 KiB."""
 
 HELD_BYTES = 32 * MIB
-"""Bytes of calls held for a peer that does not read our replies: beyond it the peer is cut off."""
+"""Bytes of calls held for a peer: beyond it the peer is cut off."""
 
 HEARTBEAT = 1.0
 """Seconds between pings on every session, both ways."""

@@ -58,11 +58,13 @@ _FATAL = {
 class Storage(Protocol):
     """Durable state, as a server's store sees it. To be called from the reactor's thread only."""
 
-    def write(self, operation: Callable[[Connection], T]) -> Deferred[T]:
+    def write(self, operation: Callable[[Connection], T], *, always: bool = False) -> Deferred[T]:
         """Run ``operation``; fires with its result when that is durable, or with the error that it raised.
 
         Fails with StorageError when it is not durable (the disk failed the batch, or an earlier one) and
-        with OverloadedError when too many operations wait. Cancelling stops the waiting, not the operation.
+        with OverloadedError when too many operations wait, unless it must be written ``always``: memory is
+        ahead of the disk, and whoever causes such writes is bounded. Cancelling stops the waiting, not the
+        operation.
         """
         ...
 
@@ -209,17 +211,20 @@ class StorageThread:
         self._thread = threading.Thread(target=self._work, name="storage", daemon=True)
         self._thread.start()
 
-    def write(self, operation: Callable[[Connection], T]) -> Deferred[T]:
+    def write(self, operation: Callable[[Connection], T], *, always: bool = False) -> Deferred[T]:
         """See Storage."""
         if self._commit.broken is not None:
             return fail(StorageError(self._commit.broken))
-        return self.read(operation)
+        return self._submit(operation, always)
 
     def read(self, operation: Callable[[Connection], T]) -> Deferred[T]:
         """See Storage."""
+        return self._submit(operation, always=False)
+
+    def _submit(self, operation: Callable[[Connection], T], always: bool) -> Deferred[T]:
         if self._closing:
             return fail(StorageError("the database is closed: the server is stopping"))
-        if self._waiting >= limits.STORAGE_QUEUE:
+        if self._waiting >= limits.STORAGE_QUEUE and not always:
             return fail(OverloadedError("storage", f"{self._waiting} changes wait for the disk; try later"))
         self._waiting += 1
         submitted = _Submitted(operation)
@@ -281,7 +286,7 @@ class ImmediateStorage:
     def __init__(self, connection: Connection) -> None:
         self._commit = GroupCommit(connection)
 
-    def write(self, operation: Callable[[Connection], T]) -> Deferred[T]:
+    def write(self, operation: Callable[[Connection], T], *, always: bool = False) -> Deferred[T]:
         """See Storage."""
         if self._commit.broken is not None:
             return fail(StorageError(self._commit.broken))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from rjs.background import Workers
@@ -175,11 +176,14 @@ class WsDoor:
 
     # --- LUSs ---------------------------------------------------------------------------------------
 
-    def _want(self, session: Session, message: m.TaskWant) -> None:
+    # What a LUS just tells counts as under way until it is durable, like what it asks: the session holds the
+    # LUS's calls when too much is, and so nobody fills the journal's queue.
+
+    def _want(self, session: Session, message: m.TaskWant) -> Deferred[None]:
         want = self.shell.queue.want(
             _current(self, session), message.outstanding, message.epoch, self.shell.now()
         )
-        self.shell.perform(want)
+        return self.shell.perform(want)
 
     async def _renew(self, session: Session, message: m.LeaseRenew) -> m.LeaseRenewed:
         lus = _current(self, session)
@@ -187,16 +191,17 @@ class WsDoor:
         await self.shell.perform(instructions)
         return m.LeaseRenewed(ended=tuple(ended))
 
-    def _returned(self, session: Session, message: m.TaskReturn) -> None:
+    def _returned(self, session: Session, message: m.TaskReturn) -> Deferred[None]:
         why = Blocked(message.epoch, message.code, message.sentence)
         job = BundleId(message.job)
         lus = _current(self, session)
-        self.shell.perform(self.shell.queue.returned(lus, job, message.leases, why, self.shell.now()))
+        return self.shell.perform(self.shell.queue.returned(lus, job, message.leases, why, self.shell.now()))
 
-    def _placed(self, session: Session, message: m.TaskPlaced) -> None:
+    def _placed(self, session: Session, message: m.TaskPlaced) -> Deferred[None]:
         lus = _current(self, session)
         now = self.shell.now()
-        self.shell.perform(self.shell.queue.placed(lus, message.attempt, message.cs, message.cs_name, now))
+        placed = self.shell.queue.placed(lus, message.attempt, message.cs, message.cs_name, now)
+        return self.shell.perform(placed)
 
     async def _attempt_ended(self, session: Session, message: m.AttemptEnded) -> None:
         detail = f"{message.detail}\n{message.tail}".rstrip()

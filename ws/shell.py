@@ -55,7 +55,7 @@ class Shell:
             return succeed(None)
         self._writing += 1
         done: Deferred[None] = Deferred()
-        written = self.storage.write(partial(store.persist, entries=entries))
+        written = self.storage.write(partial(store.persist, entries=entries), always=True)
         written.addCallbacks(self._written, self._failed, callbackArgs=(words, done))
         return done
 

@@ -46,11 +46,13 @@ class Serving:
         self._starting_reads = False
         self.paused = False
 
-    def call(self, message: m.Message) -> None:
-        """The one place that every call passes: may this role say this, and who does it.
+    @property
+    def holding(self) -> bool:
+        """No call may be done now: the peer does not read what we send, or has as much under way as it may."""
+        return self.paused or self._under_way + len(self._reads) >= limits.REQUESTS_IN_FLIGHT
 
-        Raises ProtocolError for a flood.
-        """
+    def call(self, message: m.Message) -> None:
+        """The one place that every call passes: may this role say this, and who does it."""
         peer, tag = self._session.peer.name, m.tag_of(message)
         handler = self._routes.get(type(message))
         if peer.role not in message.callers:
@@ -58,8 +60,6 @@ class Serving:
             self._refuse(message, "forbidden", f"{peer.uri()} may not call {tag}; {callers} may")
         elif handler is None:
             self._session.tell(m.Unsupported(re=message.rid, what=tag))
-        elif self._under_way + len(self._reads) >= limits.REQUESTS_IN_FLIGHT:
-            raise ProtocolError(f"more than {limits.REQUESTS_IN_FLIGHT} unanswered requests")
         elif isinstance(message, m.BlobRead):
             self._reads.append(message)
             self._start_reads()
@@ -67,15 +67,15 @@ class Serving:
             self._start(handler, message)
 
     def hold(self, frame: bytes) -> None:
-        """Keep a call for later: the peer does not read what we send. Raises ProtocolError beyond the cap."""
+        """Keep a call for later: see ``holding``. Raises ProtocolError beyond the caps."""
         self._held.append(frame)
         self._held_bytes += len(frame)
-        if len(self._held) > limits.REQUESTS_IN_FLIGHT or self._held_bytes > limits.HELD_BYTES:
-            raise ProtocolError("it sends without reading our replies")
+        if len(self._held) > limits.HELD_CALLS or self._held_bytes > limits.HELD_BYTES:
+            raise ProtocolError("it asks for more and more, and waits for nothing")
 
     def next_held(self) -> bytes | None:
-        """The next call that was held, if the peer reads again."""
-        if self.paused or not self._held:
+        """The next call that was held, if it may be done now."""
+        if self.holding or not self._held:
             return None
         frame = self._held.popleft()
         self._held_bytes -= len(frame)
@@ -121,6 +121,7 @@ class Serving:
             self._under_way -= 1
             self._reading -= isinstance(message, m.BlobRead)
             self._start_reads()
+            self._session.do_held()
 
     def _start_reads(self) -> None:
         if self._starting_reads:

@@ -101,6 +101,8 @@ class Session:
         self._timers: dict[str, Timer] = {}
         self._leaving: dict[Deferred[str], None] = {}
         self._open = False
+        self._doing_held = False
+        self._heard_unasked = False
         self._last_heard = reactor.seconds()
         self.reason = ""
         self.ended = False
@@ -219,6 +221,9 @@ class Session:
         if self.reason:
             return
         self._last_heard = self._reactor.seconds()
+        self._take_safely(frame)
+
+    def _take_safely(self, frame: bytes) -> None:
         try:
             self._take(frame)
         except (ProtocolError, IdentityError) as error:
@@ -288,7 +293,7 @@ class Session:
     def _not_understood(self, frame: bytes, unknown: m.UnknownMessageError) -> None:
         if self.hello is None:
             raise ProtocolError(f"expected hello, got {unknown.tag}")
-        if self._serving.paused:
+        if self._serving.holding:
             self._serving.hold(frame)
         else:
             self.tell(m.Unsupported(re=unknown.rid, what=unknown.tag))
@@ -305,11 +310,19 @@ class Session:
             if waiting is not None and not waiting.called:
                 waiting.callback(message)
         elif isinstance(message, m.REPLIES):
-            _log.info("{peer} says {message}", peer=self.peer.name.uri(), message=message)
-        elif self._serving.paused:
+            self._unasked(message)
+        elif self._serving.holding:
             self._serving.hold(frame)
         else:
             self._serving.call(message)
+
+    def _unasked(self, message: m.Message) -> None:
+        """A reply to nothing: what we told is refused there, or not known. The log hears of the first only."""
+        if not self._heard_unasked:
+            self._heard_unasked = True
+            _log.info(
+                "{peer} says {message}, and maybe more such", peer=self.peer.name.uri(), message=message
+            )
 
     def _greeted(self, message: m.Message) -> None:
         if not isinstance(message, m.Hello):
@@ -390,9 +403,9 @@ class Session:
 
     # --- flow control -------------------------------------------------------------------------------
     #
-    # A peer that does not read what we send gets no further work done: its calls are held, in order and
-    # bounded, until it reads. Reading itself goes on, because two sides that both stop reading while both
-    # have much to send would wait for each other for ever.
+    # A peer that does not read what we send, or has too much under way, gets no further work done: its calls
+    # are held, in order and bounded, until it reads or some of it is done. Reading itself goes on, because two
+    # sides that both stop reading while both have much to send would wait for each other for ever.
 
     def pause(self) -> None:
         """Our bytes pile up: hold the peer's calls until it has taken them."""
@@ -409,8 +422,18 @@ class Session:
         owed, self._owed_pong = self._owed_pong, None
         if owed is not None:
             self.tell(m.Pong(n=owed))
-        while not self.reason and (frame := self._serving.next_held()) is not None:
-            self._received(frame)
+        self.do_held()
+
+    def do_held(self) -> None:
+        """Do the calls that were held, in order, as far as they may be done now."""
+        if self._doing_held:
+            return  # a held call that was done at once comes back here
+        self._doing_held = True
+        try:
+            while not self.reason and (frame := self._serving.next_held()) is not None:
+                self._take_safely(frame)
+        finally:
+            self._doing_held = False
 
     def _stalled(self) -> None:
         self.abort("it does not read what we send")

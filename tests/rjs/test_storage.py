@@ -198,13 +198,16 @@ def test_a_broken_writer_is_read_only(tmp_path: Path) -> None:
 
 
 def test_a_flood_is_refused(crossing: Crossing, storage: StorageThread, held: threading.Event) -> None:
-    """What waits for the disk is bounded, and there is room again when the disk has caught up."""
+    """What waits for the disk is bounded, but for what must be written; and there is room again in time."""
     waiting = [storage.read(lambda db: None) for _ in range(limits.STORAGE_QUEUE - 1)]
     with pytest.raises(OverloadedError):
         crossing.wait(storage.write(put(1)))
+    due = storage.write(put(2), always=True)
     held.set()
     crossing.wait(waiting[-1])
     crossing.wait(storage.write(put(1)))
+    crossing.wait(due)
+    assert crossing.wait(storage.read(numbers)) == [1, 2]
 
 
 def test_closing_finishes_what_waits(path: Path, crossing: Crossing) -> None:

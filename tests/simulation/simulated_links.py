@@ -91,7 +91,7 @@ class SimulatedStorage:
         self._delay = delay
         self._waiting: list[tuple[Callable[[Connection], Any], Deferred[Any]]] = []
 
-    def write(self, operation: Callable[[Connection], T]) -> Deferred[T]:
+    def write(self, operation: Callable[[Connection], T], *, always: bool = False) -> Deferred[T]:
         """See rjs.storage.Storage."""
         if not self._waiting:
             self._timers.callLater(self._delay(), self._run)

@@ -77,10 +77,14 @@ def test_held_calls_are_bounded(wire: Wire, what: str) -> None:
 
     wire.open()
     wire.accepted.pause()
-    for _ in range(limits.REQUESTS_IN_FLIGHT + 1):
+    for _ in range(limits.HELD_CALLS + 1):
         wire.dialled.tell(WANT if what == "call" else Novelty())
     wire.turn()
-    assert wire.accepted.reason == wire.dialled.reason == "protocol: it sends without reading our replies"
+    assert (
+        wire.accepted.reason
+        == wire.dialled.reason
+        == "protocol: it asks for more and more, and waits for nothing"
+    )
 
 
 def test_held_bytes_are_bounded(wire: Wire) -> None:
@@ -91,21 +95,64 @@ def test_held_bytes_are_bounded(wire: Wire) -> None:
     for _ in range(limits.HELD_BYTES // 800_000 + 2):
         wire.dialled.tell(long)
         wire.turn()
-    assert wire.accepted.reason == "protocol: it sends without reading our replies"
+    assert wire.accepted.reason == "protocol: it asks for more and more, and waits for nothing"
+
+
+def test_calls_wait_in_order_while_much_is_under_way(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a peer tells counts while it is carried out; further calls are held, in order, and none is lost."""
+    monkeypatch.setattr(limits, "REQUESTS_IN_FLIGHT", 10)
+    started: list[int] = []
+    under_way: list[Deferred[None]] = []
+
+    def handler(session: Session, message: m.TaskWant) -> Deferred[None]:
+        started.append(message.outstanding)
+        under_way.append(Deferred())
+        return under_way[-1]
+
+    wire.route(m.TaskWant, handler)
+    wire.open()
+    for each in range(500):
+        wire.dialled.tell(m.TaskWant(outstanding=each, epoch=1))
+    wire.turn()
+    for done in range(500):
+        assert started == list(range(min(500, done + 10)))
+        under_way[done].callback(None)
+    assert not wire.accepted.reason
+
+
+def test_held_calls_that_are_done_at_once_need_no_stack(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of held calls that need no waiting themselves are done in a loop."""
+    monkeypatch.setattr(limits, "REQUESTS_IN_FLIGHT", 1)
+    slow: Deferred[None] = Deferred()
+    done: list[int] = []
+
+    async def handler(session: Session, message: m.TaskWant) -> None:
+        if not message.outstanding:
+            await slow
+        done.append(message.outstanding)
+
+    wire.route(m.TaskWant, handler)
+    wire.open()
+    for each in range(4000):
+        wire.dialled.tell(m.TaskWant(outstanding=each, epoch=1))
+    wire.turn()
+    assert done == []
+    slow.callback(None)
+    assert done == list(range(4000))
 
 
 def test_a_flood_of_requests_is_cut_off(wire: Wire) -> None:
-    """Requests that are under way are bounded."""
+    """Requests that are under way are bounded, and so are those that are held."""
 
     async def never(session: Session, message: m.Message) -> m.Message:
         return await Deferred[m.Message]()
 
     wire.route(m.TaskWant, never)
     wire.open()
-    for _ in range(limits.REQUESTS_IN_FLIGHT + 1):
+    for _ in range(limits.REQUESTS_IN_FLIGHT + limits.HELD_CALLS + 1):
         wire.dialled.tell(WANT)
     wire.turn()
-    assert wire.accepted.reason == "protocol: more than 4096 unanswered requests"
+    assert wire.accepted.reason == "protocol: it asks for more and more, and waits for nothing"
     assert wire.dialled.reason == wire.accepted.reason
 
 
@@ -187,10 +234,10 @@ def test_a_flood_of_bulk_reads_holds_a_few_chunks(wire: Wire) -> None:
 
 
 def test_a_flood_of_bulk_reads_is_cut_off(wire: Wire) -> None:
-    """Waiting reads count as unanswered requests."""
+    """Waiting reads count as requests under way."""
     wire.route(m.BlobRead, lambda *_: Deferred())
     wire.open()
-    for _ in range(limits.REQUESTS_IN_FLIGHT + 1):
+    for _ in range(limits.REQUESTS_IN_FLIGHT + limits.HELD_CALLS + 1):
         wire.dialled.tell(READ)
     wire.turn()
-    assert wire.accepted.reason == "protocol: more than 4096 unanswered requests"
+    assert wire.accepted.reason == "protocol: it asks for more and more, and waits for nothing"

@@ -11,6 +11,7 @@ import attrs
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.testing import StringTransport
+from twisted.logger import LogEvent, globalLogPublisher
 
 from rjs import limits
 from rjs.errors import ProtocolError, RefusedError, StorageError
@@ -498,3 +499,22 @@ def test_a_certificate_ends_its_session(organisation: Organisation) -> None:
     for session in (wire.dialled, wire.accepted):
         assert session.ended
         assert session.reason.startswith(f"certificate-expired: the certificate of {wire.caller.hello.name} ")
+
+
+def test_replies_to_nothing_leave_one_line_in_the_log(wire: Wire) -> None:
+    """Whoever answers what nobody asked fills no log: the first is told there, the others are dropped."""
+    lines: list[object] = []
+
+    def observe(event: LogEvent) -> None:
+        if isinstance(event.get("message"), m.Refused):
+            lines.append(event["message"])
+
+    wire.open()
+    globalLogPublisher.addObserver(observe)  # type: ignore[arg-type]  # a function is an observer
+    try:
+        for _ in range(100):
+            wire.dialled.tell(m.Refused(code="x", sentence="s"))
+        wire.turn()
+    finally:
+        globalLogPublisher.removeObserver(observe)  # type: ignore[arg-type]  # a function is an observer
+    assert len(lines) == 1 and not wire.accepted.reason
