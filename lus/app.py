@@ -77,6 +77,7 @@ class LookupServer:
 
     async def start(self) -> None:
         """Look for compute servers, dial the WS, and keep time."""
+        self._bundles.clear_unfinished()
         self._link = Link(self._reactor, self._settings.interfaces)
         self._link.browse(Service.CS, self._member.cluster, self._contacts.seen)
         self._tasks.spawn("session with the WS", self._ws.run())

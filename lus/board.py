@@ -131,7 +131,7 @@ class Board:
             ]
         ran = known.state.running if known is not None else ()
         server = self.registry.register(cs, boot, address, state, now)
-        self._reconcile(server, self._at(cs) if fresh else self._held_of(ran))
+        self._reconcile(server, self._at(cs) if fresh else self._held_of(cs, ran))
         return [*instructions, *self._stop_again(server, fresh), *self._place(now)]
 
     def cs_heard(self, cs: str, now: float) -> None:
@@ -323,13 +323,10 @@ class Board:
     def _at(self, cs: str) -> list[Held]:
         return [held for held in self._held.values() if held.cs == cs]
 
-    def _held_of(self, attempts: Collection[AttemptId]) -> list[Held]:
-        found = (self._held.get(attempt.fence.lease) for attempt in attempts)
-        return [
-            held
-            for held in found
-            if held is not None and held.attempt is not None and held.attempt in attempts
-        ]
+    def _held_of(self, cs: str, attempts: Collection[AttemptId]) -> list[Held]:
+        """What was given to this CS of the attempts that it named: it may name others' as well."""
+        found = (self._current(cs, attempt) for attempt in attempts)
+        return [held for held in found if held is not None]
 
     def _reconcile(self, server: Server, candidates: Iterable[Held]) -> None:
         """What a CS neither runs nor has to tell of any more was not started there, or ended without a word:

@@ -15,6 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from lus import limits
+from rjs import limits as shared
 from rjs.background import Tasks, Workers
 from rjs.errors import RefusedError, RjsError
 from rjs.wire.blobs import chunk_of, read_blob_to_file
@@ -41,6 +42,11 @@ class BundleCache:
         self._sound: dict[str, Stamp] = {}  # the one used last stands last
         self._reading: Counter[str] = Counter()
         self._coming: dict[str, list[Deferred[None]]] = {}
+
+    def clear_unfinished(self) -> None:
+        """At start: remove what a fetch left when the process was killed. Blocks for a moment."""
+        for path in self._folder.glob(".*.part"):
+            path.unlink()
 
     def know(self, job: JobBrief) -> None:
         """A job that tasks were leased of: its bundle may be asked for."""
@@ -106,6 +112,8 @@ class BundleCache:
         path = self._path(brief.job)
         stamp = await self._workers.run(_sound_stamp, path, brief)
         if stamp is None:
+            if brief.size > shared.MAX_ARCHIVE_BYTES:
+                raise RefusedError("too-large", f"a bundle has at most {shared.MAX_ARCHIVE_BYTES} bytes")
             session = self._ws()
             if session is None:
                 raise RefusedError("ws-away", "the web server cannot be reached now; try again later")

@@ -274,3 +274,20 @@ class TestComingAndGoing:
         board.granted(1, brief(), [LeasedTask(1, 0, (CS1,))], 0.0)
         assert register(board, CS2, cs_state(name="cs2")) == [start(1, CS2, name="cs2"), TellWant(4, 2)]
         assert board.held()[0].stage is Stage.STARTING
+
+
+class TestHostileServers:
+    def test_no_cs_displaces_anothers_attempt(self, running: Board) -> None:
+        """Whatever a CS says of an attempt that another one was given changes nothing for that one."""
+        register(running, CS2, cs_state(busy=True, running=(attempt(1),)))
+        for state in (cs_state(busy=True), cs_state(busy=True, holding=(attempt(1),)), cs_state(busy=True)):
+            running.cs_state(CS2, "b1", "192.0.2.1", state, False, 1.0)
+        running.attempt_over(CS2, attempt(1), 1.0)
+        running.started(CS2, attempt(1))
+        running.start_refused(CS2, attempt(1), "not-trusted", "no", 1.0)
+        running.lease_over(CS2, attempt(1), False, 1.0)
+        running.cs_dead(CS2, 1.0)
+        assert running.placements() == [start(1)]
+        (held,) = running.held()
+        assert (held.stage, held.cs, held.attempt) == (Stage.RUNNING, CS1, attempt(1))
+        check_board(running)

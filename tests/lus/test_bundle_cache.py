@@ -6,11 +6,13 @@ import hashlib
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 from twisted.internet.defer import Deferred
 
 from lus import limits
 from lus.bundle_cache import BundleCache
+from rjs import limits as shared
 from rjs.background import ImmediateWorkers, Tasks
 from rjs.errors import RefusedError
 from rjs.wire.messages import BlobData, BlobRead, JobBrief, Message
@@ -224,3 +226,20 @@ def test_briefs_are_bounded(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> No
     cache.ask(1)
     assert len(cache.ws.asked) == 1
     cache.ws.serve()
+
+
+def test_a_bundle_beyond_all_bounds_is_not_fetched(cache: Cache) -> None:
+    """A size that no bundle can have is refused before a byte of it is asked for."""
+    cache.cache.know(msgspec.structs.replace(brief(1), size=shared.MAX_ARCHIVE_BYTES + 1))
+    (error,) = cache.ask(1)
+    assert error.code == "too-large" and not cache.ws.asked and cache.names() == []
+
+
+def test_what_a_killed_fetch_left_is_removed(cache: Cache) -> None:
+    """Unfinished files go at the next start, and whole ones stay."""
+    cache.ask(1)
+    cache.ws.serve()
+    left = cache.folder / f".{brief(2).job}.jar.part"
+    left.write_bytes(b"half")
+    cache.cache.clear_unfinished()
+    assert not left.exists() and cache.names() == [1]
