@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from lus.bundle_cache import BundleCache
@@ -10,6 +11,7 @@ from lus.shell import Shell
 from rjs.errors import RefusedError
 from rjs.identity.names import Role
 from rjs.wire import messages as m
+from rjs.wire.blobs import in_time
 from rjs.wire.session import Routes, Session
 
 _log = Logger("lus.api")
@@ -59,7 +61,8 @@ class WsDoor:
         cs = self.shell.servers.get(message.key.rpartition(".")[2])
         if message.kind != "answer" or cs is None:
             raise RefusedError("no-blob", f"{message.kind} {message.key[:16]} cannot be had here now")
-        return await cs.request(message, m.BlobData)
+        asked = Deferred.fromCoroutine(cs.request(message, m.BlobData))
+        return await in_time(asked, self.shell.timers, f"answer {message.key[:16]}")
 
 
 @attrs.define(eq=False)

@@ -35,6 +35,9 @@ REQUESTS_IN_FLIGHT = 4096
 HELD_CALLS = 16_384
 """Calls held for a peer: a LUS that comes back tells all its placements at once. Beyond it the peer floods."""
 
+BLOB_STALL = 30.0
+"""Seconds for the next chunk of a blob, after which whoever should send it is given up for now."""
+
 BLOB_READS = 2 * BLOB_WINDOW
 """blob.read of one peer that are served at a time, the others in turn: 100 bytes ask us to hold 256 KiB."""
 

@@ -22,9 +22,10 @@ from rjs.background import Tasks, Workers
 from rjs.bundle.answer import open_answer
 from rjs.errors import OverloadedError, RefusedError
 from rjs.files import sync_folder
+from rjs.limits import BLOB_READS
 from rjs.storage import Storage
 from rjs.wire.blobs import read_blob_to_file
-from rjs.wire.messages import AnswerOffer, AnswerVerdict
+from rjs.wire.messages import AnswerOffer, AnswerVerdict, AttemptId
 from rjs.wire.session import Session
 from ws import limits, store
 from ws.homes import Homes
@@ -44,6 +45,7 @@ class AnswerDesk:
     staging: Path
     root: x509.Certificate
     answer_keys: Callable[[], dict[str, str]]
+    _pulls: set[tuple[str, str, AttemptId]] = attrs.field(factory=set, init=False)
 
     async def offered(self, session: Session, offer: AnswerOffer) -> AnswerVerdict:
         """The reply to an offer: final, or ``retry`` when nobody can say yet."""
@@ -71,9 +73,7 @@ class AnswerDesk:
         if not offer.data:
             staged = self.staging / f"{secrets.token_hex(16)}.jar"
             try:
-                await read_blob_to_file(
-                    session, "answer", blob_key(offer), offer.size, offer.sha256, staged, self.workers
-                )
+                await self._pull(session, offer, staged)
             except RefusedError as error:
                 if error.code == "blob-differs":
                     raise
@@ -100,6 +100,37 @@ class AnswerDesk:
             if staged is not None:
                 await self.workers.run(partial(staged.unlink, missing_ok=True))
         return verdict
+
+    async def _pull(self, session: Session, offer: AnswerOffer, staged: Path) -> None:
+        """Fetch the answer's bytes into ``staged``, if few enough others are being fetched."""
+        pull = (session.peer.name.id, offer.cs, offer.attempt)
+        if pull in self._pulls:
+            raise RefusedError(
+                "fetched-already", "this answer is being fetched already; offer it again later"
+            )
+        if (
+            sum(lus == pull[0] for lus, _, _ in self._pulls) >= limits.PULLS
+            or sum(cs == offer.cs for _, cs, _ in self._pulls) >= limits.PULLS_PER_CS
+        ):
+            raise RefusedError(
+                "fetching-others", "other answers are being fetched; offer this one again later"
+            )
+        self._pulls.add(pull)
+        key, window = blob_key(offer), max(1, BLOB_READS // limits.PULLS)
+        try:
+            await read_blob_to_file(
+                session,
+                "answer",
+                key,
+                offer.size,
+                offer.sha256,
+                staged,
+                self.workers,
+                self.shell.timers,
+                window,
+            )
+        finally:
+            self._pulls.discard(pull)
 
     def _verify(self, offer: AnswerOffer, staged: Path | None) -> None:
         """Digest, signature by the enrolled key of that CS, and a receipt that speaks of this very attempt."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rjs.limits import GIB
+from rjs.limits import GIB, MAX_ARCHIVE_BYTES
 
 ATTEMPTS = 3
 """Attempts at a task that may fail (non-zero exit, limit hit) before the task is failed."""
@@ -29,11 +29,18 @@ GRANT = 256
 OUTSTANDING = 10_000
 """Task leases that one LUS may hold, whatever it wants: a hostile LUS cannot lease the whole queue."""
 
-BUNDLE = 4 * GIB
+BUNDLE = MAX_ARCHIVE_BYTES
 """Largest bundle admitted: a full home hurts only its user, a full store everyone."""
 
 ANSWER = 4 * GIB
 """Largest answer committed."""
+
+PULLS_PER_CS = 2
+"""Large answers fetched from one CS at a time: a hostile one that offers many and serves none has no more."""
+
+PULLS = 8
+"""Large answers fetched through one LUS at a time, each with its share of the reads that the LUS serves at a time,
+so that those which stall keep none of the others waiting."""
 
 JOBS = 100_000
 """Jobs that have not ended: beyond it uploads wait in ``jobs/`` with that reason in their status."""
@@ -49,6 +56,26 @@ RESCAN = 5.0
 
 QUIET = 2.0
 """Seconds that a file must have stood unchanged before it is refused as unreadable: it may still be arriving."""
+
+JUDGING = 8
+"""Files judged at once, of one account one: each is copied and verified, and a thousand that arrive together take
+their turns."""
+
+LATER = 5.0
+"""Seconds until a file that could not be judged (too much to do, an unreadable disk) is judged again."""
+
+JUDGE_AGAIN = 60.0
+"""Seconds until a file whose refusal may pass (a full queue, a clock) is judged again: that costs a copy.
+Each time it waits twice as long."""
+
+JUDGE_AGAIN_MOST = 3600.0
+"""The longest such wait."""
+
+UPLOADS = 4
+"""Uploads over sessions under way at once of one account, who could fill the disk with beginnings."""
+
+STATUS_AT_ONCE = 4
+"""Status files written at once: fewer than there are workers for everything."""
 
 STATUS_INTERVAL = 0.5
 """Seconds between two writings of one job's status file while it runs; its end is written at once."""

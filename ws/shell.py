@@ -29,7 +29,7 @@ class Shell:
     ) -> None:
         self.queue = queue
         self.storage = storage
-        self._timers = timers
+        self.timers = timers
         self._broken = broken
         self._writing = 0
         self.to_lus: Callable[[SendGrant | SendLeaseEnded], object] = lambda _: None
@@ -38,7 +38,7 @@ class Shell:
 
     def now(self) -> float:
         """The steady clock that leases are counted by."""
-        return self._timers.seconds()
+        return self.timers.seconds()
 
     def wall(self) -> float:
         """Unix time: for certificates and receipts."""

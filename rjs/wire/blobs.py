@@ -10,12 +10,13 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol, cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from rjs import limits
-from rjs.background import Workers
+from rjs.background import Timers, Workers
 from rjs.errors import RefusedError
 from rjs.wire.messages import BlobData, BlobRead, Message
 
@@ -29,25 +30,32 @@ class Requests(Protocol):
 
 
 async def read_blob(
-    session: Requests, kind: str, key: str, size: int, sha256: str, write: Callable[[bytes], object]
+    session: Requests,
+    kind: str,
+    key: str,
+    size: int,
+    sha256: str,
+    write: Callable[[bytes], object],
+    timers: Timers | None = None,
+    window: int = limits.BLOB_WINDOW,
 ) -> None:
     """Pull ``size`` bytes in order into ``write``, keeping a window of requests ahead.
 
-    Raises RefusedError when the peer refuses or the bytes are not those promised (``blob-differs``), and
-    SessionLostError.
+    Raises RefusedError when the peer refuses, when the bytes are not those promised (``blob-differs``), or, with
+    ``timers``, when none come for ``BLOB_STALL`` (``blob-stalled``); and SessionLostError.
     """
     digest = hashlib.sha256()
     ahead: list[Deferred[BlobData]] = []
     offset = asked = 0
     try:
         while offset < size:
-            while asked < size and len(ahead) < limits.BLOB_WINDOW:
+            while asked < size and len(ahead) < window:
                 length = min(limits.BLOB_CHUNK, size - asked)
                 read = BlobRead(kind=kind, key=key, offset=asked, length=length)
                 ahead.append(Deferred.fromCoroutine(session.request(read, BlobData)))
                 asked += length
             expected = min(limits.BLOB_CHUNK, size - offset)
-            data = (await ahead.pop(0)).data
+            data = (await in_time(ahead.pop(0), timers, f"{kind} {key[:16]}")).data
             if len(data) != expected:
                 raise RefusedError(
                     "blob-differs", f"{kind} {key[:16]}: {len(data)} bytes came, not {expected}"
@@ -63,6 +71,18 @@ async def read_blob(
         raise RefusedError("blob-differs", f"{kind} {key[:16]}: the bytes are not those that were promised")
 
 
+def in_time(chunk: Deferred[BlobData], timers: Timers | None, what: str) -> Deferred[BlobData]:
+    """``chunk``, which fails with RefusedError ``blob-stalled`` if it has not come after ``BLOB_STALL``."""
+    if timers is None:
+        return chunk
+
+    def stalled(_: object, seconds: float) -> NoReturn:
+        raise RefusedError("blob-stalled", f"{what}: nothing came for {seconds:.0f} s; try again later")
+
+    clock = cast(IReactorTime, timers)  # all that it needs of a clock is callLater
+    return chunk.addTimeout(limits.BLOB_STALL, clock, onTimeoutCancel=stalled)
+
+
 async def read_blob_to_file(
     session: Requests,
     kind: str,
@@ -71,6 +91,8 @@ async def read_blob_to_file(
     sha256: str,
     destination: Path,
     durably: Workers | None = None,
+    timers: Timers | None = None,
+    window: int = limits.BLOB_WINDOW,
 ) -> None:
     """Pull a blob into a new file at ``destination``: there whole, or not there at all.
 
@@ -82,7 +104,7 @@ async def read_blob_to_file(
     try:
         with part.open("xb") as file:
             os.fchmod(file.fileno(), 0o600)
-            await read_blob(session, kind, key, size, sha256, file.write)
+            await read_blob(session, kind, key, size, sha256, file.write, timers, window)
             file.flush()
             if durably is not None:
                 await durably.run(os.fsync, file.fileno())

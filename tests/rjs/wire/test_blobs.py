@@ -6,13 +6,14 @@ import hashlib
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
 
 from rjs import limits
-from rjs.background import ImmediateWorkers
+from rjs.background import ImmediateWorkers, Timers
 from rjs.errors import RefusedError
 from rjs.wire.blobs import chunk_of, read_blob, read_blob_to_file
 from rjs.wire.messages import BlobData, BlobRead, Message
@@ -222,3 +223,19 @@ def test_a_blob_over_a_session_that_stops_reading_now_and_then(wire: Wire, tmp_p
             wire.dialled_end.deliver()
     wire.turn()
     assert ended == [None] and written == CONTENT
+
+
+def test_a_peer_that_sends_nothing_more_is_given_up() -> None:
+    """Each chunk has its time, counted from the one before; after that nothing is waited for any more."""
+    peer, clock, ended = Peer(), Clock(), list[Any]()
+    timers = cast(Timers, clock)
+    reading = read_blob(peer, "answer", "k", len(CONTENT), DIGEST, lambda _: None, timers, window=2)
+    Deferred.fromCoroutine(reading).addBoth(ended.append)
+    for _ in range(3):
+        assert len(peer.asked) == 2
+        clock.advance(limits.BLOB_STALL - 1)
+        asked, deferred = peer.asked.pop(0)
+        deferred.callback(BlobData(data=CONTENT[asked.offset : asked.offset + asked.length]))
+        assert ended == []
+    clock.advance(limits.BLOB_STALL)
+    assert ended[0].value.code == "blob-stalled" and not clock.getDelayedCalls()
