@@ -146,10 +146,11 @@ class ComputeServer:
             self._record.median_mflops, memory, self._state.identity().answer(),
         )  # fmt: skip
         bundles = Bundles(private_folder(cluster / "cache"), workers)
-        preparation = Preparation(owner, bundles, self._storage, workers)
+        bundles.sweep()
+        preparation = Preparation(owner, bundles, self._storage, workers, self._trust.current)
         return Shell(
             TaskMachine(spool.recover()), owner, preparation, spool, work, self._spawner, self._new_spawner, workers,
-            self._reactor, self._tasks, self._trust.current, self._describe,
+            self._reactor, self._tasks, self._describe,
         )  # fmt: skip
 
     def _new_spawner(self) -> Spawner:
@@ -178,7 +179,7 @@ class ComputeServer:
         if trust != self._seen_trust:
             self._seen_trust = trust
             self._trust_epoch += 1
-            self._shell.perform(self._shell.machine.trust_changed())
+            self._shell.trust_changed()
 
     def _document(self) -> dict[str, Any]:
         machine, session = self._shell.machine, self._shell.session

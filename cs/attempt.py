@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from collections.abc import Callable
 from functools import partial
 from typing import BinaryIO
 
@@ -63,29 +64,37 @@ class Preparation:
     bundles: Bundles
     storage: Storage
     workers: Workers
+    trust: Callable[[], TrustStore]
 
     async def prepare(
-        self, attempt: AttemptId, job: JobBrief, session: Session, trust: TrustStore, workplace: Workplace
+        self, attempt: AttemptId, job: JobBrief, session: Session, workplace: Workplace
     ) -> Prepared:
-        """1. The bundle is there and our verifier accepts it. 2. It may be a job here and now. 3. The owner
-        trusts its signer. 4. Its descriptor can be carried out here. 5. It was not begun here before. 6. It
+        """1. The bundle is there and our verifier accepts it. 2. It may be a job here and now, and the owner
+        trusts its signer. 3. Its descriptor can be carried out here. 4. It was not begun here before. 5. It
         is unpacked. Raises RefusedError, or OSError when this machine cannot hold it.
+
+        A LUS decides how long step 1 takes, so nothing is judged before it, and ``check_may_run`` judges again
+        right before the process starts.
         """
-        now = dt.datetime.now(dt.UTC)
         bundle = await self.bundles.opened(job, session)  # 1
-        check_job_conditions(bundle, at=now, cluster=self.owner.cluster)  # 2
-        decision = trust.allows(bundle.signer, now)  # 3
-        if isinstance(decision, NotTrusted):
-            raise RefusedError("not-trusted", decision.sentence)
-        descriptor = self._descriptor(bundle, attempt)  # 4
+        self.check_may_run(bundle)  # 2
+        descriptor = self._descriptor(bundle, attempt)  # 3
         until = job_not_after(bundle).timestamp()
-        await self.storage.write(partial(ledger.record, attempt=attempt, not_after=until))  # 5
+        await self.storage.write(partial(ledger.record, attempt=attempt, not_after=until))  # 4
         try:
-            await self.workers.run(partial(_unpack, bundle, workplace))  # 6
+            await self.workers.run(partial(_unpack, bundle, workplace))  # 5
         except RefusedError:
             self.bundles.drop(job.job)
             raise
         return Prepared(attempt, workplace, bundle, descriptor, descriptor.needs.memory)
+
+    def check_may_run(self, bundle: OpenedBundle) -> None:
+        """May this bundle run here at this moment: its dates, its cluster, the owner's trust. Raises RefusedError."""
+        now = dt.datetime.now(dt.UTC)
+        check_job_conditions(bundle, at=now, cluster=self.owner.cluster)
+        decision = self.trust().allows(bundle.signer, now)
+        if isinstance(decision, NotTrusted):
+            raise RefusedError("not-trusted", decision.sentence)
 
     def _descriptor(self, bundle: OpenedBundle, attempt: AttemptId) -> Descriptor:
         descriptor = parse_descriptor(bundle.read(DESCRIPTOR_NAME, MAX_DESCRIPTOR_BYTES), bundle.entries)

@@ -17,6 +17,7 @@ from cs import limits
 from rjs.background import Workers
 from rjs.bundle.verify import OpenedBundle, open_bundle
 from rjs.errors import RefusedError
+from rjs.limits import MAX_ARCHIVE_BYTES
 from rjs.wire.blobs import read_blob_to_file
 from rjs.wire.messages import JobBrief
 from rjs.wire.session import Session
@@ -30,6 +31,7 @@ class Bundles:
         self._workers = workers
         self._open: OrderedDict[str, OpenedBundle] = OrderedDict()
         self._coming: dict[str, list[Deferred[None]]] = {}
+        self._fetch: Deferred[None] | None = None
 
     async def opened(self, job: JobBrief, session: Session) -> OpenedBundle:
         """The job's bundle, judged. Raises RefusedError: it cannot be had, or is not what it must be.
@@ -54,6 +56,16 @@ class Bundles:
                 if not waiting.called:
                     waiting.callback(None)
         return bundle
+
+    def stop_fetching(self) -> None:
+        """Nobody wants the bundle that is on its way; who waits for it gets CancelledError."""
+        if self._fetch is not None:
+            self._fetch.cancel()
+
+    def sweep(self) -> None:
+        """At start: remove what a killed process had fetched in part."""
+        for part in self._folder.glob(".*.part"):
+            part.unlink()
 
     def drop(self, job: str) -> None:
         """The bundle turned out to be damaged: fetch it again next time."""
@@ -81,7 +93,15 @@ class Bundles:
             return await self._workers.run(_judge, self._path(job.job), job.job)
         except (RefusedError, FileNotFoundError):
             self.drop(job.job)
-        await read_blob_to_file(session, "bundle", job.job, job.size, job.sha256, self._path(job.job))
+        if job.size > MAX_ARCHIVE_BYTES:  # a LUS that lies about sizes could fill the owner's disk
+            raise RefusedError("too-large", f"a bundle has at most {MAX_ARCHIVE_BYTES} bytes, not {job.size}")
+        self._fetch = Deferred.fromCoroutine(
+            read_blob_to_file(session, "bundle", job.job, job.size, job.sha256, self._path(job.job))
+        )
+        try:
+            await self._fetch
+        finally:
+            self._fetch = None
         try:
             return await self._workers.run(_judge, self._path(job.job), job.job)
         except RefusedError:

@@ -35,7 +35,6 @@ from cs.task_machine import (
     Spawn,
     TaskMachine,
 )
-from cs.trust import TrustStore
 from cs.workplace import Workplace
 from rjs.background import Tasks, Timers, Workers, sleep
 from rjs.errors import RefusedError
@@ -62,7 +61,6 @@ class Shell:
     workers: Workers
     timers: Timers
     tasks: Tasks
-    trust: Callable[[], TrustStore]
     describe: Callable[[], m.CsState]
     session: Session | None = None
     lease_until: float = 0.0
@@ -101,11 +99,25 @@ class Shell:
         finally:
             self._replies.pop(attempt, None)
 
+    def trust_changed(self) -> None:
+        """The owner changed the trust store: what may not run any more is stopped and given back."""
+        self.perform(self.machine.trust_changed())
+        prepared = self._prepared.get(self.machine.attempt) if self.machine.attempt is not None else None
+        if prepared is not None:
+            try:
+                self.preparation.check_may_run(prepared.bundle)
+            except RefusedError as error:
+                _log.info("task {task} of {job} is given back: {error}", task=prepared.attempt.task,
+                          job=prepared.attempt.job[:16], error=error)  # fmt: skip
+                self.perform(self.machine.taken_back(f"{error.code}: {error.sentence}"))
+
     def stop(self, attempt: m.AttemptId, sentence: str) -> None:
         """The LUS wants the attempt no more."""
         _log.info("attempt at task {task} of {job} stopped: {why}", task=attempt.task, job=attempt.job[:16],
                   why=sentence)  # fmt: skip
         self.perform(self.machine.stop(attempt, sentence))
+        if self.machine.slot is Slot.PREPARING and self.machine.attempt == attempt:
+            self.preparation.bundles.stop_fetching()
 
     # --- instructions -------------------------------------------------------------------------------
 
@@ -161,9 +173,8 @@ class Shell:
         try:
             if self.session is None:
                 raise RefusedError("stopped", "the LUS went away")
-            self._prepared[attempt] = await self.preparation.prepare(
-                attempt, job, self.session, self.trust(), workplace
-            )
+            prepared = await self.preparation.prepare(attempt, job, self.session, workplace)
+            self.preparation.check_may_run(prepared.bundle)
         except RefusedError as error:
             _log.info(
                 "refused task {task} of {job}: {error}", task=attempt.task, job=attempt.job[:16], error=error
@@ -171,12 +182,15 @@ class Shell:
             self.perform(self.machine.not_prepared(attempt, error.code, error.sentence))
         except SessionLostError as error:
             self.perform(self.machine.not_prepared(attempt, "stopped", str(error)))
+        except CancelledError:
+            self.perform(self.machine.not_prepared(attempt, "stopped", "it is not wanted any more"))
         except Exception as error:
             _log.failure("cannot prepare")
             self.perform(
                 self.machine.not_prepared(attempt, "cannot-start", f"this machine cannot run it: {error}")
             )
         else:
+            self._prepared[attempt] = prepared
             may_start = self.timers.seconds() < self.lease_until
             self.perform(self.machine.prepared(attempt, may_start))
 

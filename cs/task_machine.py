@@ -204,6 +204,15 @@ class TaskMachine:
         self._said_busy = self._said_busy or self.slot is not Slot.FREE
         return [Describe()]
 
+    def taken_back(self, sentence: str) -> list[Instruction]:
+        """The owner takes the machine back from the running attempt: it is stopped and returned, uncounted."""
+        attempt = self.attempt
+        if attempt is None or self.slot not in (Slot.STARTING, Slot.RUNNING) or self._unwanted:
+            return []
+        self._unwanted = sentence
+        kill: list[Instruction] = [Kill(attempt)] if self.slot is Slot.RUNNING else []
+        return [*kill, *self._report(attempt, "returned", sentence, "")]
+
     # --- the shell ----------------------------------------------------------------------------------
 
     def prepared(self, attempt: AttemptId, may_start: bool) -> list[Instruction]:

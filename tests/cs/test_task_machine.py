@@ -331,3 +331,22 @@ class Events(RuleBasedStateMachine):
 
 TestEvents = Events.TestCase
 TestEvents.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+
+
+@pytest.mark.parametrize("slot", [Slot.STARTING, Slot.RUNNING])
+def test_trust_taken_back_stops_and_returns_the_task(slot: Slot) -> None:
+    """An owner who withdraws trust gets the machine back; the task goes elsewhere, uncounted, and is told of once."""
+    machine = at(slot)
+    report = Report(X, "returned", "not-trusted: no more", "")
+    kill: list[Instruction] = [Kill(X)] if slot is Slot.RUNNING else []
+    assert machine.taken_back("not-trusted: no more") == [*kill, report]
+    assert machine.taken_back("again") == []
+    if slot is Slot.STARTING:
+        assert machine.spawned(X) == [ReplyStarted(X), Kill(X)]
+    assert machine.process_ended(X, "ended by signal 9", "") == [CleanUp(X)]
+
+
+@pytest.mark.parametrize("slot", [Slot.FREE, Slot.PREPARING, Slot.COLLECTING])
+def test_trust_taken_back_where_nothing_runs(slot: Slot) -> None:
+    """What is being prepared is asked again before its start; what has ended well is answered."""
+    assert at(slot).taken_back("not-trusted: no more") == []

@@ -213,7 +213,7 @@ class Preparation:
 
     server: ComputeServer
 
-    async def prepare(self, attempt: m.AttemptId, job: m.JobBrief, *_: object) -> object:
+    async def prepare(self, attempt: m.AttemptId, job: m.JobBrief, *_: object) -> Any:
         """See cs.attempt."""
         server, random = self.server, self.server.cluster.random
         await sleep(server.timers, random.choice((0.0, 0.05, 6.0)) * random.random())
@@ -222,7 +222,19 @@ class Preparation:
         if server.cluster.faulty and random.random() < 0.1:
             raise RefusedError("no-blob", "the bundle cannot be had now")
         await server.ledger.write(partial(ledger.record, attempt=attempt, not_after=1e12))
-        return SimpleNamespace(attempt=attempt, workplace=SimpleNamespace(tail=lambda: "tail"))
+        return SimpleNamespace(
+            attempt=attempt, workplace=SimpleNamespace(tail=lambda: "tail"), bundle=job.job
+        )
+
+    def check_may_run(self, bundle: str) -> None:
+        """See cs.attempt."""
+        if bundle in self.server.distrusts:
+            raise RefusedError("not-trusted", "the owner does not trust its signer any more")
+
+    @property
+    def bundles(self) -> Any:
+        """Nothing is fetched here."""
+        return SimpleNamespace(stop_fetching=lambda: None)
 
 
 class ComputeServer(Server):
@@ -240,7 +252,7 @@ class ComputeServer(Server):
         self.shell = cs.shell.Shell(
             self.machine, owner, cast(Any, Preparation(self)), cast(Any, self.spool), Path("/nonexistent"),
             cast(Any, spawner), lambda: cast(Any, Spawner(self.timers, cluster)), self.workers, self.timers,
-            self.tasks, cast(Any, lambda: None), self._describe,
+            self.tasks, self._describe,
         )  # fmt: skip
         self.door = cs.api.CsDoor(self.shell)
 
@@ -256,7 +268,7 @@ class ComputeServer(Server):
         """The owner edits the trust store."""
         self.distrusts = distrusted
         self.trust_epoch += 1
-        self.shell.perform(self.machine.trust_changed())
+        self.shell.trust_changed()
 
 
 class SimulatedCluster:
