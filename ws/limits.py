@@ -97,3 +97,9 @@ SESSIONS = 10_000
 
 STORIES = 100
 """Tasks with trouble that a status file tells of."""
+
+CLOCK_DRIFT = 5.0
+"""Seconds that the wall clock may step between two looks and still be followed at once."""
+
+CLOCK_PATIENCE = 600.0
+"""Seconds for which a larger jump of the wall clock must hold before bundles expire by it."""
