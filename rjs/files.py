@@ -8,6 +8,7 @@ and one component.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import tempfile
@@ -77,11 +78,16 @@ def _require_private(path: Path) -> None:
         raise ConfigError(f"{path} is open to other accounts; close it with: chmod 700 {path}")
 
 
+_OWN_TROUBLE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
+"""What says nothing about a file: we, or the machine, have too much open, or its disk fails."""
+
+
 def open_nofollow(dir_fd: int, name: str) -> int:
     """Open the plain file ``name`` in the open folder ``dir_fd`` for reading; the caller closes what it gets.
 
     Raises UnsafeFileError when ``name`` is more than one component, or is a symbolic link, folder, pipe or
-    device; FileNotFoundError when absent. Never blocks on a pipe that someone planted there.
+    device; FileNotFoundError when absent; OSError when that cannot be told now. Never blocks on a pipe
+    that someone planted there.
     """
     if "/" in name or "\0" in name or name in ("", ".", ".."):
         raise UnsafeFileError("file.name", f"{name!r} is not a plain file name")
@@ -90,6 +96,8 @@ def open_nofollow(dir_fd: int, name: str) -> int:
     except FileNotFoundError:
         raise
     except OSError as error:  # ELOOP for a link, ENXIO for a socket
+        if error.errno in _OWN_TROUBLE:
+            raise
         raise UnsafeFileError("file.kind", f"{name!r} cannot be opened as a plain file: {error}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

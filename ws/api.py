@@ -5,6 +5,7 @@ Who may call what is declared beside each message and enforced by the session; h
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 
 import attrs
@@ -42,6 +43,7 @@ class WsDoor:
     members: Members
     workers: Workers
     luses: dict[str, Session] = attrs.field(factory=dict)
+    _uploading: Counter[str] = attrs.field(factory=Counter)
     welcome: frozenset[Role] = frozenset({Role.LUS, Role.USER, Role.ADMIN, Role.INVITATION})
 
     def __attrs_post_init__(self) -> None:
@@ -119,10 +121,20 @@ class WsDoor:
         if message.size > limits.BUNDLE:
             raise RefusedError("too-large", f"a bundle has at most {limits.BUNDLE} bytes here")
         account = session.peer.name.id
+        if self._uploading[account] >= limits.UPLOADS:
+            raise RefusedError(
+                "too-many-uploads", f"{limits.UPLOADS} uploads of yours are under way; wait for one of them"
+            )
+        self._uploading[account] += 1
+        try:
+            return await self._upload(session, Upload(account, message.name, message.size, message.sha256))
+        finally:
+            self._uploading[account] -= 1
+
+    async def _upload(self, session: Session, upload: Upload) -> m.JobAccepted:
         incoming = self.intake.bundles.incoming()
-        digest = message.sha256
-        await read_blob_to_file(session, "upload", digest, message.size, digest, incoming, self.workers)
-        upload = Upload(account, message.name, message.size, message.sha256)
+        digest = upload.sha256
+        await read_blob_to_file(session, "upload", digest, upload.size, digest, incoming, self.workers)
         job = await self.intake.take_incoming(incoming, upload)
         return m.JobAccepted(job=job.id, tasks=job.brief.tasks)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import platform
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from ws.intake import Bundles, Intake
 from ws.members import Members
 from ws.shell import Shell
 from ws.status_files import StatusFiles
+from ws.wall import WallClock
 from ws.watcher import Watcher
 
 _log = Logger("ws")
@@ -83,6 +85,7 @@ class WebServer:
         self._settings = settings
         self._boot = boot
         self._tasks = Tasks("ws")
+        self._wall = WallClock(reactor.seconds(), time.time())
         self._parts: _Parts | None = None
 
     async def start(self) -> None:
@@ -145,7 +148,6 @@ class WebServer:
             homes,
             intake,
             status,
-            storage,
             workers,
             self._tasks,
             lambda: frozenset(members.accounts),
@@ -154,7 +156,8 @@ class WebServer:
         return _Parts(homes, storage, shell, members, intake, delivery, status, watcher, door, acceptor)
 
     async def _tick(self, parts: _Parts) -> None:
-        await parts.shell.perform(parts.shell.queue.tick(parts.shell.now(), parts.shell.wall()))
+        now = parts.shell.now()
+        await parts.shell.perform(parts.shell.queue.tick(now, self._wall.read(now, parts.shell.wall())))
 
     def _document(self, parts: _Parts) -> dict[str, Any]:
         lines = [state.line() for state in parts.shell.queue.jobs.values() if not state.ended]

@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from rjs.background import Workers
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.verify import open_bundle
-from rjs.errors import RefusedError
+from rjs.errors import OverloadedError, RefusedError
 from rjs.files import sync_folder
 from rjs.ids import BundleId, ClusterId
 from ws import limits, store
@@ -35,6 +35,10 @@ _log = Logger("ws.intake")
 
 _INCOMING = ".incoming-"
 
+_OVER = frozenset({"certificate-expired", "job-expired"})
+_PASSING = _OVER | {"queue-full", "too-many-jobs", "certificate-not-yet-valid", "job-not-yet-valid"}
+"""Refusals for reasons outside the bundle: other jobs end, and this computer's clock may be put right."""
+
 
 class Bundles:
     """The WS's own copies of accepted bundles, by bundle id."""
@@ -44,8 +48,9 @@ class Bundles:
 
     def clear_incoming(self) -> None:
         """Remove what a killed process left half done."""
-        for path in self._folder.glob(f"{_INCOMING}*"):
-            path.unlink()
+        for pattern in (f"{_INCOMING}*", f".{_INCOMING}*.part"):  # copied here, and read from a session
+            for path in self._folder.glob(pattern):
+                path.unlink()
 
     def path(self, job: str) -> Path:
         """Where the bundle of a job is."""
@@ -64,7 +69,7 @@ class Bundles:
                 while chunk := source.read(limits.COPY):
                     size += len(chunk)
                     if size > limits.BUNDLE:
-                        raise RefusedError("too-large", f"a bundle has at most {limits.BUNDLE} bytes here")
+                        raise _too_large()
                     digest.update(chunk)
                     file.write(chunk)
                 file.flush()
@@ -93,20 +98,31 @@ class Intake:
     _accepting: set[str] = attrs.field(factory=set)
 
     async def take_found(self, found: Found) -> Job:
-        """Make a job of a file in ``jobs/``. Raises RefusedError with what is wrong with it."""
+        """Make a job of a file in ``jobs/``. Raises RefusedError with what is wrong with it (``may_pass`` says
+        whether for ever), and OSError when it cannot be read."""
+        if found.size > limits.BUNDLE:
+            raise _too_large()
         incoming, size, sha256 = await self.workers.run(partial(self._copy, found))
         upload = Upload(found.account, found.file_name, size, sha256)
         job = await self._judge(incoming, upload)
+        try:
+            await self.record(found, "")
+        except OverloadedError:
+            _log.info("{file} of {account} is judged again after a restart", file=found.file_name,
+                      account=found.account)  # fmt: skip
+        return job
+
+    async def record(self, found: Found, refusal: str) -> None:
+        """Have this version of a file judged for good: accepted, or refused for the reason given. Durable."""
         await self.shell.storage.write(
             partial(
                 store.record_upload,
                 account=found.account,
                 file_name=found.file_name,
                 stamp=found.stamp,
-                refusal="",
+                refusal=refusal,
             )
         )
-        return job
 
     async def take_incoming(self, incoming: Path, upload: Upload) -> Job:
         """Make a job of bytes that are in an incoming file already."""
@@ -125,10 +141,16 @@ class Intake:
                 return known.job
             await self._accept(incoming, job)
         finally:
-            await self.workers.run(partial(incoming.unlink, missing_ok=True))
+            await self._remove(incoming)
         _log.info("job {job} of {account} accepted: {name}, {tasks} tasks", job=job.id[:16],
                   account=job.user, name=job.brief.name, tasks=job.brief.tasks)  # fmt: skip
         return job
+
+    async def _remove(self, incoming: Path) -> None:
+        try:
+            await self.workers.run(partial(incoming.unlink, missing_ok=True))
+        except OverloadedError:  # says nothing about the job, which may stand
+            incoming.unlink(missing_ok=True)
 
     async def _accept(self, incoming: Path, job: Job) -> None:
         """Keep the bytes and journal the job. One upload of a bundle at a time: its job states the digest of the
@@ -152,6 +174,20 @@ class Intake:
             job = admit(bundle, upload, self.signers(upload.account), self.cluster, now)
             bundle.check_all()
             return job
+
+
+def _too_large() -> RefusedError:
+    return RefusedError("too-large", f"a bundle has at most {limits.BUNDLE} bytes here")
+
+
+def may_pass(error: RefusedError) -> bool:
+    """Whether the same bytes may be accepted later: there is too much to do, or a clock is (or was) wrong."""
+    return isinstance(error, OverloadedError) or error.code in _PASSING
+
+
+def is_over(error: RefusedError) -> bool:
+    """Whether only a clock that was wrong could make this refusal pass: the user is told that it is one."""
+    return error.code in _OVER
 
 
 def may_be_unfinished(error: RefusedError) -> bool:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
 from twisted.logger import Logger
 
 from rjs.background import Tasks, Timers, Workers
+from rjs.errors import OverloadedError
 from rjs.ids import BundleId
 from ws import limits
 from ws.homes import Homes
@@ -19,9 +21,15 @@ from ws.job import JobState
 
 _log = Logger("ws.status")
 
+_File: TypeAlias = tuple[str, str]
+"""The account and the file name of the bundle that a status file stands beside."""
+
+_Text: TypeAlias = Callable[[], str]
+"""Says what to write when it is written."""
+
 
 class StatusFiles:
-    """Writes the status files of jobs and of refused uploads."""
+    """Writes the status files of jobs and of refused uploads: a few at once, and again when too much is to do."""
 
     def __init__(
         self,
@@ -36,47 +44,72 @@ class StatusFiles:
         self._timers = timers
         self._tasks = tasks
         self._job = job
-        self._due: set[BundleId] = set()
-        self._writing: set[BundleId] = set()
+        self._due: dict[_File, _Text] = {}
+        self._ready: dict[_File, _Text] = {}
+        self._writing: set[_File] = set()
+        self._writers = 0
         self._scheduled = False
 
     def changed(self, job: BundleId) -> None:
         """The job's file is out of date."""
-        self._due.add(job)
-        if self._job(job).ended:
-            self._write_all()
-        elif not self._scheduled:
-            self._scheduled = True
-            self._timers.callLater(limits.STATUS_INTERVAL, self._turn)
+        state = self._job(job)
+        file, text = (state.job.user, state.job.file_name), partial(job_text, state)
+        if state.ended:
+            self._write_now(file, text)
+        else:
+            self._write_soon(file, text)
 
     def refused(self, account: str, file_name: str, sentence: str) -> None:
         """An upload that did not become a job."""
-        self._tasks.spawn(
-            "status file", self._write(account, file_name, f"state: refused\nrefused: {sentence}\n")
-        )
+        self._write_now((account, file_name), lambda: f"state: refused\nrefused: {sentence}\n")
+
+    def waiting(self, account: str, file_name: str, sentence: str) -> None:
+        """An upload that is judged again by itself, and why not now."""
+        self._write_now((account, file_name), lambda: f"state: waiting\nreason: {sentence}\n")
+
+    def _write_soon(self, file: _File, text: _Text) -> None:
+        self._due[file] = text
+        if not self._scheduled:
+            self._scheduled = True
+            self._timers.callLater(limits.STATUS_INTERVAL, self._turn)
 
     def _turn(self) -> None:
         self._scheduled = False
-        self._write_all()
+        self._ready.update(self._due)
+        self._due.clear()
+        self._begin()
 
-    def _write_all(self) -> None:
-        due, self._due = self._due - self._writing, self._due & self._writing
-        for job in due:
-            self._writing.add(job)
-            self._tasks.spawn("status file", self._write_job(job))
+    def _write_now(self, file: _File, text: _Text) -> None:
+        self._due.pop(file, None)
+        self._ready[file] = text
+        self._begin()
 
-    async def _write_job(self, job: BundleId) -> None:
-        state = self._job(job)
+    def _begin(self) -> None:
+        for _ in range(min(len(self._ready), limits.STATUS_AT_ONCE - self._writers)):
+            self._writers += 1
+            self._tasks.spawn("status files", self._write_all())
+
+    async def _write_all(self) -> None:
         try:
-            await self._write(state.job.user, state.job.file_name, job_text(state))
+            while (file := self._next()) is not None:
+                self._writing.add(file)
+                try:
+                    await self._write(file, self._ready.pop(file))
+                finally:
+                    self._writing.discard(file)
         finally:
-            self._writing.discard(job)
-        if job in self._due:
-            self.changed(job)
+            self._writers -= 1
 
-    async def _write(self, account: str, file_name: str, text: str) -> None:
+    def _next(self) -> _File | None:
+        return next((file for file in self._ready if file not in self._writing), None)
+
+    async def _write(self, file: _File, text: _Text) -> None:
+        account, file_name = file
         try:
-            await self._workers.run(partial(self._homes.write_status, account, file_name, text))
+            await self._workers.run(partial(self._homes.write_status, account, file_name, text()))
+        except OverloadedError:
+            if file not in self._ready and file not in self._due:
+                self._write_soon(file, text)
         except OSError as error:
             _log.warn("cannot write the status of {file} of {account}: {error}", file=file_name,
                       account=account, error=error)  # fmt: skip

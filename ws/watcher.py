@@ -1,28 +1,28 @@
 """Notices bundles in the ``jobs/`` folders: watchdog tells at once, a periodic rescan finds what it missed.
 
 A closed file proves nothing (a killed scp closes too). A bundle proves itself: while it arrives its strict
-verification fails, so a refusal that an unfinished file would get waits until the file has been quiet.
+verification fails, so a refusal that an unfinished file would get waits until the file has been quiet. And a
+refusal is recorded only when it is about the file: what may pass is told, and the file judged again later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Protocol, TypeAlias
 
 import attrs
-from twisted.internet.base import ReactorBase
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
-from rjs.background import Tasks, Workers, sleep
-from rjs.errors import RefusedError
-from rjs.storage import Storage
-from ws import limits, store
+from rjs.background import FromThreads, Tasks, Timers, Workers
+from rjs.errors import OverloadedError, RefusedError
+from ws import limits
 from ws.homes import JOBS, NAME_RULE, STATUS_SUFFIX, Found, Homes
-from ws.intake import Intake, may_be_unfinished
-from ws.job import Job
+from ws.intake import Intake, is_over, may_be_unfinished, may_pass
 from ws.status_files import StatusFiles
 
 _log = Logger("ws.watcher")
@@ -50,15 +50,37 @@ class _Events(FileSystemEventHandler):
             self._wake()
 
 
+class Reactor(FromThreads, Timers, Protocol):
+    """The parts of a reactor that the watcher needs."""
+
+
+_Key: TypeAlias = tuple[str, str]
+"""An account and a file name."""
+
+
+@attrs.frozen
+class _Held:
+    """A version of a file that is left alone until ``until``; then it is refused for good with ``refusal``, or
+    judged again. ``told`` is what its status file says."""
+
+    stamp: str
+    until: float
+    delay: float
+    refusal: RefusedError | None = None
+    told: str = ""
+
+
 @attrs.define
 class Watcher:
-    """Turns files in ``jobs/`` into jobs or refusals, each file version once."""
+    """Turns files in ``jobs/`` into jobs or refusals, each file version once.
 
-    reactor: ReactorBase
+    A few files are judged at once; accounts take turns, for each judgement costs a copy.
+    """
+
+    reactor: Reactor
     homes: Homes
     intake: Intake
     status: StatusFiles
-    storage: Storage
     workers: Workers
     tasks: Tasks
     accounts: Callable[[], frozenset[str]]
@@ -67,8 +89,11 @@ class Watcher:
     _watched: set[str] = attrs.field(factory=set)
     _scanning: bool = False
     _again: bool = False
-    _underway: dict[tuple[str, str], str] = attrs.field(factory=dict)
-    _reading: dict[tuple[str, str], bool] = attrs.field(factory=dict)
+    _waiting: dict[str, dict[str, Found]] = attrs.field(factory=dict)
+    _judging: dict[str, Found] = attrs.field(factory=dict)
+    _turns: dict[str, int] = attrs.field(factory=dict)
+    _judges: int = 0
+    _held: dict[_Key, _Held] = attrs.field(factory=dict)
     _misnamed: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
 
     def start(self) -> None:
@@ -96,25 +121,63 @@ class Watcher:
             accounts = self.accounts()
             self._watch(accounts)
             found = await self.workers.run(partial(self.homes.bundles, sorted(accounts)))
+            self._consider(found)
             await self._tell_misnamed(sorted(accounts))
         finally:
             self._scanning = False
-        for each in found:
-            self._consider(each)
         if self._again:
             self._again = False
             self.wake()
 
-    def _consider(self, found: Found) -> None:
-        """Judge a version of a file that was not judged yet; one at a time, for each costs a copy."""
-        key = (found.account, found.file_name)
-        if found.stamp in (self.judged.get(key), self._underway.get(key)):
-            return
-        if key in self._reading:
-            self._reading[key] = True  # and look again when that is done
-            return
-        self._underway[key], self._reading[key] = found.stamp, False
-        self.tasks.spawn(f"judging {found.file_name}", self._judge(found))
+    def _consider(self, found: Iterable[Found]) -> None:
+        """What is there now and was not judged yet waits for its turn, in place of what waited before."""
+        self._waiting, held, now = {}, self._held, self.reactor.seconds()
+        self._held = {}
+        for each in found:
+            key = (each.account, each.file_name)
+            hold = held.get(key)
+            if hold is not None and hold.stamp == each.stamp:
+                self._held[key] = hold
+                if now < hold.until:
+                    continue
+            if each.stamp != self.judged.get(key) and each != self._judging.get(each.account):
+                self._waiting.setdefault(each.account, {})[each.file_name] = each
+        for _ in range(min(len(self._waiting), limits.JUDGING - self._judges)):
+            self._judges += 1
+            self.tasks.spawn("judging of jobs/", self._judge_all())
+
+    async def _judge_all(self) -> None:
+        try:
+            while (found := self._next()) is not None:
+                self._judging[found.account] = found
+                try:
+                    await self._judge(found)
+                except CancelledError:
+                    raise
+                except Exception:
+                    _log.failure(
+                        "judging {file} of {account} failed", file=found.file_name, account=found.account
+                    )
+                    self._postpone(
+                        found, limits.JUDGE_AGAIN, "fault: the web server's log says what went wrong"
+                    )
+                finally:
+                    del self._judging[found.account]
+        finally:
+            self._judges -= 1
+
+    def _next(self) -> Found | None:
+        """The next file of the account that had no turn for longest, if none of its files is judged now."""
+        accounts = self._waiting.keys() - self._judging.keys()
+        if not accounts:
+            return None
+        account = min(accounts, key=lambda each: (self._turns.get(each, 0), each))
+        self._turns[account] = max(self._turns.values(), default=0) + 1
+        files = self._waiting[account]
+        found = files.pop(next(iter(files)))
+        if not files:
+            del self._waiting[account]
+        return found
 
     def _watch(self, accounts: frozenset[str]) -> None:
         for account in sorted(accounts - self._watched):
@@ -135,43 +198,63 @@ class Watcher:
 
     async def _judge(self, found: Found) -> None:
         key = (found.account, found.file_name)
+        held = self._held.get(key)
         try:
-            job = await self._read(key, found)
-        except RefusedError as error:
-            if may_be_unfinished(error) and not await self._stands(found):
+            if held is not None and held.refusal is not None:
+                await self._refuse(found, held.refusal)
                 return
-            await self._refuse(found, error)
+            job = await self.intake.take_found(found)
+        except RefusedError as error:
+            await self._not_taken(found, error)
+        except FileNotFoundError:
+            pass  # removed meanwhile
         except OSError as error:
             _log.warn("cannot read {file}: {error}", file=found.file_name, error=error)
+            self._postpone(found, limits.LATER, f"unreadable: {error.strerror}; the web server tries again")
         else:
-            self.judged[key] = found.stamp
+            self._settle(found)
             self.status.changed(job.id)
-        finally:
-            if self._underway.get(key) == found.stamp:
-                del self._underway[key]
 
-    async def _read(self, key: tuple[str, str], found: Found) -> Job:
-        try:
-            return await self.intake.take_found(found)
-        finally:
-            if self._reading.pop(key):
-                self.wake()
+    async def _not_taken(self, found: Found, error: RefusedError) -> None:
+        """It is judged again later, or refused when it has been quiet, or now."""
+        if isinstance(error, OverloadedError):
+            self._postpone(found, limits.LATER, str(error))
+        elif may_pass(error):
+            self._postpone(found, limits.JUDGE_AGAIN, str(error), is_over(error))
+        elif may_be_unfinished(error):
+            self._hold(found, limits.QUIET, error)
+        else:
+            await self._refuse(found, error)
 
-    async def _stands(self, found: Found) -> bool:
-        """Whether the file is still what it was after a quiet while; if not, the next scan judges it."""
-        await sleep(self.reactor, limits.QUIET)
-        now = await self.workers.run(partial(self.homes.bundles, [found.account]))
-        return found in now
+    def _postpone(self, found: Found, delay: float, sentence: str, refused: bool = False) -> None:
+        """Judge it again later, each time after twice the time, and tell the user why."""
+        held = self._held.get((found.account, found.file_name))
+        if held is not None:
+            delay = min(max(delay, 2 * held.delay), limits.JUDGE_AGAIN_MOST)
+        self._hold(found, delay, told=sentence)
+        if held is None or held.told != sentence:
+            tell = self.status.refused if refused else self.status.waiting
+            tell(found.account, found.file_name, sentence)
+
+    def _hold(self, found: Found, delay: float, refusal: RefusedError | None = None, told: str = "") -> None:
+        until = self.reactor.seconds() + delay
+        self._held[found.account, found.file_name] = _Held(found.stamp, until, delay, refusal, told)
+        if delay < limits.RESCAN:
+            self.reactor.callLater(delay, self.wake)
+
+    def _settle(self, found: Found) -> None:
+        key = (found.account, found.file_name)
+        self.judged[key] = found.stamp
+        self._held.pop(key, None)
 
     async def _refuse(self, found: Found, error: RefusedError) -> None:
         _log.info(
             "refused {file} of {account}: {error}", file=found.file_name, account=found.account, error=error
         )
-        await self.storage.write(
-            partial(
-                store.record_upload, account=found.account, file_name=found.file_name, stamp=found.stamp,
-                refusal=str(error),
-            )
-        )  # fmt: skip
-        self.judged[found.account, found.file_name] = found.stamp
+        try:
+            await self.intake.record(found, str(error))
+        except OverloadedError:
+            self._hold(found, limits.LATER, error)
+            return
+        self._settle(found)
         self.status.refused(found.account, found.file_name, str(error))
