@@ -218,6 +218,10 @@ class Board:
         """Every lease, for status."""
         return list(self._held.values())
 
+    def gave(self, cs: str, attempt: AttemptId) -> bool:
+        """Whether this CS was given this attempt, and nobody has taken it back."""
+        return self._current(cs, attempt) is not None
+
     # --- inner --------------------------------------------------------------------------------------
 
     def _place(self, now: float) -> list[Instruction]:

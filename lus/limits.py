@@ -35,5 +35,12 @@ CONTACT_FORGOTTEN = 60.0
 BRIEFS = 10_000
 """Jobs whose bundles may be asked for; older ones must be leased again first."""
 
+STRANGE_ENDS_PER_CS = 64
+"""Ends of attempts that one CS may have waiting for the WS though we did not start them there: as many as an honest
+one keeps, for after a restart of ours we know none of them. Ends of what we started are as few as our leases."""
+
+STRANGE_ENDS = 4096
+"""The same of all CSs together, each a few KiB."""
+
 CONTACT_SILENT = 15.0
 """Seconds without an announcement after which a CS that was never reached is not dialled again."""

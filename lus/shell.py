@@ -6,6 +6,7 @@ is there; what must reach a CS is decided anew when it comes back.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from lus import limits
 from lus.board import Board
 from lus.instructions import DropServer, Instruction, ReportVanished, Return, Start, Stop, TellWant
 from rjs.background import Tasks, Timers
@@ -35,6 +37,8 @@ class Shell:
     ws: Session | None = None
     servers: dict[str, Session] = attrs.field(factory=dict)
     _ws_waiters: set[Deferred[Session]] = attrs.field(factory=set)
+    _ends: dict[tuple[str, m.AttemptId], set[Deferred[None]]] = attrs.field(factory=dict)
+    _strange_ends: Counter[str] = attrs.field(factory=Counter)
 
     def now(self) -> float:
         """The steady clock that leases are counted by."""
@@ -156,20 +160,46 @@ class Shell:
     async def relay_end(self, message: m.AttemptEnded) -> None:
         """A CS's attempt ended without an answer: it is free, and the WS decides what follows.
 
-        What the CS said goes to the WS even if the CS leaves meanwhile.
+        What the CS said goes to the WS even if the CS leaves meanwhile; when it says so again, that is the same
+        end. Raises RefusedError when too many ends wait of which we know nothing.
         """
-        self.perform(self.board.attempt_over(message.cs, message.attempt, self.now()))
-        done: Deferred[None] = Deferred()
-        self.tasks.spawn("end of an attempt", self._tell_end(message, done))
+        end = (message.cs, message.attempt)
+        strange = not self.board.gave(*end)
+        self.perform(self.board.attempt_over(*end, self.now()))
+        waiters = self._ends.get(end)
+        if waiters is None:
+            if strange:
+                self._count_strange(message.cs)
+            waiters = self._ends[end] = set()
+            self.tasks.spawn("end of an attempt", self._tell_end(message, strange))
+        if end not in self._ends:
+            return  # the WS has answered already
+        done: Deferred[None] = Deferred(waiters.discard)
+        waiters.add(done)
         await done
 
-    async def _tell_end(self, message: m.AttemptEnded, done: Deferred[None]) -> None:
+    def _count_strange(self, cs: str) -> None:
+        if (
+            self._strange_ends[cs] >= limits.STRANGE_ENDS_PER_CS
+            or self._strange_ends.total() >= limits.STRANGE_ENDS
+        ):
+            raise RefusedError(
+                "too-many-ends", "too many ends of attempts that are unknown here wait for the WS"
+            )
+        self._strange_ends[cs] += 1
+
+    async def _tell_end(self, message: m.AttemptEnded, strange: bool) -> None:
+        end = (message.cs, message.attempt)
         try:
             await self.to_ws(message, m.Done)
         except RefusedError as error:
             _log.info("the end of an attempt changes nothing: {error}", error=error)
-        self.perform(self.board.lease_over(message.cs, message.attempt, False, self.now()))
-        if not done.called:
+        finally:
+            waiters = self._ends.pop(end)
+            if strange:
+                self._strange_ends -= Counter((message.cs,))
+        self.perform(self.board.lease_over(*end, False, self.now()))
+        for done in waiters:
             done.callback(None)
 
     async def relay_answer(self, message: m.AnswerOffer) -> m.AnswerVerdict:
