@@ -119,7 +119,7 @@ def test_every_fault_is_explained(servers: WebServers) -> None:
     error = servers.ask(addresses, m.JobList())
     assert isinstance(error, UnreachableError)
     told = str(error)
-    assert told.startswith(f"cannot reach the web server; {addresses[0]}: nobody listens at {addresses[0]}; ")
+    assert told.startswith(f"cannot reach the web server; nobody listens at {addresses[0]}; is ")
     assert f"{addresses[1]}: identity.role: rjs://lus/" in told
     assert f"{addresses[2]}: identity.other_root: " in told
 

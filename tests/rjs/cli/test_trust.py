@@ -7,20 +7,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
 
-from rjs.identity.keys import spki_digest
+from rjs.identity.ca import cluster_of
+from rjs.identity.folder import IdentityFolder
+from rjs.identity.keys import our_public_key, save_chain, spki_digest
+from rjs.identity.names import Role
 from rjs.identity.testing import Organisation
+from rjs.state import cluster_folder
 
 if TYPE_CHECKING:
     from tests.rjs.cli.conftest import Rjs
 
-CLUSTER = "clusters/0123456789abcdef"
-"""Where a state folder keeps what it knows of that cluster."""
+
+def joined(organisation: Organisation, role: Role, folder: Path) -> Path:
+    """The state folder of a server that has joined; the cluster's folder below it is returned."""
+    invitation = organisation.invitation(role)
+    cluster = cluster_folder(folder, cluster_of(organisation.root))
+    identity = IdentityFolder(cluster / "identity")
+    request = identity.create_pending(invitation, organisation.now)
+    key = our_public_key(x509.load_der_x509_csr(request.token_request).public_key())
+    chain = organisation.tokens.issue(key, invitation.subject, invitation.common_name, organisation.now)
+    identity.complete(invitation, chain, organisation.now)
+    return cluster
 
 
 @pytest.fixture
-def cs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a compute server that has joined, in an installation with the parts that ``rjs trust`` needs."""
+def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation with the parts that ``rjs trust`` needs."""
     info = tmp_path / "site" / "rjs_cluster-9.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rjs-cluster\nVersion: 9\n")
@@ -28,9 +42,12 @@ def cs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "[rjs.roles]\ncs.trust_store = cs.trust_store:TrustFolder\ncs.grant_for = cs.trust_store:grant_for\n"
     )
     monkeypatch.syspath_prepend(tmp_path / "site")
-    member = tmp_path / "cs" / CLUSTER / "identity" / "member.json"
-    member.parent.mkdir(mode=0o700, parents=True)
-    member.touch()
+
+
+@pytest.fixture
+def cs(tmp_path: Path, organisation: Organisation, installation: None) -> Path:
+    """The folder of a compute server that has joined."""
+    joined(organisation, Role.CS, tmp_path / "cs")
     return tmp_path / "cs"
 
 
@@ -60,9 +77,31 @@ def test_a_slip_changes_nothing(rjs: Rjs, cs: Path) -> None:
     assert json.loads(rjs("trust", "list", "--cs", cs, "--json").out) == []
 
 
-def test_a_file_that_cannot_be_believed_is_named(rjs: Rjs, cs: Path) -> None:
+@pytest.mark.usefixtures("installation")
+def test_trust_belongs_to_a_compute_server(
+    rjs: Rjs, tmp_path: Path, home: Path, organisation: Organisation
+) -> None:
+    """A lookup server runs nobody's jobs, so nothing is trusted in its folder."""
+    cluster = joined(organisation, Role.LUS, tmp_path / "lus")
+    said = rjs("trust", "add", home / "ada.pem", "--cs", tmp_path / "lus")
+    assert said.status == 1
+    assert "not of a cs" in said.err
+    assert not (cluster / "trust.toml").exists()
+
+
+def test_a_token_certificate_is_not_a_signing_one(
+    rjs: Rjs, cs: Path, tmp_path: Path, organisation: Organisation
+) -> None:
+    """The wrong file of the right person is refused, and the right one is named."""
+    save_chain(tmp_path / "token.pem", organisation.member(Role.USER).chain)
+    said = rjs("trust", "add", tmp_path / "token.pem", "--cs", cs)
+    assert said.status == 1
+    assert "signing.pem" in said.err
+
+
+def test_a_file_that_cannot_be_believed_is_named(rjs: Rjs, cs: Path, organisation: Organisation) -> None:
     """``list`` fails and says what to mend, instead of showing grants that do not count."""
-    (cs / CLUSTER / "trust.toml").write_text("[[grant]]\nspki = 1\n")
+    (cluster_folder(cs, cluster_of(organisation.root)) / "trust.toml").write_text("[[grant]]\nspki = 1\n")
     said = rjs("trust", "list", "--cs", cs)
     assert said.status == 1
     assert "trust.toml" in said.err
