@@ -26,7 +26,7 @@ def joined(organisation: Organisation, role: Role, folder: Path) -> Path:
     cluster = cluster_folder(folder, cluster_of(organisation.root))
     identity = IdentityFolder(cluster / "identity")
     request = identity.create_pending(invitation, organisation.now)
-    key = our_public_key(x509.load_der_x509_csr(request.token_request).public_key())
+    key = our_public_key(x509.load_der_x509_csr(request.token_request))
     chain = organisation.tokens.issue(key, invitation.subject, invitation.common_name, organisation.now)
     identity.complete(invitation, chain, organisation.now)
     return cluster
