@@ -44,28 +44,54 @@ class StatusFiles:
         self._timers = timers
         self._tasks = tasks
         self._job = job
+        self._live: dict[_File, BundleId] = {}
+        self._notes: dict[_File, tuple[BundleId, str]] = {}
         self._due: dict[_File, _Text] = {}
         self._ready: dict[_File, _Text] = {}
         self._writing: set[_File] = set()
         self._writers = 0
         self._scheduled = False
 
+    def accepted(self, job: BundleId) -> None:
+        """The file in ``jobs/`` is this job's: nothing that was said of another file of its name stands."""
+        state = self._job(job)
+        self._notes.pop((state.job.user, state.job.file_name), None)
+        self.changed(job)
+
     def changed(self, job: BundleId) -> None:
         """The job's file is out of date."""
         state = self._job(job)
-        file, text = (state.job.user, state.job.file_name), partial(job_text, state)
+        file, text = (state.job.user, state.job.file_name), partial(self._text, state)
         if state.ended:
+            if self._live.get(file) == job:
+                del self._live[file]
             self._write_now(file, text)
         else:
+            self._live[file] = job
             self._write_soon(file, text)
 
     def refused(self, account: str, file_name: str, sentence: str) -> None:
         """An upload that did not become a job."""
-        self._write_now((account, file_name), lambda: f"state: refused\nrefused: {sentence}\n")
+        self._note((account, file_name), f"state: refused\nrefused: {sentence}\n")
 
     def waiting(self, account: str, file_name: str, sentence: str) -> None:
         """An upload that is judged again by itself, and why not now."""
-        self._write_now((account, file_name), lambda: f"state: waiting\nreason: {sentence}\n")
+        self._note((account, file_name), f"state: waiting\nreason: {sentence}\n")
+
+    def _note(self, file: _File, note: str) -> None:
+        """What became of a new file; when an earlier one of its name is a job that lives, both are told."""
+        job = self._live.get(file)
+        if job is None:
+            self._write_now(file, lambda: note)
+        else:
+            self._notes[file] = job, note
+            self._write_now(file, partial(self._text, self._job(job)))
+
+    def _text(self, state: JobState) -> str:
+        job, note = self._notes.get((state.job.user, state.job.file_name), (None, ""))
+        if job != state.job.id:
+            return job_text(state)
+        return f"{note}\nan earlier file of this name is this job:\n{job_text(state)}"
 
     def _write_soon(self, file: _File, text: _Text) -> None:
         self._due[file] = text

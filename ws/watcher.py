@@ -213,7 +213,7 @@ class Watcher:
             self._postpone(found, limits.LATER, f"unreadable: {error.strerror}; the web server tries again")
         else:
             self._settle(found)
-            self.status.changed(job.id)
+            self.status.accepted(job.id)
 
     async def _not_taken(self, found: Found, error: RefusedError) -> None:
         """It is judged again later, or refused when it has been quiet, or now."""

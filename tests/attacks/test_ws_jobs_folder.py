@@ -24,6 +24,7 @@ from rjs.files import UnsafeFileError, open_nofollow
 from rjs.identity.names import RjsName, Role
 from rjs.identity.tls import PeerIdentity
 from rjs.ids import BundleId, ClusterId
+from rjs.jobs import TaskEvent
 from rjs.wire.messages import BlobData, JobSubmit
 from ws import limits
 from ws.admission import Upload
@@ -105,7 +106,9 @@ class Setting:
         self.homes, self.tasks = Homes(folder), Tasks("test")
         for account in ("ada", "bob"):
             self.homes.create(account)
-        status = StatusFiles(self.homes, self.workers, self.clock, self.tasks, self.intake.jobs.__getitem__)
+        self.status_files = status = StatusFiles(
+            self.homes, self.workers, self.clock, self.tasks, self.intake.jobs.__getitem__
+        )
         self.watcher = Watcher(
             self.clock,
             self.homes,
@@ -243,6 +246,29 @@ def test_a_status_file_is_written_when_there_is_time(setting: Setting) -> None:
     for _ in range(3):
         setting.clock.advance(limits.STATUS_INTERVAL)
     assert setting.status("a.jar").startswith("state: refused")
+
+
+def test_a_refusal_beside_a_job_that_lives_is_kept(setting: Setting) -> None:
+    """The job's next change, and its end, tell both; a good file of that name ends the refusal."""
+    setting.put("a.jar")
+    setting.pass_time(0)
+    first = next(iter(setting.intake.jobs.values()))
+    setting.put("a.jar", data=b"garbage")
+    setting.intake.answers["a.jar"] = RefusedError("signer-not-listed", "sign with your own key")
+    setting.pass_time(0)
+    setting.status_files.changed(first.job.id)
+    setting.pass_time(limits.STATUS_INTERVAL)
+    told = setting.status("a.jar")
+    assert told.startswith("state: refused\nrefused: signer-not-listed: ")
+    assert f"\nstate: waiting\njob: {first.job.id}\n" in told
+    first.close(TaskEvent.CANCEL, "cancelled")
+    setting.status_files.changed(first.job.id)
+    assert setting.status("a.jar").startswith("state: refused\n")
+    assert f"\nstate: cancelled\njob: {first.job.id}\n" in setting.status("a.jar")
+    setting.put("a.jar", data=b"good")
+    setting.intake.answers.clear()
+    setting.pass_time(limits.JUDGE_AGAIN)
+    assert "refused" not in setting.status("a.jar")
 
 
 def intake_of(setting: Setting, folder: Path) -> Intake:
