@@ -170,6 +170,9 @@ class End:
         if not self.reason:
             self._link.carry(self, m.decode(m.encode(message)))
 
+    def do_held(self) -> None:
+        """Nothing is held here: nobody simulated has as much under way as a peer may."""
+
     async def request(self, message: m.Message, kind: type[Reply]) -> Reply:
         """As a session's."""
         if self.reason:
