@@ -38,6 +38,7 @@ class Shell:
     servers: dict[str, Session] = attrs.field(factory=dict)
     _ws_waiters: set[Deferred[Session]] = attrs.field(factory=set)
     _ends: dict[tuple[str, m.AttemptId], set[Deferred[None]]] = attrs.field(factory=dict)
+    _offers: Counter[str] = attrs.field(factory=Counter)
     _strange_ends: Counter[str] = attrs.field(factory=Counter)
 
     def now(self) -> float:
@@ -205,7 +206,13 @@ class Shell:
     async def relay_answer(self, message: m.AnswerOffer) -> m.AnswerVerdict:
         """A CS offers an answer: it is free, and the WS's verdict goes back."""
         self.perform(self.board.attempt_over(message.cs, message.attempt, self.now()))
-        verdict = await self.to_ws(message, m.AnswerVerdict)
+        if self._offers[message.cs] >= limits.OFFERS_PER_CS:
+            return m.AnswerVerdict(verdict="retry", code="too-many-offers")
+        self._offers[message.cs] += 1
+        try:
+            verdict = await self.to_ws(message, m.AnswerVerdict)
+        finally:
+            self._offers -= Counter((message.cs,))
         if verdict.verdict != "retry":
             ended = verdict.verdict in ("committed", "duplicate")
             self.perform(self.board.lease_over(message.cs, message.attempt, ended, self.now()))

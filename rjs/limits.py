@@ -41,6 +41,9 @@ BLOB_STALL = 30.0
 BLOB_READS = 2 * BLOB_WINDOW
 """blob.read of one peer that are served at a time, the others in turn: 100 bytes ask us to hold 256 KiB."""
 
+LOGGED_REFUSALS = 1_000
+"""Refused calls of one session that the log tells of: a peer that asks for nonsense fills no disk."""
+
 HELD_BYTES = 32 * MIB
 """Bytes of calls held for a peer: beyond it the peer is cut off."""
 

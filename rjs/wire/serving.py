@@ -44,6 +44,7 @@ class Serving:
         self._reads: deque[m.BlobRead] = deque()
         self._reading = 0
         self._starting_reads = False
+        self._logged = 0
         self.paused = False
 
     @property
@@ -149,8 +150,10 @@ class Serving:
     def _refuse(self, message: m.Message, code: str, sentence: str) -> None:
         if self._session.reason:
             return  # it ended, and with it the wish for a reply
-        _log.info("refused {tag} of {peer}: {code}: {sentence}", tag=m.tag_of(message),
-                  peer=self._session.peer.name.uri(), code=code, sentence=sentence)  # fmt: skip
+        self._logged += 1
+        if self._logged <= limits.LOGGED_REFUSALS:
+            _log.info("refused {tag} of {peer}: {code}: {sentence}", tag=m.tag_of(message),
+                      peer=self._session.peer.name.uri(), code=code, sentence=sentence)  # fmt: skip
         if message.rid:
             refused = m.Refused(re=message.rid, code=words(code, _CODE), sentence=words(sentence, _SENTENCE))
             self._session.tell(refused)

@@ -108,3 +108,20 @@ def test_ends_of_what_was_started_all_wait(setting: Setting, monkeypatch: pytest
     ws = Ws()
     setting.shell.ws_opened(cast(Session, ws))
     assert all(each.called for each in heard) and len(ws.ends()) == count
+
+
+def test_offers_on_their_way_are_few(setting: Setting) -> None:
+    """Of a CS's answers a few wait for the WS, the others are offered again; a lost one leaves its place."""
+
+    def offer(number: int) -> Deferred[Any]:
+        message = m.AnswerOffer(
+            attempt=attempt(number, task=number), cs=CS1, size=1, sha256="0" * 64, data=b"x"
+        )
+        return Deferred.fromCoroutine(setting.shell.relay_answer(message))
+
+    waiting = [offer(number) for number in range(limits.OFFERS_PER_CS)]
+    refused = cast(m.AnswerVerdict, offer(999).result)
+    assert refused.verdict == "retry" and not any(each.called for each in waiting)
+    waiting[0].addErrback(lambda _: None)
+    waiting[0].cancel()
+    assert not offer(999).called

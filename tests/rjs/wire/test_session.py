@@ -518,3 +518,23 @@ def test_replies_to_nothing_leave_one_line_in_the_log(wire: Wire) -> None:
     finally:
         globalLogPublisher.removeObserver(observe)  # type: ignore[arg-type]  # a function is an observer
     assert len(lines) == 1 and not wire.accepted.reason
+
+
+def test_refusals_in_the_log_are_bounded(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for what it may not on and on is refused each time, and the log tells of the first ones."""
+    monkeypatch.setattr(limits, "LOGGED_REFUSALS", 3)
+    lines: list[object] = []
+
+    def observe(event: LogEvent) -> None:
+        if event.get("code") == "forbidden":
+            lines.append(event)
+
+    wire.open()
+    globalLogPublisher.addObserver(observe)  # type: ignore[arg-type]  # a function is an observer
+    got: list[Any] = []
+    try:
+        for _ in range(10):
+            wire.ask(wire.dialled, m.JobList(), m.JobLines).addBoth(got.append)
+    finally:
+        globalLogPublisher.removeObserver(observe)  # type: ignore[arg-type]  # a function is an observer
+    assert [each.value.code for each in got] == ["forbidden"] * 10 and len(lines) == 3
