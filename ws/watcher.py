@@ -7,8 +7,10 @@ refusal is recorded only when it is about the file: what may pass is told, and t
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import attrs
@@ -16,7 +18,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver
+from watchdog.observers.api import BaseObserver, ObservedWatch
 
 from rjs.background import FromThreads, Tasks, Timers, Workers
 from rjs.errors import OverloadedError, RefusedError
@@ -39,12 +41,16 @@ def misnamed_sentence(names: tuple[str, ...]) -> str:
 
 
 class _Events(FileSystemEventHandler):
-    """Watchdog's thread: any change but our own status files wakes the watcher."""
+    """Watchdog's thread: any change but our own status files wakes the watcher; the folder itself may go."""
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self, folder: str, wake: Callable[[], None], gone: Callable[[], None]) -> None:
+        self._folder = folder
         self._wake = wake
+        self._gone = gone
 
     def on_any_event(self, event: FileSystemEvent) -> None:
+        if event.event_type == "deleted" and event.src_path == self._folder:
+            self._gone()
         name = str(event.dest_path or event.src_path)
         if event.event_type in ("closed", "moved", "created") and not name.endswith((STATUS_SUFFIX, ".part")):
             self._wake()
@@ -86,7 +92,8 @@ class Watcher:
     accounts: Callable[[], frozenset[str]]
     judged: dict[tuple[str, str], str]
     _observer: BaseObserver = attrs.field(factory=Observer)
-    _watched: set[str] = attrs.field(factory=set)
+    _watched: dict[str, int] = attrs.field(factory=dict)
+    _watches: dict[str, ObservedWatch] = attrs.field(factory=dict)
     _scanning: bool = False
     _again: bool = False
     _waiting: dict[str, dict[str, Found]] = attrs.field(factory=dict)
@@ -119,7 +126,7 @@ class Watcher:
     async def _scan(self) -> None:
         try:
             accounts = self.accounts()
-            self._watch(accounts)
+            await self.workers.run(partial(self._watch, sorted(accounts)))
             found = await self.workers.run(partial(self.homes.bundles, sorted(accounts)))
             self._consider(found)
             await self._tell_misnamed(sorted(accounts))
@@ -179,14 +186,29 @@ class Watcher:
             del self._waiting[account]
         return found
 
-    def _watch(self, accounts: frozenset[str]) -> None:
-        for account in sorted(accounts - self._watched):
+    def _watch(self, accounts: Iterable[str]) -> None:
+        """In a thread: watch every ``jobs/``, and a new one that took its place (its inode is another)."""
+        for account in accounts:
             path = self.homes.path / account / JOBS
-            try:
-                self._observer.schedule(_Events(lambda: self.reactor.callFromThread(self.wake)), str(path))
-            except OSError as error:
-                _log.warn("cannot watch {path} ({error}); it is rescanned only", path=path, error=error)
-            self._watched.add(account)
+            with contextlib.suppress(FileNotFoundError):
+                inode = path.lstat().st_ino
+                if self._watched.get(account) != inode:
+                    self._watched[account] = inode
+                    self._watch_folder(account, path)
+
+    def _watch_folder(self, account: str, path: Path) -> None:
+        def wake() -> None:
+            self.reactor.callFromThread(self.wake)
+
+        def gone() -> None:  # the next folder may have the same inode
+            self.reactor.callFromThread(self._watched.pop, account, None)
+
+        try:
+            if (old := self._watches.pop(account, None)) is not None:
+                self._observer.unschedule(old)
+            self._watches[account] = self._observer.schedule(_Events(str(path), wake, gone), str(path))
+        except OSError as error:
+            _log.warn("cannot watch {path} ({error}); it is rescanned only", path=path, error=error)
 
     async def _tell_misnamed(self, accounts: list[str]) -> None:
         """A name that we would not write a status beside gets its refusal in a file of a name of ours."""

@@ -16,6 +16,8 @@ from samples import job
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from watchdog.events import DirDeletedEvent, FileSystemEventHandler
+from watchdog.observers.api import BaseObserver
 
 from rjs.background import ImmediateWorkers, Tasks
 from rjs.bundle.errors import BundleRefusedError
@@ -98,12 +100,28 @@ class ShortWorkers(ImmediateWorkers):
         return function(*args, **kwargs)
 
 
+@attrs.define
+class ScriptedObserver:
+    """Remembers which folders are watched, and who hears of them."""
+
+    watched: dict[str, list[FileSystemEventHandler]] = attrs.field(factory=dict)
+
+    def schedule(self, handler: FileSystemEventHandler, path: str) -> str:
+        """See BaseObserver."""
+        self.watched.setdefault(path, []).append(handler)
+        return path
+
+    def unschedule(self, watch: str) -> None:
+        """See BaseObserver."""
+        assert watch in self.watched
+
+
 class Setting:
     """A watcher of the homes of ada and bob over an intake that does as it is told."""
 
     def __init__(self, folder: Path) -> None:
         self.clock, self.workers, self.intake = ClockReactor(), ShortWorkers(), ScriptedIntake()
-        self.homes, self.tasks = Homes(folder), Tasks("test")
+        self.homes, self.tasks, self.observer = Homes(folder), Tasks("test"), ScriptedObserver()
         for account in ("ada", "bob"):
             self.homes.create(account)
         self.status_files = status = StatusFiles(
@@ -118,6 +136,7 @@ class Setting:
             self.tasks,
             lambda: frozenset({"ada", "bob"}),
             {},
+            observer=cast("BaseObserver", self.observer),
         )
 
     def put(self, name: str, account: str = "ada", data: bytes = b"bundle") -> None:
@@ -246,6 +265,25 @@ def test_a_status_file_is_written_when_there_is_time(setting: Setting) -> None:
     for _ in range(3):
         setting.clock.advance(limits.STATUS_INTERVAL)
     assert setting.status("a.jar").startswith("state: refused")
+
+
+@pytest.mark.parametrize("how", ["renamed", "removed"])
+def test_a_new_jobs_folder_is_watched(setting: Setting, how: str) -> None:
+    """Whatever became of the old one, and even when the new one has its inode; one that stays is watched once."""
+    folder = setting.homes.path / "ada" / JOBS
+    setting.pass_time(0)
+    setting.pass_time(limits.RESCAN)
+    watchers = setting.observer.watched[str(folder)]
+    assert len(watchers) == 1
+    if how == "renamed":
+        folder.rename(folder.with_name("old"))
+    else:
+        folder.rmdir()
+        watchers[0].dispatch(DirDeletedEvent(str(folder)))
+    setting.pass_time(limits.RESCAN)
+    folder.mkdir()
+    setting.pass_time(limits.RESCAN)
+    assert len(watchers) == 2
 
 
 def test_a_refusal_beside_a_job_that_lives_is_kept(setting: Setting) -> None:
