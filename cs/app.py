@@ -145,7 +145,7 @@ class ComputeServer:
             ServerId(self._member.id), self._member.common_name, self._member.cluster,
             self._record.median_mflops, memory, self._state.identity().answer(),
         )  # fmt: skip
-        bundles = Bundles(private_folder(cluster / "cache"), workers)
+        bundles = Bundles(private_folder(cluster / "cache"), workers, self._reactor)
         bundles.sweep()
         preparation = Preparation(owner, bundles, self._storage, workers, self._trust.current)
         return Shell(

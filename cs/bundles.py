@@ -14,7 +14,7 @@ from pathlib import Path
 from twisted.internet.defer import Deferred
 
 from cs import limits
-from rjs.background import Workers
+from rjs.background import Timers, Workers
 from rjs.bundle.verify import OpenedBundle, open_bundle
 from rjs.errors import RefusedError
 from rjs.limits import MAX_ARCHIVE_BYTES
@@ -26,9 +26,10 @@ from rjs.wire.session import Session
 class Bundles:
     """Bundles in one folder, the last few of them open."""
 
-    def __init__(self, folder: Path, workers: Workers) -> None:
+    def __init__(self, folder: Path, workers: Workers, timers: Timers) -> None:
         self._folder = folder
         self._workers = workers
+        self._timers = timers
         self._open: OrderedDict[str, OpenedBundle] = OrderedDict()
         self._coming: dict[str, list[Deferred[None]]] = {}
         self._fetch: Deferred[None] | None = None
@@ -96,7 +97,9 @@ class Bundles:
         if job.size > MAX_ARCHIVE_BYTES:  # a LUS that lies about sizes could fill the owner's disk
             raise RefusedError("too-large", f"a bundle has at most {MAX_ARCHIVE_BYTES} bytes, not {job.size}")
         self._fetch = Deferred.fromCoroutine(
-            read_blob_to_file(session, "bundle", job.job, job.size, job.sha256, self._path(job.job))
+            read_blob_to_file(
+                session, "bundle", job.job, job.size, job.sha256, self._path(job.job), timers=self._timers
+            )
         )
         try:
             await self._fetch

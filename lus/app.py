@@ -58,6 +58,7 @@ class LookupServer:
             private_folder(state.cluster() / "cache"),
             ThreadWorkers(reactor),
             self._tasks,
+            reactor,
             lambda: self._shell.ws,
         )
         addresses = [host_and_port(address) for address in self._member.ws]

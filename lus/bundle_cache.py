@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from lus import limits
 from rjs import limits as shared
-from rjs.background import Tasks, Workers
+from rjs.background import Tasks, Timers, Workers
 from rjs.errors import RefusedError, RjsError
 from rjs.wire.blobs import chunk_of, read_blob_to_file
 from rjs.wire.messages import BlobData, BlobRead, JobBrief
@@ -32,10 +32,16 @@ class BundleCache:
     """Keeps bundles in ``folder``; ``ws`` gives the session with the WS, or None."""
 
     def __init__(
-        self, folder: Path, workers: Workers, tasks: Tasks, ws: Callable[[], Session | None]
+        self,
+        folder: Path,
+        workers: Workers,
+        tasks: Tasks,
+        timers: Timers,
+        ws: Callable[[], Session | None],
     ) -> None:
         self._folder = folder
         self._workers = workers
+        self._timers = timers
         self._tasks = tasks
         self._ws = ws
         self._briefs: dict[str, JobBrief] = {}
@@ -117,7 +123,9 @@ class BundleCache:
             session = self._ws()
             if session is None:
                 raise RefusedError("ws-away", "the web server cannot be reached now; try again later")
-            await read_blob_to_file(session, "bundle", brief.job, brief.size, brief.sha256, path)
+            await read_blob_to_file(
+                session, "bundle", brief.job, brief.size, brief.sha256, path, timers=self._timers
+            )
             stamp = await self._workers.run(_stamp, path)
         if stamp is not None:
             self._sound[brief.job] = stamp

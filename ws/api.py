@@ -134,7 +134,9 @@ class WsDoor:
     async def _upload(self, session: Session, upload: Upload) -> m.JobAccepted:
         incoming = self.intake.bundles.incoming()
         digest = upload.sha256
-        await read_blob_to_file(session, "upload", digest, upload.size, digest, incoming, self.workers)
+        await read_blob_to_file(
+            session, "upload", digest, upload.size, digest, incoming, self.workers, self.shell.timers
+        )
         job = await self.intake.take_incoming(incoming, upload)
         return m.JobAccepted(job=job.id, tasks=job.brief.tasks)
 

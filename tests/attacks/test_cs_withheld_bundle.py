@@ -13,6 +13,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from cs import ledger
@@ -78,7 +79,7 @@ class Desktop:
         self.brief, content = bundle()
         self.lus = Withholder(content)
         self.trusted = TrustStore((Grant(self.brief.signer, "ada", "signer", datetime.now(UTC)),))  # type: ignore[arg-type]  # a digest
-        self.bundles = Bundles(folder, ImmediateWorkers())
+        self.bundles = Bundles(folder, ImmediateWorkers(), Clock())
         connection = open_database(
             folder / "private" / "ledger.sqlite", ledger.MIGRATIONS, application_id=ledger.APPLICATION_ID
         )

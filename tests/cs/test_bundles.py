@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from cs import limits
 from cs.bundles import Bundles
@@ -77,7 +78,7 @@ class Desk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.bundles = Bundles(folder, ImmediateWorkers())
+        self.bundles = Bundles(folder, ImmediateWorkers(), Clock())
 
     def open(self, number: int, lus: Lus) -> list[Any]:
         """What opening ends with, when it has ended."""

@@ -9,6 +9,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from lus import limits
 from lus.bundle_cache import BundleCache
@@ -59,7 +60,7 @@ class Cache:
         self.session: Ws | None = self.ws
         self.tasks = Tasks("test")
         self.cache = BundleCache(
-            folder, ImmediateWorkers(), self.tasks, lambda: cast(Session | None, self.session)
+            folder, ImmediateWorkers(), self.tasks, Clock(), lambda: cast(Session | None, self.session)
         )
         for each in range(1, 10):
             self.cache.know(brief(each))
