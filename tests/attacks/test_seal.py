@@ -227,8 +227,8 @@ def changed(old: str, new: str) -> bytes:
 
 
 REPLACED = {
-    "tag of 12 bytes stated": ("020110", "02010c", "sealed-algorithm"),
-    "tag of 4 bytes stated": ("020110", "020104", "sealed-algorithm"),
+    "tag of 12 bytes stated": ("02011080", "02010c80", "sealed-algorithm"),
+    "tag of 4 bytes stated": ("02011080", "02010480", "sealed-algorithm"),
     "AES-128-GCM": ("60864801650304012e", "608648016503040106", "sealed-algorithm"),
     "AES-256-CCM": ("60864801650304012e", "60864801650304012f", "sealed-algorithm"),
     "AES-128 wrap": ("60864801650304012d", "608648016503040105", "sealed-algorithm"),

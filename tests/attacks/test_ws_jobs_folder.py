@@ -363,7 +363,9 @@ class StalledSession:
 def test_few_uploads_of_one_account_are_under_way(setting: Setting, tmp_path: Path) -> None:
     """Beginnings without end are bounded for one account, and the others do not notice; an end makes room."""
     intake = intake_of(setting, tmp_path / "bundles")
-    door = WsDoor(Shell.__new__(Shell), intake, cast("Any", None), cast("Any", None), setting.workers)
+    shell = Shell.__new__(Shell)
+    shell.timers = Clock()
+    door = WsDoor(shell, intake, cast("Any", None), cast("Any", None), setting.workers)
     sessions = {
         account: StalledSession(cast("PeerIdentity", SimpleNamespace(name=RjsName(Role.USER, account))))
         for account in ("ada", "bob")

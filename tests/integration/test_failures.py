@@ -98,7 +98,9 @@ def test_the_status_file_tells_the_same(cluster: Cluster, troubled: dict[str, An
 def test_the_table_tells_the_same(cluster: Cluster, troubled: dict[str, Any]) -> None:
     """`rjs status JOB` prints the end of stderr for people too."""
     printed = cluster.ada.rjs("status", troubled["job"]["job"][:12]).stdout
-    assert "exit status 1 I am task 0 line one the end of the story" in printed
+    assert " exit status 1\n" in printed
+    assert "the end of task 0's stderr:\n  I am task 0\n" in printed
+    assert "\n  the end of the story\n" in printed
 
 
 SLEEPS = """
