@@ -153,6 +153,7 @@ class WebServer:
             lambda: frozenset(members.accounts),
             {},
         )
+        members.new_home = watcher.wake  # or its first upload would wait for the rescan
         return _Parts(homes, storage, shell, members, intake, delivery, status, watcher, door, acceptor)
 
     async def _tick(self, parts: _Parts) -> None:

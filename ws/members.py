@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections.abc import Callable
 from functools import partial
 
 import attrs
@@ -31,7 +32,7 @@ _log = Logger("ws.members")
 
 @attrs.define
 class Members:
-    """Everyone who ever joined. ``accounts`` and ``answer_keys`` mirror the database."""
+    """Everyone who ever joined. ``accounts`` and ``answer_keys`` mirror the database; ``new_home`` hears of each."""
 
     storage: Storage
     workers: Workers
@@ -40,6 +41,7 @@ class Members:
     root: x509.Certificate
     accounts: dict[str, frozenset[str]] = attrs.field(factory=dict)
     answer_keys: dict[str, str] = attrs.field(factory=dict)
+    new_home: Callable[[], object] = lambda: None
 
     async def load(self) -> None:
         """Read what is recorded; homes that a killed process did not make are made."""
@@ -66,6 +68,7 @@ class Members:
         self.accounts, self.answer_keys = await self.storage.read(_mirror)
         if checked.name.role is Role.USER:
             await self.workers.run(partial(self.homes.create, checked.name.id))
+            self.new_home()
         chain = self.authority.issue(checked.token_public_key, checked.name, checked.common_name, now)
         _log.info("{name} ({common}) joined", name=checked.name.uri(), common=checked.common_name)
         return tuple(each.public_bytes(Encoding.DER) for each in chain)
