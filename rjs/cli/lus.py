@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from rjs.cli.console import json_option, print_json, print_table, say
-from rjs.cli.group import role_entry
-from rjs.cli.ws import state_folder
+from rjs.cli.server import run_server, state_folder, status_of
 
 
 @click.command("run")
@@ -22,9 +21,7 @@ def run(folder: Path) -> int:
     Example:
       rjs lus run ~/rjs-lus
     """
-    status = role_entry("lus.run")(folder)
-    assert isinstance(status, int)
-    return status
+    return run_server("lus", folder)
 
 
 @click.command("status")
@@ -38,11 +35,8 @@ def status(folder: Path, as_json: bool) -> None:
       rjs lus status ~/rjs-lus
     """
     from rjs.identity.names import Role
-    from rjs.state import member_of
-    from rjs.status import read_status
 
-    member_of(folder, Role.LUS)
-    document = read_status(folder)
+    document = status_of(Role.LUS, folder)
     if as_json:
         print_json(document)
         return

@@ -8,8 +8,7 @@ import click
 
 from rjs.cli.console import json_option, print_json, say
 from rjs.cli.group import role_entry
-
-state_folder = click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+from rjs.cli.server import run_server, state_folder
 
 
 @click.command("init")
@@ -59,6 +58,4 @@ def run(folder: Path) -> int:
     Example:
       rjs ws run ~/rjs-ws
     """
-    status = role_entry("ws.run")(folder)
-    assert isinstance(status, int)
-    return status
+    return run_server("ws", folder)
