@@ -1,0 +1,1 @@
+"""What a bundle's job is: the descriptor, however it is written down."""

@@ -1,0 +1,111 @@
+"""What a task needs, what a compute server offers, and the one rule that compares them. Pure.
+
+The LUS asks it to place a task, the CS asks it again before it starts one: two servers, one answer.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from rjs.limits import GIB, MIB
+
+OPERATING_SYSTEMS: Final = ("linux", "macos", "windows")
+ARCHITECTURES: Final = ("x86_64", "aarch64")
+
+Amount = Annotated[int, Meta(ge=0, lt=2**48)]
+Few = Annotated[int, Meta(ge=0, lt=2**16)]
+Word = Annotated[str, Meta(max_length=32)]
+Specifier = Annotated[str, Meta(max_length=64)]
+
+
+class Platform(Struct, frozen=True, array_like=True, order=True):
+    """An operating system and a processor architecture; an empty part means any."""
+
+    os: Word = ""
+    arch: Word = ""
+
+    def __str__(self) -> str:
+        return "-".join(part or "any" for part in (self.os, self.arch))
+
+    def admits(self, other: Platform) -> bool:
+        """Whether what is for this platform serves a machine of platform ``other``."""
+        return self.os in ("", other.os) and self.arch in ("", other.arch)
+
+
+class Needs(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one task may use at most, and what a machine must have to run it.
+
+    ``memory`` and ``disk`` in bytes, ``wall_time`` in seconds, ``cores`` are processor threads. ``platforms`` are
+    alternatives; none means any. ``python`` and ``java`` are version specifiers (PEP 440), such as ``>=3.12``;
+    empty means that any version serves, if the runtime needs one at all.
+    """
+
+    memory: Amount = 512 * MIB
+    wall_time: Annotated[float, Meta(ge=0, le=1e12)] = 3600
+    cores: Few = 1
+    disk: Amount = GIB
+    platforms: Annotated[tuple[Platform, ...], Meta(max_length=16)] = ()
+    python: Specifier = ""
+    java: Specifier = ""
+    runtime: Word = "python"
+
+
+class Offer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a compute server gives one task. Versions are plain, such as ``3.11.7`` and ``17``; empty: not there."""
+
+    memory: Amount = 0
+    cores: Few = 0
+    disk: Amount = 0
+    platform: Platform = Platform()
+    python: Word = ""
+    java: Word = ""
+
+
+class Lack(Struct, frozen=True):
+    """Why a task cannot run there: a stable code, and a sentence."""
+
+    code: str
+    sentence: str
+
+
+def lack(needs: Needs, offer: Offer) -> Lack | None:
+    """What ``offer`` lacks of ``needs``, the first of it; None when it serves."""
+    if needs.memory > offer.memory:
+        return Lack(
+            "needs-memory", f"it needs {_size(needs.memory)} of memory, {_size(offer.memory)} are given"
+        )
+    if needs.disk > offer.disk:
+        return Lack("needs-disk", f"it needs {_size(needs.disk)} of disk, {_size(offer.disk)} are given")
+    if needs.cores > offer.cores:
+        return Lack("needs-cores", f"it needs {needs.cores} cores, {offer.cores} are given")
+    if needs.platforms and not any(each.admits(offer.platform) for each in needs.platforms):
+        wanted = ", ".join(map(str, needs.platforms))
+        return Lack("needs-platform", f"it is for {wanted}; this is {offer.platform}")
+    return _version("python", needs, offer.python) or _version("java", needs, offer.java)
+
+
+def _version(runtime: str, needs: Needs, offered: str) -> Lack | None:
+    wanted: str = getattr(needs, runtime)
+    if not wanted and needs.runtime != runtime:
+        return None
+    if not offered:
+        return Lack(f"needs-{runtime}", f"it needs {runtime.capitalize()}, which is not there")
+    if not is_specifier(wanted) or not SpecifierSet(wanted).contains(offered, prereleases=True):
+        return Lack(f"needs-{runtime}", f"it needs {runtime.capitalize()} {wanted}; {offered} is there")
+    return None
+
+
+def is_specifier(text: str) -> bool:
+    """Whether ``text`` is a version specifier (PEP 440), the empty one included."""
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier:
+        return False
+    return True
+
+
+def _size(amount: int) -> str:
+    return f"{amount / MIB:,.0f} MiB"
