@@ -28,6 +28,7 @@ setup(
         "ifaddr>=0.2",
         "msgspec>=0.19",
         "numpy>=1.26",
+        "packaging>=24",
         "pillow>=10.3",
         "platformdirs>=4.2",
         "pyopenssl>=24.3",

@@ -21,13 +21,12 @@ from cs.trust import NotTrusted, TrustStore
 from cs.workplace import Workplace
 from rjs.background import Workers
 from rjs.bundle.answer import Exited, Receipt, Signalled, write_answer
-from rjs.bundle.descriptor import DESCRIPTOR_NAME, Descriptor, parse_descriptor
 from rjs.bundle.policy import check_job_conditions, job_not_after
 from rjs.bundle.verify import OpenedBundle
+from rjs.descriptor import Descriptor, read_descriptor, task_arguments
 from rjs.errors import RefusedError
 from rjs.identity.certificates import Identity
 from rjs.ids import BundleId, ClusterId, ServerId
-from rjs.limits import MAX_DESCRIPTOR_BYTES
 from rjs.storage import Storage
 from rjs.wire.messages import AttemptId, JobBrief
 from rjs.wire.session import Session
@@ -97,7 +96,7 @@ class Preparation:
             raise RefusedError("not-trusted", decision.sentence)
 
     def _descriptor(self, bundle: OpenedBundle, attempt: AttemptId) -> Descriptor:
-        descriptor = parse_descriptor(bundle.read(DESCRIPTOR_NAME, MAX_DESCRIPTOR_BYTES), bundle.entries)
+        descriptor = read_descriptor(bundle)
         if attempt.task >= descriptor.tasks:
             raise RefusedError(
                 "no-such-task", f"the job has {descriptor.tasks} tasks, not task {attempt.task}"
@@ -128,7 +127,7 @@ def request_of(prepared: Prepared) -> Run:
         "RJS_TASK_COUNT": str(descriptor.tasks),
         "RJS_OUTPUT": str(place.out),
     }
-    argv = python_argv(place.job / descriptor.entry, descriptor.arguments(task))
+    argv = python_argv(place.job / descriptor.entry, task_arguments(prepared.bundle, descriptor, task))
     limits = Limits(memory=prepared.memory, wall_time=float(descriptor.needs.wall_time))
     return Run(tuple(argv), str(place.job), environment, str(place.stdout), str(place.stderr), limits)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from cs import limits
 from rjs.bundle.answer import STDERR_NAME, STDOUT_NAME
-from rjs.bundle.descriptor import ANSWER_FOLDER
 from rjs.bundle.names import shown
+from rjs.descriptor import ANSWER_FOLDER
 from rjs.errors import RefusedError
 from rjs.files import UnsafeFileError, open_nofollow
 from rjs.limits import MAX_NAME_DEPTH

@@ -11,12 +11,11 @@ from collections.abc import Collection
 
 import attrs
 
-from rjs.bundle.descriptor import DESCRIPTOR_NAME, Descriptor, parse_descriptor
 from rjs.bundle.policy import check_job_conditions, job_not_after
 from rjs.bundle.verify import OpenedBundle
+from rjs.descriptor import read_descriptor
 from rjs.errors import RefusedError
 from rjs.ids import ClusterId
-from rjs.limits import MAX_DESCRIPTOR_BYTES
 from rjs.wire.messages import JobBrief
 from ws.job import Job
 
@@ -63,8 +62,3 @@ def admit(
         wall_time=descriptor.needs.wall_time,
     )
     return Job(brief, upload.account, upload.file_name, now.timestamp(), job_not_after(bundle).timestamp())
-
-
-def read_descriptor(bundle: OpenedBundle) -> Descriptor:
-    """The bundle's ``job.toml``, checked. Raises RefusedError naming every mistake."""
-    return parse_descriptor(bundle.read(DESCRIPTOR_NAME, MAX_DESCRIPTOR_BYTES), bundle.entries)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from rjs.errors import RefusedError, RjsError
+from rjs.errors import RefusedError
 
 CODES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -60,11 +60,3 @@ class BundleRefusedError(RefusedError):
     def __init__(self, code: str, sentence: str) -> None:
         assert code in CODES, code
         super().__init__(code, sentence)
-
-
-class DescriptorError(RjsError):
-    """The descriptor is wrong; ``mistakes`` lists every one with its field and remedy."""
-
-    def __init__(self, mistakes: Sequence[str]) -> None:
-        super().__init__("job.toml: " + "; ".join(mistakes))
-        self.mistakes = tuple(mistakes)

@@ -116,11 +116,9 @@ def _signer(bundle: OpenedBundle) -> dict[str, Any]:
 def _job(bundle: OpenedBundle) -> Any:
     import msgspec
 
-    from rjs.bundle.descriptor import DESCRIPTOR_NAME, parse_descriptor
-    from rjs.limits import MAX_DESCRIPTOR_BYTES
+    from rjs.descriptor import read_descriptor
 
-    toml = bundle.read(DESCRIPTOR_NAME, MAX_DESCRIPTOR_BYTES)
-    return msgspec.to_builtins(parse_descriptor(toml, bundle.entries))
+    return msgspec.to_builtins(read_descriptor(bundle))
 
 
 def _files(bundle: OpenedBundle) -> list[dict[str, Any]]:

@@ -16,10 +16,10 @@ from typing import Final
 import attrs
 
 from rjs import limits
-from rjs.bundle.descriptor import DESCRIPTOR_NAME, Descriptor, parse_descriptor
-from rjs.bundle.errors import BundleRefusedError, DescriptorError
+from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.names import check_coexistence, parts_of, shown
 from rjs.bundle.verify import MANIFEST_NAME, is_signature_related
+from rjs.descriptor import DESCRIPTOR_NAME, Descriptor, DescriptorError, parse_descriptor
 from rjs.errors import RefusedError, UsageError
 from rjs.packing.include import matching
 from rjs.packing.tree import DiskFile, Tree, UnfitFileError, folder_fault, stays_out

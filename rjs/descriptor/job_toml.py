@@ -9,19 +9,16 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
-import msgspec
-
 from rjs import limits
-from rjs.bundle.errors import DescriptorError
+from rjs.descriptor.errors import DescriptorError
+from rjs.descriptor.model import ANSWER_FOLDER, Descriptor, Runtime
+from rjs.needs import Needs
 
-DESCRIPTOR_NAME: Final = "job.toml"
-ANSWER_FOLDER: Final = "out"
 DEFAULT_MEMORY: Final = 512 * limits.MIB
 DEFAULT_WALL_TIME: Final = 3600
-RUNTIMES: Final = ("python",)
 
 _FIELDS: Final = ("name", "runtime", "entry", "args", "tasks", "needs")
 _NEEDS_FIELDS: Final = ("memory", "wall_time")
@@ -36,34 +33,15 @@ _MEMORY_UNITS: Final = {
 _TIME_UNITS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 
 
-class Needs(msgspec.Struct, frozen=True):
-    """What one task may use at most: ``memory`` in bytes, ``wall_time`` in seconds."""
-
-    memory: int = DEFAULT_MEMORY
-    wall_time: int = DEFAULT_WALL_TIME
+Read = Callable[[str, int], bytes]
+"""Gives the content of a bundle's file by name, of at most so many bytes; raises BundleRefusedError."""
 
 
-class Descriptor(msgspec.Struct, frozen=True):
-    """A job of ``tasks`` equal tasks, numbered from 0; ``entry`` is the file in the bundle that ``runtime`` runs."""
+def parse_descriptor(toml: bytes, entries: Collection[str], read: Read | None = None) -> Descriptor:
+    """Parse ``job.toml`` of a bundle with these file names; raises DescriptorError with every mistake.
 
-    name: str
-    runtime: str
-    entry: str
-    args: tuple[str, ...] = ()
-    tasks: int = 1
-    needs: Needs = Needs()
-
-    def arguments(self, index: int) -> list[str]:
-        """Return task ``index``'s arguments: ``{index}`` and ``{count}`` are replaced, nothing else is special."""
-        replacements = {"{index}": str(index), "{count}": str(self.tasks)}
-        return [_PLACEHOLDER.sub(lambda match: replacements[match[0]], argument) for argument in self.args]
-
-
-_PLACEHOLDER: Final = re.compile(r"\{(?:index|count)\}")
-
-
-def parse_descriptor(toml: bytes, entries: Collection[str]) -> Descriptor:
-    """Parse ``job.toml`` of a bundle with these file names; raises DescriptorError with every mistake."""
+    ``read`` gives their contents: a job whose tasks are listed in a file cannot be judged without.
+    """
     if len(toml) > limits.MAX_DESCRIPTOR_BYTES:
         raise DescriptorError([f"it is larger than {limits.MAX_DESCRIPTOR_BYTES} bytes; shorten it"])
     try:
@@ -116,11 +94,11 @@ class _Reader:
         self.mistakes.append("field 'name' must be a text of 1 to 100 printable characters")
         return ""
 
-    def _runtime(self, value: object) -> str:
-        if isinstance(value, str) and value in RUNTIMES:
-            return value
+    def _runtime(self, value: object) -> Runtime:
+        if value == "python":
+            return "python"
         self.mistakes.append("field 'runtime' must be \"python\", the only one in this release")
-        return ""
+        return "python"
 
     def _entry(self, value: object) -> str:
         if isinstance(value, str) and value in self._entries:
@@ -162,7 +140,7 @@ class _Reader:
         wall_time = self._quantity(
             "needs.wall_time", value.get("wall_time", DEFAULT_WALL_TIME), _TIME_UNITS, _TIME_RANGE
         )
-        return Needs(memory, wall_time)
+        return Needs(memory=memory, wall_time=wall_time)
 
     def _quantity(self, field: str, value: object, units: Mapping[str, int], allowed: range) -> int:
         amount = _amount(value, units)

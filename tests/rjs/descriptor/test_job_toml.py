@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rjs import limits
-from rjs.bundle.descriptor import Descriptor, Needs, parse_descriptor
-from rjs.bundle.errors import DescriptorError
+from rjs.descriptor import Descriptor, DescriptorError, parse_descriptor
+from rjs.needs import Needs
 
 FILES = ("job.toml", "run.py", "lib/a.py")
 BASE = 'name = "job"\nruntime = "python"\nentry = "run.py"\n'
@@ -24,14 +24,21 @@ def mistakes(toml: str | bytes, files: tuple[str, ...] = FILES) -> tuple[str, ..
 
 def test_defaults() -> None:
     """Name, runtime and entry suffice; the rest has stated defaults."""
-    assert parsed() == Descriptor("job", "python", "run.py", (), 1, Needs(512 * 1024**2, 3600))
+    assert parsed() == Descriptor(
+        name="job", runtime="python", entry="run.py", needs=Needs(memory=512 * 1024**2, wall_time=3600)
+    )
 
 
 def test_everything_stated() -> None:
     """Every field of this release arrives as a typed value."""
     more = 'args = ["--part", "{index}"]\ntasks = 8\n[needs]\nmemory = "256 MiB"\nwall_time = "30 s"\n'
     assert parsed(more) == Descriptor(
-        "job", "python", "run.py", ("--part", "{index}"), 8, Needs(256 * 1024**2, 30)
+        name="job",
+        runtime="python",
+        entry="run.py",
+        args=("--part", "{index}"),
+        tasks=8,
+        needs=Needs(memory=256 * 1024**2, wall_time=30),
     )
 
 
@@ -152,4 +159,4 @@ def test_arguments_are_expanded_once() -> None:
     job = parsed(
         'args = ["{index}/{count}", "{{index}}", "{other}", "%d {}", "{index", "{INDEX}"]\ntasks = 9\n'
     )
-    assert job.arguments(3) == ["3/9", "{3}", "{other}", "%d {}", "{index", "{INDEX}"]
+    assert job.expanded(job.args, 3) == ["3/9", "{3}", "{other}", "%d {}", "{index", "{INDEX}"]
