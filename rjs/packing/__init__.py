@@ -1,6 +1,7 @@
 """Packing: from a person's folder or script to a bundle. Knows no command line and asks nobody."""
 
 from rjs.packing.bundle import pack_job, write_signed, write_unsigned
-from rjs.packing.folder import JobFile, JobFiles, PackingError, gather
+from rjs.packing.folder import gather
+from rjs.packing.job_files import JobFile, JobFiles, PackingError
 
 __all__ = ["JobFile", "JobFiles", "PackingError", "gather", "pack_job", "write_signed", "write_unsigned"]

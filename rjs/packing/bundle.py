@@ -21,7 +21,8 @@ from rjs.bundle.sign import CREATED_BY, MeasuredFile, job_attributes, sign_measu
 from rjs.bundle.verify import MANIFEST_NAME, open_bundle
 from rjs.bundle.zip_writer import StoredFile, write_archive
 from rjs.ids import BundleId, ClusterId
-from rjs.packing.folder import JobFile, JobFiles, gather
+from rjs.packing.folder import gather
+from rjs.packing.job_files import JobFile, JobFiles
 
 
 def pack_job(

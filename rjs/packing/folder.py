@@ -7,71 +7,22 @@ Everything that is taken says why, and what editors, caches and version control 
 
 from __future__ import annotations
 
-import json
 import tomllib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import attrs
-
 from rjs import limits
-from rjs.bundle.errors import BundleRefusedError
-from rjs.bundle.names import check_coexistence, parts_of, shown
-from rjs.bundle.verify import MANIFEST_NAME, is_signature_related
-from rjs.descriptor import DESCRIPTOR_NAME, Descriptor, DescriptorError, parse_descriptor
-from rjs.errors import RefusedError, UsageError
+from rjs.bundle.names import shown
+from rjs.descriptor import DESCRIPTOR_NAME
+from rjs.errors import UsageError
 from rjs.packing.include import matching
-from rjs.packing.tree import DiskFile, Tree, UnfitFileError, folder_fault, stays_out
+from rjs.packing.job_files import JobFile, JobFiles, PackingError, judged
+from rjs.packing.made import MADE_HERE, made_descriptor
+from rjs.packing.tree import Tree, UnfitFileError, folder_fault, stays_out
 from rjs.packing.walk import reach
 
-FAULTS_SHOWN: Final = 20
 WHOLE_FOLDER: Final = "whole folder"
-MADE_HERE: Final = "made for the script"
-
-
-class PackingError(RefusedError):
-    """The folder or script cannot become a bundle; the sentence lists every fault, one a line."""
-
-    def __init__(self, path: Path, faults: Sequence[str]) -> None:
-        lines = [f"{path} cannot become a bundle:", *faults[:FAULTS_SHOWN]]
-        if len(faults) > FAULTS_SHOWN:
-            lines.append(f"and {len(faults) - FAULTS_SHOWN} more")
-        super().__init__("pack", "\n".join(lines))
-        self.faults = tuple(faults)
-
-
-@attrs.frozen
-class JobFile:
-    """One file of a bundle to be: its name there, its content, its size in bytes, and ``why`` it is taken."""
-
-    name: str
-    content: bytes | DiskFile = attrs.field(repr=False)
-    size: int
-    executable: bool = False
-    why: str = ""
-
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the content in bounded pieces; raises ChangedFileError when it is not what was gathered."""
-        if isinstance(self.content, bytes):
-            yield self.content
-        else:
-            yield from self.content.chunks()
-
-
-@attrs.frozen
-class JobFiles:
-    """Everything that a bundle will hold, by name; the descriptor among it; what was left out; and doubts."""
-
-    files: tuple[JobFile, ...]
-    descriptor: Descriptor
-    left_out: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def size(self) -> int:
-        """Bytes of all files together."""
-        return sum(file.size for file in self.files)
 
 
 def gather(
@@ -100,18 +51,17 @@ def gather(
     elif path.suffix == ".py":
         script = path.resolve()
         gathering = _Gathering(Tree(script.parent), without, allow_missing)
-        gathering.add(_descriptor_of_script(name or script.stem, script.name, tasks))
+        gathering.add(made_descriptor(name or script.stem, "python", tasks, entry=script.name))
         gathering.take_reached(script.name, include)
     else:
         raise PackingError(path, ["it is neither a folder with a job.toml nor a Python script (.py)"])
-    return _checked(path, gathering)
-
-
-def _descriptor_of_script(name: str, entry: str, tasks: int) -> JobFile:
-    quoted = [json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f") for text in (name, entry)]
-    text = f'name = {quoted[0]}\nruntime = "python"\nentry = {quoted[1]}\ntasks = {tasks}\n'
-    toml = text.encode("utf-8", "surrogateescape")
-    return JobFile(DESCRIPTOR_NAME, toml, len(toml), why=MADE_HERE)
+    return judged(
+        path,
+        gathering.files,
+        faults=gathering.faults,
+        left_out=gathering.left_out,
+        warnings=gathering.warnings,
+    )
 
 
 class _Gathering:
@@ -221,6 +171,9 @@ def _gather_folder(gathering: _Gathering, include: Sequence[str], reached_only: 
 def _descriptor_bytes(gathering: _Gathering, why: str) -> bytes | None:
     """Take ``job.toml`` with the content that is judged here, whatever becomes of the file; None if there is none."""
     if gathering.tree.entry(DESCRIPTOR_NAME) is None:
+        gathering.faults.append(
+            f'{DESCRIPTOR_NAME}: there is none; add one with name, runtime = "python" and entry'
+        )
         return None
     try:
         file = gathering.tree.look_at(DESCRIPTOR_NAME)
@@ -245,42 +198,3 @@ def _entry_of(toml: bytes) -> str | None:
         return None
     entry = fields.get("entry")
     return entry if fields.get("runtime") == "python" and isinstance(entry, str) else None
-
-
-def _checked(path: Path, gathering: _Gathering) -> JobFiles:
-    """Refuse whatever the verifier or the descriptor's reader would refuse later."""
-    files = tuple(sorted(gathering.files.values(), key=lambda file: file.name))
-    faults = [*gathering.faults, *_name_faults([file.name for file in files])]
-    if len(files) > limits.MAX_ENTRIES:
-        faults.append(f"it has {len(files)} files; a bundle holds at most {limits.MAX_ENTRIES}")
-    if sum(file.size for file in files) > limits.MAX_ARCHIVE_BYTES:
-        faults.append(f"its files are larger than {limits.MAX_ARCHIVE_BYTES} bytes together")
-    toml = gathering.files.get(DESCRIPTOR_NAME)
-    try:
-        if toml is not None and isinstance(toml.content, bytes):
-            descriptor = parse_descriptor(toml.content, set(gathering.files))
-        elif gathering.tree.entry(DESCRIPTOR_NAME) is None:
-            raise DescriptorError(['there is none; add one with name, runtime = "python" and entry'])
-    except DescriptorError as error:
-        faults += [f"{DESCRIPTOR_NAME}: {mistake}" for mistake in error.mistakes]
-    if faults:
-        raise PackingError(path, list(dict.fromkeys(faults)))
-    return JobFiles(files, descriptor, tuple(gathering.left_out), tuple(gathering.warnings))
-
-
-def _name_faults(names: list[str]) -> Iterator[str]:
-    safe = []
-    for name in names:
-        try:
-            parts_of(name)
-        except BundleRefusedError as error:
-            yield error.sentence
-            continue
-        if is_signature_related(name):
-            yield f"{shown(name)} is a place for signatures; leave it out"
-            continue
-        safe.append(name)
-    try:
-        check_coexistence([MANIFEST_NAME, *safe])
-    except BundleRefusedError as error:
-        yield error.sentence

@@ -135,7 +135,7 @@ def test_a_script_brings_the_modules_beside_it_that_it_imports(tmp_path: Path) -
     taken = gather(tmp_path / "run.py", include=["data/*.csv"])
     assert {file.name: file.why for file in taken.files} == {
         "data/a.csv": "included by data/*.csv",
-        "job.toml": "made for the script",
+        "job.toml": "made for the job",
         "near.py": "reached from run.py:1",
         "run.py": "the entry",
     }
