@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from functools import partial
 from pathlib import Path
@@ -16,10 +14,11 @@ from twisted.logger import Logger
 
 from cs import ledger, limits
 from cs.api import CsDoor
-from cs.attempt import Owner, Preparation, memory_of_machine
+from cs.attempt import Owner, Preparation
 from cs.bundles import Bundles
 from cs.config import ACCEPTED, CsSettings
 from cs.linpack import LinpackRecord, load_or_measure
+from cs.offer import offering
 from cs.shell import Shell
 from cs.spawner.client import Spawner, start_spawner
 from cs.spool import Spool
@@ -34,7 +33,6 @@ from rjs.errors import ConfigError
 from rjs.identity.names import Role
 from rjs.identity.tls import server_context
 from rjs.ids import ServerId
-from rjs.limits import MIB
 from rjs.process import run_server
 from rjs.state import Boot, StateFolder, private_folder
 from rjs.status import serve_status
@@ -140,14 +138,16 @@ class ComputeServer:
         for left in work.iterdir():
             remove_tree(left)
         spool = Spool(private_folder(cluster / "spool"))
-        memory = self._settings.memory * MIB or memory_of_machine() // 2
+        self._offering = offering(self._settings, work)
         owner = Owner(
             ServerId(self._member.id), self._member.common_name, self._member.cluster,
-            self._record.median_mflops, memory, self._state.identity().answer(),
+            self._record.median_mflops, self._state.identity().answer(),
         )  # fmt: skip
         bundles = Bundles(private_folder(cluster / "cache"), workers, self._reactor)
         bundles.sweep()
-        preparation = Preparation(owner, bundles, self._storage, workers, self._trust.current)
+        preparation = Preparation(
+            owner, bundles, self._storage, workers, self._trust.current, self._offering.now
+        )
         return Shell(
             TaskMachine(spool.recover()), owner, preparation, spool, work, self._spawner, self._new_spawner, workers,
             self._reactor, self._tasks, self._describe,
@@ -164,9 +164,7 @@ class ComputeServer:
         return m.CsState(
             name=owner.name,
             mflops=owner.mflops,
-            memory=owner.memory,
-            cores=os.cpu_count() or 1,
-            platform=f"{platform.system()} {platform.machine()}",
+            offer=self._offering.now(),
             trust_epoch=self._trust_epoch,
             busy=machine.attempt is not None,
             running=() if machine.attempt is None else (machine.attempt,),

@@ -6,7 +6,6 @@ The task machine decides the order; nothing here decides anything but whether it
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import BinaryIO
@@ -15,8 +14,8 @@ import attrs
 
 from cs import ledger
 from cs.bundles import Bundles
-from cs.spawner.messages import Ended, Limits, Run
 from cs.spawner.python_runtime import python_argv
+from cs.spawner.messages import Ended, Limits, Run
 from cs.trust import NotTrusted, TrustStore
 from cs.workplace import Workplace
 from rjs.background import Workers
@@ -27,6 +26,7 @@ from rjs.descriptor import Descriptor, read_descriptor, task_arguments
 from rjs.errors import RefusedError
 from rjs.identity.certificates import Identity
 from rjs.ids import BundleId, ClusterId, ServerId
+from rjs.needs import Offer, lack
 from rjs.storage import Storage
 from rjs.wire.messages import AttemptId, JobBrief
 from rjs.wire.session import Session
@@ -45,13 +45,12 @@ class Prepared:
 
 @attrs.frozen
 class Owner:
-    """This compute server as its receipts and refusals name it. ``memory``: bytes that one task may use."""
+    """This compute server as its receipts and refusals name it."""
 
     id: ServerId
     name: str
     cluster: ClusterId
     mflops: float
-    memory: int
     answer: Identity = attrs.field(repr=False)
 
 
@@ -64,6 +63,7 @@ class Preparation:
     storage: Storage
     workers: Workers
     trust: Callable[[], TrustStore]
+    offer: Callable[[], Offer]
 
     async def prepare(
         self, attempt: AttemptId, job: JobBrief, session: Session, workplace: Workplace
@@ -101,11 +101,9 @@ class Preparation:
             raise RefusedError(
                 "no-such-task", f"the job has {descriptor.tasks} tasks, not task {attempt.task}"
             )
-        if descriptor.needs.memory > self.owner.memory:
-            raise RefusedError(
-                "needs-memory",
-                f"it needs {descriptor.needs.memory} bytes of memory, {self.owner.memory} are given here",
-            )
+        lacking = lack(descriptor.needs, self.offer())
+        if lacking is not None:
+            raise RefusedError(lacking.code, lacking.sentence)
         return descriptor
 
 
@@ -174,8 +172,3 @@ def sign_answer(prepared: Prepared, ended: Ended, started: dt.datetime, owner: O
         key=owner.answer.key,
         chain=owner.answer.chain,
     )
-
-
-def memory_of_machine() -> int:
-    """Bytes of memory that this machine has."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

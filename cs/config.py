@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from cs import limits
+
 ACCEPTED = "i accept"
 
 
@@ -37,5 +39,19 @@ class CsSettings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         msgspec.Meta(
             ge=0, description="MiB that one task may use at most; 0: half of this machine's memory."
+        ),
+    ] = 0
+    cores: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0, le=limits.CORES, description="Processor threads offered to one task; 0: all that there are."
+        ),
+    ] = 0
+    disk: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            description="MiB of disk that one task may use at most, as far as they are free when it starts; 0: half\n"
+            "of what is free then.",
         ),
     ] = 0

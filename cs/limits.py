@@ -39,5 +39,14 @@ OPEN_BUNDLES = 16
 LUS_SESSIONS = 64
 """Connections at once at a CS's door: LUSs of its LAN, with room for reconnections."""
 
+CORES = 65_535
+"""Processor threads offered at most, as the protocol counts them."""
+
+DISK_STEP = 256 * MIB
+"""Free space is offered in whole steps of it: what the owner's own files do is not worth telling each time."""
+
+OFFER_LOOK = 60.0
+"""Seconds between looks whether the free space has changed what is offered."""
+
 TRUST_LOOK = 1.0
 """Seconds between looks whether the owner changed the trust store."""

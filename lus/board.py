@@ -293,14 +293,14 @@ class Board:
         return Start(cs, server.state.name, held.job, held.attempt)
 
     def _demand(self, held: Held, now: float) -> placement.Demand:
-        return placement.Demand(held.job.memory, held.avoid, now - held.since)
+        return placement.Demand(held.job.needs, held.avoid, now - held.since)
 
     def _candidates(self, job: str) -> list[placement.Candidate]:
         return [self._candidate(each, each.refusals.get(job, "")) for each in self.registry.all()]
 
     def _candidate(self, server: Server, refusal: str = "") -> placement.Candidate:
         state = server.state
-        return placement.Candidate(server.cs, state.name, state.mflops, state.memory, server.free, refusal)
+        return placement.Candidate(server.cs, state.name, state.mflops, state.offer, server.free, refusal)
 
     def _refusal(self, cs: str, job: str) -> str:
         server = self.registry.get(cs)

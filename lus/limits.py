@@ -20,6 +20,9 @@ REFUSED_AGAIN = 30.0
 """Seconds after which a CS is asked again for a job that it refused, unless for want of trust: its disk may have
 been full, its clock wrong, or the bundle out of reach."""
 
+LACKS = 65_536
+"""Pairs of a job's needs and a CS's offer of which it is remembered how they compare, some 200 bytes each."""
+
 CACHE = 8 * GIB
 """Bundles kept on disk; the least recently used go first."""
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import lru_cache
 
 import attrs
 
 from lus import limits
+from rjs.needs import Lack, Needs, Offer, lack
+
+_lack = lru_cache(limits.LACKS)(lack)  # parsing version specifiers takes longer than all else here
+
+_AMOUNTS: Mapping[str, Callable[[Offer], int]] = {
+    "needs-memory": lambda offer: offer.memory,
+    "needs-disk": lambda offer: offer.disk,
+    "needs-cores": lambda offer: offer.cores,
+}
 
 
 @attrs.frozen
@@ -16,17 +26,17 @@ class Candidate:
     cs: str
     name: str
     mflops: float
-    memory: int
+    offer: Offer
     free: bool
     refusal: str = ""
 
 
 @attrs.frozen
 class Demand:
-    """A waiting task as placement sees it. ``memory`` in bytes, ``waiting`` in seconds since it came here;
-    ``avoid`` are the CSs where it failed."""
+    """A waiting task as placement sees it. ``waiting`` in seconds since it came here; ``avoid`` are the CSs where it
+    failed."""
 
-    memory: int
+    needs: Needs
     avoid: Collection[str]
     waiting: float
 
@@ -63,11 +73,7 @@ def choose(demand: Demand, candidates: Iterable[Candidate]) -> Place | Wait | Un
         return Unplaceable("not-accepted", _summary((each.name, each.refusal) for each in live))
     able = [each for each in live if is_able(demand, each)]
     if not able:
-        most = max(each.memory for each in willing)
-        return Unplaceable(
-            "needs-memory",
-            f"it needs {_mib(demand.memory)} of memory; the largest compute server to take it has {_mib(most)}",
-        )
+        return _lacking(demand.needs, live)
     fresh = [each for each in able if suits(demand, each)]
     first = next((each for each in fresh if each.free), None)
     if first is not None:
@@ -85,13 +91,34 @@ def order(candidate: Candidate) -> tuple[float, str]:
 
 
 def is_able(demand: Demand, candidate: Candidate) -> bool:
-    """It would take the task, and has the memory for it."""
-    return not candidate.refusal and candidate.memory >= demand.memory
+    """It would take the task, and offers all that it needs."""
+    return not candidate.refusal and _lack(demand.needs, candidate.offer) is None
 
 
 def suits(demand: Demand, candidate: Candidate) -> bool:
     """It is able, and the task has not failed there: the first free one that suits, in ``order``, is the choice."""
     return is_able(demand, candidate) and candidate.cs not in demand.avoid
+
+
+def _lacking(needs: Needs, live: list[Candidate]) -> Unplaceable:
+    """Why nobody is able. The code is what most of the willing lack, the first in the alphabet among equals."""
+    lacks: dict[str, list[tuple[Candidate, Lack]]] = {}
+    for each in live:
+        if not each.refusal and (found := _lack(needs, each.offer)) is not None:
+            lacks.setdefault(found.code, []).append((each, found))
+    code = min(lacks, key=lambda code: (-len(lacks[code]), code))
+    reasons = [(each.name, each.refusal) for each in live if each.refusal]
+    parts = [_shortfall(code, lacks[code]) for code in sorted(lacks)]
+    return Unplaceable(code, "; ".join([*parts, *([_summary(reasons)] if reasons else [])])[:1000])
+
+
+def _shortfall(code: str, lacking: list[tuple[Candidate, Lack]]) -> str:
+    """What some lack, in one sentence: of an amount, the most that any of them offers says enough."""
+    amount = _AMOUNTS.get(code)
+    if amount is None or len(lacking) == 1:
+        return _summary((each.name, found.sentence) for each, found in lacking)
+    _, best = max(lacking, key=lambda pair: amount(pair[0].offer))
+    return f"{len(lacking)} compute servers, at best: {best.sentence}"
 
 
 def _summary(reasons: Iterable[tuple[str, str]]) -> str:
@@ -104,7 +131,3 @@ def _summary(reasons: Iterable[tuple[str, str]]) -> str:
         who = names[0] if len(names) == 1 else f"{len(names)} compute servers"
         parts.append(f"{who}: {reason}")
     return "; ".join(parts)[:1000]
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**20:,.0f} MiB"

@@ -59,6 +59,9 @@ HANDSHAKE = 10.0
 SEND_BUFFER_STALL = 30.0
 """Seconds that a peer may leave our bytes unread before it is cut off (slow loris)."""
 
+MAX_JARS = 64
+"""Further JARs of one job: with their names, 20 KiB of each grant and start."""
+
 LINGER = 1.0
 """Seconds that a peer has to take our last word and close; then the connection is dropped."""
 

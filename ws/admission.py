@@ -16,7 +16,7 @@ from rjs.bundle.verify import OpenedBundle
 from rjs.descriptor import read_descriptor
 from rjs.errors import RefusedError
 from rjs.ids import ClusterId
-from rjs.wire.messages import JobBrief
+from rjs.wire.messages import JarPart, JobBrief
 from ws.job import Job
 
 
@@ -35,9 +35,16 @@ class Upload:
 
 
 def admit(
-    bundle: OpenedBundle, upload: Upload, signers: Collection[str], cluster: ClusterId, now: dt.datetime
+    bundle: OpenedBundle,
+    upload: Upload,
+    signers: Collection[str],
+    cluster: ClusterId,
+    now: dt.datetime,
+    jars: tuple[JarPart, ...] = (),
 ) -> Job:
     """The job that the bundle makes. Raises RefusedError with the rule that says no.
+
+    ``jars``: the further JARs that follow the bundle in the uploaded bytes, judged already.
 
     1. The account lists the signer.
     2. It may be a job here and now (``check_job_conditions``).
@@ -58,7 +65,8 @@ def admit(
         tasks=descriptor.tasks,
         size=upload.size,
         sha256=upload.sha256,
-        memory=descriptor.needs.memory,
-        wall_time=descriptor.needs.wall_time,
+        needs=descriptor.needs,
+        sealed=bool(descriptor.answer.recipients),
+        jars=jars,
     )
     return Job(brief, upload.account, upload.file_name, now.timestamp(), job_not_after(bundle).timestamp())

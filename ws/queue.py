@@ -248,7 +248,7 @@ class Queue:
         lease = self._lease.get(entry.attempt.fence.lease)
         if lease is not None and (lease.placed is None or lease.placed < entry.attempt):
             lease.placed, lease.cs_name = entry.attempt, entry.cs_name
-            lease.until = now + self.jobs[lease.job].job.brief.wall_time + limits.ATTEMPT_GRACE
+            lease.until = now + self.jobs[lease.job].job.brief.needs.wall_time + limits.ATTEMPT_GRACE
 
     # --- attempts -----------------------------------------------------------------------------------
 

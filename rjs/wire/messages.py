@@ -17,6 +17,7 @@ from rjs import limits
 from rjs.errors import ProtocolError
 from rjs.identity.enrolment import EnrolmentRequest
 from rjs.identity.names import Role
+from rjs.needs import Needs, Offer
 
 HexId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 HexDigest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
@@ -29,6 +30,7 @@ Code = Annotated[str, Meta(max_length=64)]
 Sentence = Annotated[str, Meta(max_length=1024)]
 Tail = Annotated[str, Meta(max_length=4096)]
 JobPrefix = Annotated[str, Meta(pattern=r"^[0-9a-f]{0,64}\Z")]
+FileName = Annotated[str, Meta(max_length=limits.MAX_NAME_PART_BYTES)]
 Chunk = Annotated[bytes, Meta(max_length=limits.BLOB_CHUNK)]
 Inline = Annotated[bytes, Meta(max_length=limits.INLINE_ANSWER)]
 
@@ -56,8 +58,19 @@ class Fence(Struct, frozen=True, array_like=True, order=True):
     sequence: Number
 
 
-class JobBrief(Struct, frozen=True, kw_only=True):
-    """What a LUS and a CS need to know of a job before they hold its bundle. ``size`` in bytes of the file."""
+class JarPart(Struct, frozen=True, array_like=True):
+    """A further JAR of a job, as a part of its file: the JAR's name, and its ``size`` in bytes."""
+
+    name: FileName
+    size: Count
+
+
+class JobBrief(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a LUS and a CS need to know of a job before they hold its bundle.
+
+    The job's file is the bundle, then the bytes of each of ``jars`` in their order; ``size`` in bytes and ``sha256``
+    are of all of it. ``sealed``: its answers can be read by its recipients alone.
+    """
 
     job: HexDigest
     name: Name
@@ -65,8 +78,9 @@ class JobBrief(Struct, frozen=True, kw_only=True):
     tasks: Index
     size: Count
     sha256: HexDigest
-    memory: Count
-    wall_time: Seconds
+    needs: Needs
+    sealed: bool = False
+    jars: Annotated[tuple[JarPart, ...], Meta(max_length=limits.MAX_JARS)] = ()
 
 
 class LeasedTask(Struct, frozen=True, array_like=True):
@@ -370,14 +384,13 @@ class AnswerVerdict(Message, frozen=True, kw_only=True, tag="answer.verdict"):
 
 
 class CsState(Message, frozen=True, kw_only=True, tag="lus.cs.state"):
-    """Registers a CS and keeps the registration true: sent whole at session start and at each change."""
+    """Registers a CS and keeps the registration true: sent whole at session start and at each change. ``offer`` is
+    what one task gets there."""
 
     callers: ClassVar = frozenset({Role.CS})
     name: Name
     mflops: Annotated[float, Meta(ge=0, le=1e12)]
-    memory: Count
-    cores: Index
-    platform: Name
+    offer: Offer
     trust_epoch: Number
     busy: bool
     running: Annotated[tuple[AttemptId, ...], Meta(max_length=64)] = ()

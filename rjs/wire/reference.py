@@ -91,7 +91,11 @@ def _default(field: kinds.Field) -> str:
     if field.required:
         return "refused"
     value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
-    return "nil" if value is None else f"{value}" if isinstance(value, int | float) else "empty"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, msgspec.Struct):
+        return "each of its fields absent"
+    return "nil" if value is None else f"{value}" if value or isinstance(value, int | float) else "empty"
 
 
 def _type(kind: kinds.Type) -> str:

@@ -24,6 +24,7 @@ from rjs.identity.folder import IdentityFolder
 from rjs.identity.keys import load_chain, save_chain, save_private
 from rjs.identity.names import RjsName, Role
 from rjs.identity.testing import Organisation
+from rjs.needs import Needs
 from rjs.wire import messages as m
 
 pytestmark = pytest.mark.integration
@@ -121,7 +122,7 @@ def test_only_a_lookup_server_gives_tasks_to_a_compute_server(
     """Neither a person nor another CS is served at a CS's door."""
     identity, name = member(cluster, who)
     brief = m.JobBrief(
-        job="0" * 64, name="x", signer="0" * 64, tasks=1, size=1, sha256="0" * 64, memory=1, wall_time=1.0
+        job="0" * 64, name="x", signer="0" * 64, tasks=1, size=1, sha256="0" * 64, needs=Needs()
     )
     said = stranger.calls("cs1", identity, name, m.TaskStart(job=brief, task=0, fence=FENCE))
     assert said.startswith(f"wrong-role: {name} is not served at this door; it serves: lus")

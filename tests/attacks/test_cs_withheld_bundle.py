@@ -27,12 +27,14 @@ from rjs.bundle.testing import make_signer, signed_jar
 from rjs.bundle.verify import open_bundle
 from rjs.errors import RefusedError
 from rjs.ids import ClusterId
-from rjs.limits import MAX_ARCHIVE_BYTES
+from rjs.limits import GIB, MAX_ARCHIVE_BYTES
+from rjs.needs import Needs, Offer
 from rjs.storage import ImmediateStorage, open_database
 from rjs.wire.messages import AttemptId, BlobData, BlobRead, Fence, JobBrief
 from rjs.wire.session import Session
 
 SIGNER = make_signer()
+OFFER = Offer(memory=GIB, cores=1, disk=GIB, python="3.11.7")
 DESCRIPTOR = b'name = "test"\nruntime = "python"\nentry = "main.py"\n'
 
 
@@ -50,8 +52,7 @@ def bundle() -> tuple[JobBrief, bytes]:
         tasks=1,
         size=len(content),
         sha256=sha256,
-        memory=1,
-        wall_time=1.0,
+        needs=Needs(),
     ), content
 
 
@@ -84,9 +85,9 @@ class Desktop:
             folder / "private" / "ledger.sqlite", ledger.MIGRATIONS, application_id=ledger.APPLICATION_ID
         )
         self.storage = ImmediateStorage(connection)
-        owner = cast(Owner, SimpleNamespace(cluster=ClusterId("0" * 16), memory=2**40))
+        owner = cast(Owner, SimpleNamespace(cluster=ClusterId("0" * 16)))
         self.preparation = Preparation(
-            owner, self.bundles, self.storage, ImmediateWorkers(), lambda: self.trusted
+            owner, self.bundles, self.storage, ImmediateWorkers(), lambda: self.trusted, lambda: OFFER
         )
         self.attempt = AttemptId(self.brief.job, 0, Fence(1, 1, 1))
         self.place = Workplace(folder, self.attempt)

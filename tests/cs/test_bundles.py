@@ -20,6 +20,7 @@ from rjs.bundle.sign import job_attributes
 from rjs.bundle.testing import make_signer, signed_jar
 from rjs.bundle.verify import OpenedBundle, open_bundle
 from rjs.errors import RefusedError
+from rjs.needs import Needs
 from rjs.wire.messages import BlobData, BlobRead, JobBrief, Message
 from rjs.wire.session import Session, SessionLostError
 
@@ -41,8 +42,7 @@ def jar(number: int) -> tuple[JobBrief, bytes]:
         tasks=1,
         size=len(content),
         sha256=sha256,
-        memory=1,
-        wall_time=1.0,
+        needs=Needs(),
     ), content
 
 
@@ -138,8 +138,8 @@ def test_another_bundle_under_this_name_is_refused(desk: Desk, lus: Lus) -> None
     brief, other = JARS[0][0], JARS[1]
     lus.contents[brief.job] = other[1]
     lie = JobBrief(
-        job=brief.job, name="test", signer="0" * 64, tasks=1, size=other[0].size, sha256=other[0].sha256, memory=1,
-        wall_time=1.0,
+        job=brief.job, name="test", signer="0" * 64, tasks=1, size=other[0].size, sha256=other[0].sha256,
+        needs=Needs(),
     )  # fmt: skip
     ended: list[Any] = []
     Deferred.fromCoroutine(desk.bundles.opened(lie, cast(Session, lus))).addBoth(ended.append)

@@ -16,6 +16,7 @@ from lus.bundle_cache import BundleCache
 from rjs import limits as shared
 from rjs.background import ImmediateWorkers, Tasks
 from rjs.errors import RefusedError
+from rjs.needs import Needs
 from rjs.wire.messages import BlobData, BlobRead, JobBrief, Message
 from rjs.wire.session import Session, SessionLostError
 
@@ -47,7 +48,7 @@ class Ws:
 def brief(number: int, content: bytes = CONTENT) -> JobBrief:
     return JobBrief(
         job=f"{number:064x}", name="x", signer="0" * 64, tasks=1, size=len(content),
-        sha256=hashlib.sha256(content).hexdigest(), memory=1, wall_time=1.0,
+        sha256=hashlib.sha256(content).hexdigest(), needs=Needs(),
     )  # fmt: skip
 
 

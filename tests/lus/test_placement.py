@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lus import limits
 from lus.placement import Candidate, Demand, Place, Unplaceable, Wait, choose
+from rjs.limits import GIB, MIB
+from rjs.needs import Needs, Offer, Platform, lack
 
-FAST = Candidate("1", "fast", 200.0, 100, free=True)
-SLOW = Candidate("2", "slow", 100.0, 100, free=True)
-TASK = Demand(50, frozenset(), 0.0)
+OFFER = Offer(
+    memory=GIB, cores=4, disk=2 * GIB, platform=Platform("linux", "x86_64"), python="3.11.7", java="17.0.9"
+)
+FAST = Candidate("1", "fast", 200.0, OFFER, free=True)
+SLOW = Candidate("2", "slow", 100.0, OFFER, free=True)
+TASK = Demand(Needs(), frozenset(), 0.0)
 
 
 def busy(candidate: Candidate) -> Candidate:
@@ -32,14 +41,14 @@ def test_a_task_waits_for_a_busy_one() -> None:
 
 def test_a_task_goes_elsewhere_after_a_failure() -> None:
     """A slower CS, even one that is busy yet, is better than the one where it failed."""
-    failed = Demand(50, {"1"}, 1000.0)
+    failed = Demand(Needs(), {"1"}, 1000.0)
     assert choose(failed, [FAST, SLOW]) == Place("2")
     assert choose(failed, [FAST, busy(SLOW)]) == Wait(None)
 
 
 def test_the_same_one_is_tried_when_there_has_been_no_other() -> None:
     """Not at once: another one may come."""
-    early, late = (Demand(50, {"1"}, limits.SAME_CS_AFTER + extra) for extra in (-0.5, 0.0))
+    early, late = (Demand(Needs(), {"1"}, limits.SAME_CS_AFTER + extra) for extra in (-0.5, 0.0))
     assert choose(early, [FAST]) == Wait(0.5)
     assert choose(late, [FAST]) == Place("1")
     assert choose(late, [busy(FAST)]) == Wait(None)
@@ -52,44 +61,92 @@ def test_nobody_there_is_said_so() -> None:
 
 def test_refusals_are_summed_up() -> None:
     """Each reason once, with who gave it, however many they are."""
-    refusing = [Candidate(str(n), f"cs{n}", 1.0, 100, True, "not-trusted: no") for n in range(1000)]
+    refusing = [Candidate(str(n), f"cs{n}", 1.0, OFFER, True, "not-trusted: no") for n in range(1000)]
     refusing.append(attrs.evolve(FAST, refusal="cannot-start: full"))
     assert choose(TASK, refusing) == Unplaceable(
         "not-accepted", "fast: cannot-start: full; 1000 compute servers: not-trusted: no"
     )
 
 
-def test_too_little_memory_is_said_so() -> None:
-    """The largest of those who would take it is named."""
-    assert choose(
-        Demand(200 << 20, (), 0.0), [attrs.evolve(FAST, memory=100 << 20), attrs.evolve(SLOW, refusal="x")]
-    ) == (
-        Unplaceable(
-            "needs-memory", "it needs 200 MiB of memory; the largest compute server to take it has 100 MiB"
-        )
+def offering(candidate: Candidate, **changed: Any) -> Candidate:
+    return attrs.evolve(candidate, offer=msgspec.structs.replace(candidate.offer, **changed))
+
+
+@pytest.mark.parametrize(
+    ("needs", "code", "sentence"),
+    [
+        (Needs(memory=2 * GIB), "needs-memory", "it needs 2,048 MiB of memory, 1,024 MiB are given"),
+        (Needs(disk=3 * GIB), "needs-disk", "it needs 3,072 MiB of disk, 2,048 MiB are given"),
+        (Needs(cores=5), "needs-cores", "it needs 5 cores, 4 are given"),
+        (
+            Needs(platforms=(Platform("macos"),)),
+            "needs-platform",
+            "it is for macos-any; this is linux-x86_64",
+        ),
+        (Needs(python=">=3.12"), "needs-python", "it needs Python >=3.12; 3.11.7 is there"),
+        (Needs(java=">=21"), "needs-java", "it needs Java >=21; 17.0.9 is there"),
+    ],
+)
+def test_each_need_is_met_or_said(needs: Needs, code: str, sentence: str) -> None:
+    """Whoever lacks what a task needs does not get it, and the sentence names what is lacking and where."""
+    demand = Demand(needs, (), 0.0)
+    assert choose(demand, [FAST]) == Unplaceable(code, f"fast: {sentence}")
+    better = offering(
+        SLOW,
+        memory=4 * GIB,
+        disk=4 * GIB,
+        cores=8,
+        platform=Platform("macos", "aarch64"),
+        python="3.12.1",
+        java="21",
+    )
+    assert choose(demand, [FAST, better]) == Place("2")
+    assert choose(demand, [FAST, busy(better)]) == Wait(None)
+
+
+def test_what_a_thousand_lack_is_one_sentence() -> None:
+    """Of amounts the best is named, what is alike is said once, and the code is what most of them lack."""
+    small = [offering(attrs.evolve(SLOW, cs=str(n)), memory=n * MIB) for n in range(400)]
+    other = [
+        offering(attrs.evolve(SLOW, cs=f"w{n}"), platform=Platform("windows", "x86_64")) for n in range(600)
+    ]
+    demand = Demand(Needs(platforms=(Platform("linux"),)), (), 0.0)
+    assert choose(demand, [*small, *other, attrs.evolve(FAST, refusal="not-trusted: no")]) == Unplaceable(
+        "needs-platform",
+        "400 compute servers, at best: it needs 512 MiB of memory, 399 MiB are given; "
+        "600 compute servers: it is for linux-any; this is windows-x86_64; fast: not-trusted: no",
     )
 
 
+platforms = st.builds(Platform, st.sampled_from(["linux", "macos"]), st.sampled_from(["x86_64", "aarch64"]))
+versions = st.sampled_from(["3.11.7", "3.12.0", ""])
+demands = st.builds(
+    Needs,
+    memory=st.integers(0, 100),
+    disk=st.just(0),
+    platforms=st.lists(platforms, max_size=2).map(tuple),
+    python=st.sampled_from(["", ">=3.12"]),
+)
 candidates = st.builds(
     Candidate,
     st.uuids().map(str),
     st.just("cs"),
     st.floats(0, 1e6),
-    st.integers(0, 100),
+    st.builds(Offer, memory=st.integers(0, 100), cores=st.just(1), platform=platforms, python=versions),
     st.booleans(),
     st.sampled_from(["", "no"]),
 )
 
 
-@given(st.lists(candidates, max_size=8), st.integers(0, 100), st.data())
-def test_whoever_gets_it_suits(live: list[Candidate], memory: int, data: st.DataObject) -> None:
-    """A chosen CS is free, willing and large enough, and nobody faster who has not failed it is; the order in
-    which the CSs are listed does not matter."""
+@given(st.lists(candidates, max_size=8), demands, st.data())
+def test_whoever_gets_it_suits(live: list[Candidate], needs: Needs, data: st.DataObject) -> None:
+    """A chosen CS is free, willing and offers what is needed, and nobody faster who has not failed it is; the order
+    in which the CSs are listed does not matter."""
     avoid = data.draw(st.sets(st.sampled_from([each.cs for each in live]))) if live else set()
-    demand = Demand(memory, avoid, data.draw(st.sampled_from([0.0, 100.0])))
+    demand = Demand(needs, avoid, data.draw(st.sampled_from([0.0, 100.0])))
     choice = choose(demand, live)
     assert choose(demand, data.draw(st.permutations(live))) == choice
-    suits = [each for each in live if each.free and not each.refusal and each.memory >= memory]
+    suits = [each for each in live if each.free and not each.refusal and lack(needs, each.offer) is None]
     fresh = [each for each in suits if each.cs not in avoid]
     if isinstance(choice, Place):
         (chosen,) = [each for each in suits if each.cs == choice.cs]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from rjs.ids import BundleId
+from rjs.limits import GIB
+from rjs.needs import Needs, Offer
 from rjs.wire.messages import AttemptId, CsState, Fence, JobBrief
 from ws.job import Job
 
@@ -22,8 +24,7 @@ def brief(job: str = A, tasks: int = 2, memory: int = 1) -> JobBrief:
         tasks=tasks,
         size=1,
         sha256="6" * 64,
-        memory=memory,
-        wall_time=60.0,
+        needs=Needs(memory=memory, wall_time=60.0),
     )
 
 
@@ -49,6 +50,6 @@ def cs_state(
 ) -> CsState:
     """How a CS describes itself."""
     return CsState(
-        name=name, mflops=mflops, memory=memory, cores=1, platform="", trust_epoch=epoch,
+        name=name, mflops=mflops, offer=Offer(memory=memory, cores=1, disk=GIB, python="3.11.7"), trust_epoch=epoch,
         busy=busy or bool(running), running=running, holding=holding,
     )  # fmt: skip

@@ -39,11 +39,15 @@ from rjs.errors import OverloadedError, RefusedError
 from rjs.identity.names import RjsName, Role
 from rjs.ids import BundleId
 from rjs.jobs import TaskState
+from rjs.limits import GIB
+from rjs.needs import Needs, Offer
 from rjs.storage import Connection
 from rjs.wire import messages as m
 from ws import store
 from ws.answers import AnswerDesk
 from ws.job import Job
+
+OFFER = Offer(memory=GIB, cores=1, disk=GIB, python="3.11.7")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -259,7 +263,7 @@ class ComputeServer(Server):
     def _describe(self) -> m.CsState:
         machine = self.machine
         return m.CsState(
-            name=self.name.id[-4:], mflops=1.0, memory=1 << 30, cores=1, platform="", trust_epoch=self.trust_epoch,
+            name=self.name.id[-4:], mflops=1.0, offer=OFFER, trust_epoch=self.trust_epoch,
             busy=machine.attempt is not None, running=() if machine.attempt is None else (machine.attempt,),
             holding=machine.untold,
         )  # fmt: skip
@@ -343,8 +347,7 @@ class SimulatedCluster:
                 tasks=tasks,
                 size=1,
                 sha256="0" * 64,
-                memory=1,
-                wall_time=30.0,
+                needs=Needs(wall_time=30.0),
             )
             now = self.clock.now
             added = server.queue.add_job(Job(brief, "ada", "job.jar", now, now + life), now)

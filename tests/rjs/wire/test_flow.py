@@ -8,6 +8,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from rjs import limits
+from rjs.needs import Needs
 from rjs.wire import messages as m
 from rjs.wire.session import Session
 from rjs.wire.testing import Wire
@@ -45,7 +46,7 @@ def test_replies_pass_while_calls_are_held(wire: Wire) -> None:
     wire.open()
     wire.accepted.pause()
     brief = m.JobBrief(
-        job="0" * 64, name="x", signer="0" * 64, tasks=1, size=1, sha256="0" * 64, memory=1, wall_time=1.0
+        job="0" * 64, name="x", signer="0" * 64, tasks=1, size=1, sha256="0" * 64, needs=Needs()
     )
     grant = m.TaskGrant(generation=1, job=brief, tasks=())
     got: list[Any] = []

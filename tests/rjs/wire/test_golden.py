@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rjs.identity.enrolment import EnrolmentRequest
+from rjs.needs import Needs, Offer, Platform
 from rjs.wire import messages as m
 
 RECORDED: dict[str, str] = json.loads((Path(__file__).parent / "golden" / "messages.json").read_text())
@@ -16,7 +17,15 @@ JOB, SIGNER, DIGEST = "ab" * 32, "cd" * 32, "ef" * 32
 CS, BOOT = "12" * 16, "34" * 16
 ATTEMPT = m.AttemptId(JOB, 7, m.Fence(1, 42, 3))
 BRIEF = m.JobBrief(
-    job=JOB, name="mandelbrot", signer=SIGNER, tasks=8, size=4321, sha256=DIGEST, memory=2**28, wall_time=60.0
+    job=JOB, name="mandelbrot", signer=SIGNER, tasks=8, size=4321, sha256=DIGEST,
+    needs=Needs(
+        memory=2**28, wall_time=60.0, cores=2, disk=2**29, python=">=3.11",
+        platforms=(Platform("linux"), Platform("macos", "aarch64")), java=">=17", runtime="java",
+    ),
+    sealed=True, jars=(m.JarPart("lib.jar", 99),),
+)  # fmt: skip
+OFFER = Offer(
+    memory=2**33, cores=8, disk=2**36, platform=Platform("linux", "x86_64"), python="3.11.7", java="17.0.9"
 )
 LINE = m.JobLine(
     job=JOB, name="mandelbrot", user="ada", state="running", tasks=8, waiting=3, running=2, committed=3,
@@ -56,7 +65,7 @@ EXAMPLES: list[m.Message] = [
     m.AnswerOffer(rid=3, attempt=ATTEMPT, cs=CS, size=4, sha256=DIGEST, data=b"PK\x03\x04"),
     m.AnswerVerdict(re=3, verdict="refused", code="answer-key", sentence="not the enrolled key"),
     m.CsState(
-        name="desk-7", mflops=51234.5, memory=2**33, cores=8, platform="Linux x86_64", trust_epoch=1, busy=True,
+        name="desk-7", mflops=51234.5, offer=OFFER, trust_epoch=1, busy=True,
         running=(ATTEMPT,), holding=(m.AttemptId(JOB, 6, m.Fence(1, 41, 2)),),
     ),
     m.TaskStart(rid=6, job=BRIEF, task=7, fence=m.Fence(1, 42, 3)),

@@ -1,0 +1,74 @@
+"""What this compute server offers one task: read off the machine, within what its owner set."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from pathlib import Path
+
+import attrs
+import msgspec
+
+from cs import limits
+from cs.config import CsSettings
+from rjs.limits import MIB
+from rjs.needs import Offer, Platform
+
+_SYSTEMS = {"darwin": "macos"}
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+_MOST = 2**48 - 1  # bytes that an Offer can state
+
+
+@attrs.frozen
+class Offering:
+    """``fixed`` while the server runs; the disk's free space is not. ``disk``: the owner's bound in bytes, or 0."""
+
+    fixed: Offer
+    disk: int
+    work: Path
+
+    def now(self) -> Offer:
+        """What a task started now may have."""
+        return msgspec.structs.replace(self.fixed, disk=disk_given(self.disk, free_disk(self.work)))
+
+
+def offering(settings: CsSettings, work: Path, java: str = "") -> Offering:
+    """What a server with these settings offers, whose tasks run below the folder ``work``. ``java``: the version
+    of the machine's Java, or empty."""
+    fixed = Offer(
+        memory=min(settings.memory * MIB or memory_of_machine() // 2, _MOST),
+        cores=min(settings.cores or limits.CORES, cores_of_machine()),
+        platform=platform_of(platform.system(), platform.machine()),
+        python=platform.python_version(),
+        java=java,
+    )
+    return Offering(fixed, settings.disk * MIB, work)
+
+
+def platform_of(system: str, machine: str) -> Platform:
+    """The platform of a machine by the names that it gives itself: many have several."""
+    system, machine = system.lower(), machine.lower()
+    return Platform(_SYSTEMS.get(system, system)[:32], _MACHINES.get(machine, machine)[:32])
+
+
+def disk_given(bound: int, free: int) -> int:
+    """Bytes that one task may use: the owner's ``bound`` as far as it is free, else half of what is ``free``; in
+    whole steps, so that not every file of the owner's makes it another offer."""
+    given = min(bound, free, _MOST) if bound else min(free // 2, _MOST)
+    return given - given % limits.DISK_STEP
+
+
+def free_disk(folder: Path) -> int:
+    """Bytes that this account may still write where ``folder`` is."""
+    return shutil.disk_usage(folder).free
+
+
+def memory_of_machine() -> int:
+    """Bytes of memory that this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def cores_of_machine() -> int:
+    """Processor threads that this process, and so its jobs, may use."""
+    return len(os.sched_getaffinity(0))
