@@ -31,6 +31,7 @@ from ws import limits, store
 from ws.homes import Homes
 from ws.instructions import Answer
 from ws.queue import Verdict
+from ws.seals import Seals
 from ws.shell import Shell
 
 _log = Logger("ws.answers")
@@ -45,6 +46,7 @@ class AnswerDesk:
     staging: Path
     root: x509.Certificate
     answer_keys: Callable[[], dict[str, str]]
+    seals: Seals
     _pulls: set[tuple[str, str, AttemptId]] = attrs.field(factory=set, init=False)
 
     async def offered(self, session: Session, offer: AnswerOffer) -> AnswerVerdict:
@@ -133,7 +135,7 @@ class AnswerDesk:
             self._pulls.discard(pull)
 
     def _verify(self, offer: AnswerOffer, staged: Path | None) -> None:
-        """Digest, signature by the enrolled key of that CS, and a receipt that speaks of this very attempt."""
+        """Digest, signature by the enrolled key of that CS, a receipt of this very attempt, and the seal."""
         if staged is None and (
             len(offer.data) != offer.size or hashlib.sha256(offer.data).hexdigest() != offer.sha256
         ):
@@ -150,6 +152,7 @@ class AnswerDesk:
                 stated = (receipt.bundle_id, receipt.task, receipt.fence, receipt.cs)
                 if stated != (offer.attempt.job, offer.attempt.task, offer.attempt.fence, offer.cs):
                     raise RefusedError("answer-receipt", "the receipt speaks of another attempt")
+                self.seals.check(self.shell.queue.jobs[receipt.bundle_id].job, opened)
 
 
 def blob_key(offer: AnswerOffer) -> str:

@@ -36,6 +36,7 @@ from ws.config import WsSettings
 from ws.homes import Homes
 from ws.intake import Bundles, Intake
 from ws.members import Members
+from ws.seals import Seals
 from ws.shell import Shell
 from ws.status_files import StatusFiles
 from ws.wall import WallClock
@@ -137,7 +138,7 @@ class WebServer:
         status = StatusFiles(homes, workers, reactor, self._tasks, lambda job: queue.jobs[job])
         delivery = Delivery(storage, homes, workers, self._tasks, staging)
         shell.changed, shell.answer_ready = status.changed, delivery.wake
-        answers = AnswerDesk(shell, workers, staging, root, lambda: members.answer_keys)
+        answers = AnswerDesk(shell, workers, staging, root, lambda: members.answer_keys, Seals(bundles))
         door = WsDoor(shell, intake, answers, members, workers)
         me = Self(member.name.uri(), member.cluster, self._boot.id, self._boot.count, __version__)
         now = dt.datetime.now(dt.UTC)

@@ -42,6 +42,9 @@ PULLS = 8
 """Large answers fetched through one LUS at a time, each with its share of the reads that the LUS serves at a time,
 so that those which stall keep none of the others waiting."""
 
+RECIPIENTS_KNOWN = 256
+"""Jobs whose recipients are remembered: reading them again costs a look into the bundle."""
+
 JOBS = 100_000
 """Jobs that have not ended: beyond it uploads wait in ``jobs/`` with that reason in their status."""
 

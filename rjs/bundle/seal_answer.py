@@ -26,6 +26,8 @@ from rjs.bundle.answer import (
     measure_answer,
     read_receipt,
 )
+from rjs.bundle.cms import UNREADABLE
+from rjs.bundle.cms_enveloped import TAG_BYTES, RecipientName, encode_tail, read_head
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.names import check_coexistence, parts_of, shown
 from rjs.bundle.seal import Randomness, Sealing, opened_sealed
@@ -61,6 +63,38 @@ def seal_outputs(
     sealing = Sealing(out, _archive_size(archived), recipients, randomness)
     write_archive(cast(BinaryIO, sealing), archived)  # it only writes
     sealing.finish()
+
+
+def recipients_of(stated: Sequence[bytes]) -> tuple[x509.Certificate, ...]:
+    """The certificates that a descriptor states in DER; raises SealRefusedError ``seal-recipient``."""
+    try:
+        certificates = tuple(map(x509.load_der_x509_certificate, stated))
+        for each in certificates:
+            RecipientName.of(each)
+    except UNREADABLE:
+        raise SealRefusedError(
+            "seal-recipient", "a recipient's certificate cannot be read; name another and sign again"
+        ) from None
+    return certificates
+
+
+def check_sealed_for(answer: OpenedAnswer, recipients: Sequence[x509.Certificate]) -> None:
+    """Raise SealRefusedError unless the sealed file states that it is for exactly ``recipients``, and is of its size.
+
+    That much can be told without a key, from the head alone: whether each of them can open it, cannot.
+    """
+    beginning = io.BytesIO(_beginning(answer.bundle.chunks(SEALED_NAME), 2 * limits.MAX_SEAL_HEAD_BYTES))
+    head = read_head(beginning, limits.MAX_SEALED_BYTES)
+    if (
+        beginning.tell() + head.size + len(encode_tail(bytes(TAG_BYTES)))
+        != answer.bundle.entries[SEALED_NAME].size
+    ):
+        raise SealRefusedError("sealed-form", "the sealed file is not of the size that it states")
+    stated = sorted((key.recipient.issuer, key.recipient.serial) for key in head.keys)
+    if stated != sorted((name.issuer, name.serial) for name in map(RecipientName.of, recipients)):
+        raise SealRefusedError(
+            "sealed-recipient", "it is not sealed for exactly the recipients that the job names"
+        )
 
 
 def open_outputs(
@@ -99,6 +133,14 @@ def _archive_size(files: Sequence[ArchivedFile]) -> int:
     """The bytes that ``write_archive`` will write; sealing refuses any other number."""
     records = LOCAL.size + CENTRAL.size
     return END.size + sum(records + 2 * len(file.name.encode()) + file.packed[0] for file in files)
+
+
+def _beginning(chunks: Iterator[bytes], count: int) -> bytes:
+    """At least ``count`` bytes of what ``chunks`` yields, or all of it."""
+    found = bytearray()
+    while len(found) < count and (chunk := next(chunks, b"")):
+        found += chunk
+    return bytes(found)
 
 
 def _whole_receipt(archive: ZipArchive) -> bytes:

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from rjs import limits
 from rjs.bundle.answer import Exited, OpenedAnswer, Receipt, open_answer, write_answer
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.forger import Forger, RawMember, RawZip
 from rjs.bundle.seal import seal
-from rjs.bundle.seal_answer import open_outputs, seal_outputs
+from rjs.bundle.seal_answer import check_sealed_for, open_outputs, recipients_of, seal_outputs
 from rjs.bundle.seal_testing import make_recipient
 from rjs.bundle.testing import NOW, Party
 from rjs.errors import RefusedError
@@ -274,3 +276,35 @@ def test_an_output_that_changes_while_it_is_sealed(cs: tuple[Party, Receipt], tm
     with pytest.raises(RefusedError) as caught:
         seal_outputs(Growing(), receipt=cs[1], files=[("out/growing", file)], recipients=[ADA.certificate])
     assert caught.value.code in ("seal-input", "sign-input")
+
+
+def test_what_can_be_told_without_a_key(cs: tuple[Party, Receipt]) -> None:
+    """For whom an answer says that it is sealed: exactly the job's recipients, in any order, and whole."""
+    server, receipt = cs
+    bob, eve = make_recipient("Bob"), make_recipient("Eve")
+    out = io.BytesIO()
+    pair = [ADA.certificate, bob.certificate]
+    seal_outputs(out, receipt=receipt, files=OUTPUTS.items(), recipients=pair)
+    both, ada = answered(server, receipt, out.getvalue()), answered(server, receipt, sealed_file(receipt))
+    check_sealed_for(both, list(reversed(pair)))
+    check_sealed_for(ada, [ADA.certificate])
+    wrong = [(ada, pair), (both, [ADA.certificate]), (ada, [eve.certificate]), (ada, [])]
+    for answer, recipients in wrong:
+        assert told(answer, recipients) == "sealed-recipient"
+    for broken in (sealed_file(receipt)[:-1], sealed_file(receipt) + b"\0", b"secret" * 40):
+        assert told(answered(server, receipt, broken), [ADA.certificate]) == "sealed-form"
+
+
+def told(answer: OpenedAnswer, recipients: list[x509.Certificate]) -> str:
+    with pytest.raises(RefusedError) as caught:
+        check_sealed_for(answer, recipients)
+    return caught.value.code
+
+
+def test_recipients_are_read_from_a_descriptor() -> None:
+    """What is no certificate is refused by name."""
+    der = ADA.certificate.public_bytes(Encoding.DER)
+    assert recipients_of([der, der]) == (ADA.certificate, ADA.certificate)
+    with pytest.raises(RefusedError, match="cannot be read") as caught:
+        recipients_of([der, der[:-1]])
+    assert caught.value.code == "seal-recipient"

@@ -42,7 +42,7 @@ class Setting:
     def __init__(self, folder: Path) -> None:
         self.folder, self.clock = folder, Clock()
         self.shell = Shell(Queue(1), NOTHING, cast(Any, self.clock), pytest.fail)
-        self.desk = AnswerDesk(self.shell, ImmediateWorkers(), folder, NOTHING, dict)
+        self.desk = AnswerDesk(self.shell, ImmediateWorkers(), folder, NOTHING, dict, NOTHING)
 
     def offer(self, lus: Lus, cs: str, task: int) -> list[str]:
         """Offer 10 MB; the code of the verdict, once there is one."""
