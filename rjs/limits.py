@@ -26,6 +26,9 @@ BLOB_CHUNK = 256 * KIB
 BLOB_WINDOW = 8
 """Chunks that a reader asks for ahead (2 MiB in flight): fills a fast LAN, bounds both ends' memory."""
 
+BLOB_GAP = 32 * KIB
+"""Bytes between two ranges of a blob below which both are asked for as one: a call costs as much time as they do."""
+
 INLINE_ANSWER = 64 * KIB
 """An answer up to this size travels inside its offer and rests in the commit's own row."""
 
@@ -123,6 +126,8 @@ MAX_NAME_DEPTH = 32
 """Each level costs system calls at unpacking."""
 READ_CHUNK_BYTES = 256 * KIB
 """Memory held while hashing or unpacking, whatever the file's size."""
+TAIL_BYTES = 64 * KIB
+"""What is fetched first of an archive of which only parts are needed: a directory of some 600 entries fits."""
 MAX_DESCRIPTOR_BYTES = 64 * KIB
 MAX_TASKS = 1_000_000
 MAX_ARGUMENTS = 1_000
@@ -137,10 +142,62 @@ MAX_SEAL_HEAD_BYTES = 64 * KIB
 MAX_RECIPIENTS = 8
 """A submitter and some colleagues; each costs a key agreement to seal."""
 
+# --- rjs.descriptor: against a job that makes its readers work; they read what a listed signer wrote ------------
+
+MAX_ATTEMPTS = 10
+"""Failed attempts at one task: what fails ten times fails, and costs desktops their evenings."""
+
+MAX_KEY_PARTS = 64
+"""Parts of one dotted key: reading a key costs the square of them, which is a minute for 64 KiB of dots."""
+
+MAX_MISTAKES = 50
+"""Mistakes that are listed of one descriptor; a person mends some and looks again."""
+
+MAX_TASK_FILE_BYTES = 16 * MIB
+"""A file with the arguments of every task, held in memory: a million tasks of 16 bytes."""
+
+MAX_RESOURCES = 64
+"""Three systems and two architectures make six; a few more for parts that some of them share."""
+
+MAX_PATTERNS = 64
+"""Patterns of files in all resources together; a folder needs one."""
+
+MAX_PATTERN_STEPS = 2_000_000
+"""Comparisons of a part of a pattern with a part of a name in one descriptor: two seconds, whoever wrote both."""
+
+MAX_NETWORK_PLACES = 64
+"""Each is shown to the owner, who would not read more."""
+
+MAX_NEEDED_CORES = 1_024
+"""Cores of one task: no desktop has more."""
+
+MAX_JAVA_OPTIONS = 64
+MAX_JAVA_OPTION_CHARACTERS = 1_000
+"""Of one option; the longest names a list of modules."""
+
+MAX_JAVA_PROPERTIES = 256
+MAX_JAVA_PROPERTY_CHARACTERS = 4_096
+"""Of one value. All options and properties are arguments of one process, far below what Linux allows (2 MiB)."""
+
 # --- rjs.packing ----------------------------------------------------------------------------------------
 
 MAX_SOURCE_BYTES = MIB
 """A source that is looked into: its syntax tree takes some 400 times as much memory, and two seconds."""
+JDEPS_TIME = 300
+"""Seconds for ``jdeps`` to end: it reads 10,000 classes in some ten."""
+MAX_EXECUTABLE_HEAD_BYTES = MIB
+"""What is looked into of a native executable: its headers and the names of its libraries."""
+
+# --- rjs.wheels -----------------------------------------------------------------------------------------
+
+MAX_WHEEL_METADATA_BYTES = MIB
+"""METADATA of a wheel, which holds its whole description, is held in memory."""
+
+MAX_LOCK_BYTES = MIB
+"""``pylock.toml``: a compute server parses it; ours have some 300 bytes a package."""
+
+MAX_LOCKED_PACKAGES = 2_000
+"""Packages in one lock: each costs markers and tags; the largest environments have some hundreds."""
 
 # --- rjs.config -----------------------------------------------------------------------------------------
 
