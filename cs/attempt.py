@@ -14,7 +14,9 @@ import attrs
 
 from cs import ledger
 from cs.bundles import Bundles
-from cs.spawner.python_runtime import python_argv
+from cs.java import Java
+from cs.prepared import Prepared
+from cs.runtimes import command_of
 from cs.spawner.messages import Ended, Limits, Run
 from cs.trust import NotTrusted, TrustStore
 from cs.workplace import Workplace
@@ -22,7 +24,7 @@ from rjs.background import Workers
 from rjs.bundle.answer import Exited, Receipt, Signalled, write_answer
 from rjs.bundle.policy import check_job_conditions, job_not_after
 from rjs.bundle.verify import OpenedBundle
-from rjs.descriptor import Descriptor, read_descriptor, task_arguments
+from rjs.descriptor import read_descriptor, task_arguments
 from rjs.errors import RefusedError
 from rjs.identity.certificates import Identity
 from rjs.ids import BundleId, ClusterId, ServerId
@@ -30,17 +32,6 @@ from rjs.needs import Offer, lack
 from rjs.storage import Storage
 from rjs.wire.messages import AttemptId, JobBrief
 from rjs.wire.session import Session
-
-
-@attrs.frozen
-class Prepared:
-    """An attempt that may be started: verified, trusted, recorded, unpacked."""
-
-    attempt: AttemptId
-    workplace: Workplace
-    bundle: OpenedBundle
-    descriptor: Descriptor
-    memory: int
 
 
 @attrs.frozen
@@ -64,6 +55,8 @@ class Preparation:
     workers: Workers
     trust: Callable[[], TrustStore]
     offer: Callable[[], Offer]
+    java: Java | None = None
+    """This machine's; the offer states its version."""
 
     async def prepare(
         self, attempt: AttemptId, job: JobBrief, session: Session, workplace: Workplace
@@ -77,15 +70,16 @@ class Preparation:
         """
         bundle = await self.bundles.opened(job, session)  # 1
         self.check_may_run(bundle)  # 2
-        descriptor = self._descriptor(bundle, attempt)  # 3
+        prepared = self._prepared(bundle, attempt, workplace)  # 3
+        command_of(prepared)
         until = job_not_after(bundle).timestamp()
         await self.storage.write(partial(ledger.record, attempt=attempt, not_after=until))  # 4
         try:
-            await self.workers.run(partial(_unpack, bundle, workplace))  # 5
+            await self.workers.run(partial(_unpack, prepared))  # 5
         except RefusedError:
             self.bundles.drop(job.job)
             raise
-        return Prepared(attempt, workplace, bundle, descriptor, descriptor.needs.memory)
+        return prepared
 
     def check_may_run(self, bundle: OpenedBundle) -> None:
         """May this bundle run here at this moment: its dates, its cluster, the owner's trust. Raises RefusedError."""
@@ -95,39 +89,41 @@ class Preparation:
         if isinstance(decision, NotTrusted):
             raise RefusedError("not-trusted", decision.sentence)
 
-    def _descriptor(self, bundle: OpenedBundle, attempt: AttemptId) -> Descriptor:
-        descriptor = read_descriptor(bundle)
+    def _prepared(self, bundle: OpenedBundle, attempt: AttemptId, workplace: Workplace) -> Prepared:
+        offer = self.offer()
+        descriptor = read_descriptor(bundle).on(offer.platform)
         if attempt.task >= descriptor.tasks:
             raise RefusedError(
                 "no-such-task", f"the job has {descriptor.tasks} tasks, not task {attempt.task}"
             )
-        lacking = lack(descriptor.needs, self.offer())
+        lacking = lack(descriptor.needs, offer)
         if lacking is not None:
             raise RefusedError(lacking.code, lacking.sentence)
-        return descriptor
+        return Prepared(
+            attempt=attempt,
+            workplace=workplace,
+            bundle=bundle,
+            descriptor=descriptor,
+            memory=descriptor.needs.memory,
+            arguments=tuple(task_arguments(bundle, descriptor, attempt.task)),
+            java=self.java,
+        )
 
 
-def _unpack(bundle: OpenedBundle, workplace: Workplace) -> None:
-    workplace.create()
-    bundle.unpack(workplace.job)
-    workplace.out.mkdir(mode=0o700)
+def _unpack(prepared: Prepared) -> None:
+    place = prepared.workplace
+    place.create()
+    prepared.bundle.unpack(place.job)
+    place.add_answer_folders(java=prepared.descriptor.runtime == "java")
 
 
 def request_of(prepared: Prepared) -> Run:
-    """What the spawner is to do: the Python runtime on the entry, a complete environment, the limits."""
-    place, descriptor, task = prepared.workplace, prepared.descriptor, prepared.attempt.task
-    environment = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "LANG": "C.UTF-8",
-        "HOME": str(place.job),
-        "TMPDIR": str(place.temporary),
-        "RJS_TASK_INDEX": str(task),
-        "RJS_TASK_COUNT": str(descriptor.tasks),
-        "RJS_OUTPUT": str(place.out),
-    }
-    argv = python_argv(place.job / descriptor.entry, task_arguments(prepared.bundle, descriptor, task))
-    limits = Limits(memory=prepared.memory, wall_time=float(descriptor.needs.wall_time))
-    return Run(tuple(argv), str(place.job), environment, str(place.stdout), str(place.stderr), limits)
+    """What the spawner is to do: the job's program in its folder, a complete environment, the limits."""
+    place, command = prepared.workplace, command_of(prepared)
+    limits = Limits(memory=prepared.memory, wall_time=float(prepared.descriptor.needs.wall_time))
+    return Run(
+        command.argv, str(place.job), dict(command.environment), str(place.stdout), str(place.stderr), limits
+    )
 
 
 def failure_of(ended: Ended) -> str:
@@ -168,7 +164,7 @@ def sign_answer(prepared: Prepared, ended: Ended, started: dt.datetime, owner: O
     write_answer(
         out,
         receipt=receipt,
-        files=prepared.workplace.outputs(),
+        files=prepared.workplace.outputs(prepared.bundle.entries),
         key=owner.answer.key,
         chain=owner.answer.chain,
     )

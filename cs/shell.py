@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from cs import attempt as steps
 from cs import limits
+from cs.prepared import Prepared
 from cs.spawner.client import Spawner
 from cs.spawner.errors import NotStartedError, SpawnerDiedError
 from cs.spawner.messages import Ended
@@ -67,7 +68,7 @@ class Shell:
     _closing: bool = False
     _later: set[m.AttemptId] = attrs.field(factory=set)
     _replies: dict[m.AttemptId, Deferred[None]] = attrs.field(factory=dict)
-    _prepared: dict[m.AttemptId, steps.Prepared] = attrs.field(factory=dict)
+    _prepared: dict[m.AttemptId, Prepared] = attrs.field(factory=dict)
     _ended: dict[m.AttemptId, tuple[Ended, dt.datetime]] = attrs.field(factory=dict)
 
     # --- events from the LUS ------------------------------------------------------------------------

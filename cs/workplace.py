@@ -1,7 +1,8 @@
 """The folder of one attempt: the unpacked job, its outputs, its streams; and how nothing of it is left behind.
 
 ``job/`` is the task's working folder, ``job/out/`` takes its outputs, ``stdout.txt`` and ``stderr.txt`` lie
-beside, out of the task's way. What a task leaves in ``out/`` is hostile: only plain files are collected.
+beside, out of the task's way. A Java job finds ``job/rjs/`` too, which is ``rjs`` in its home: JARs that it writes
+there are outputs, as they were in 2006. What a task leaves is hostile: only plain files are collected.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from cs import limits
 from rjs.bundle.answer import STDERR_NAME, STDOUT_NAME
@@ -22,6 +25,10 @@ from rjs.limits import MAX_NAME_DEPTH
 from rjs.wire.messages import AttemptId
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+ANSWER_JARS: Final = "rjs"
+"""The folder of the task's home in which answer JARs are looked for."""
 
 
 class OutputRefusedError(RefusedError):
@@ -38,6 +45,7 @@ class Workplace:
         )
         self.job = self.path / "job"
         self.out = self.job / ANSWER_FOLDER
+        self.answer_jars = self.job / ANSWER_JARS
         self.temporary = self.path / "tmp"
         self.stdout = self.path / STDOUT_NAME
         self.stderr = self.path / STDERR_NAME
@@ -46,6 +54,13 @@ class Workplace:
         """Make the folder; ``job/`` is made by unpacking."""
         self.path.mkdir(mode=0o700)
         self.temporary.mkdir(mode=0o700)
+
+    def add_answer_folders(self, *, java: bool) -> None:
+        """Make the folders, in the unpacked job, that outputs are expected in."""
+        self.out.mkdir(mode=0o700)
+        if java:
+            with suppress(FileExistsError):  # it is the job's
+                self.answer_jars.mkdir(mode=0o700)
 
     def tail(self) -> str:
         """The end of stderr; empty when the task put something else in its place. Never blocks."""
@@ -56,8 +71,9 @@ class Workplace:
         except (OSError, OutputRefusedError):
             return ""
 
-    def outputs(self) -> list[tuple[str, Path]]:
-        """What becomes the answer: the streams, and every plain file below ``out/`` with its name there.
+    def outputs(self, unpacked: Collection[str] = ()) -> list[tuple[str, Path]]:
+        """What becomes the answer: the streams, every plain file below ``out/`` with its name there, and, as
+        ``out/NAME.jar``, each ``rjs/NAME.jar`` but those ``unpacked``, which are the bundle's own.
 
         Raises OutputRefusedError for a link, device, pipe or file with another name elsewhere, for too many
         files, too deep folders and too many bytes; OSError when something cannot be read.
@@ -67,6 +83,8 @@ class Workplace:
         if not stat.S_ISDIR(self.job.lstat().st_mode):
             raise OutputRefusedError("output-kind", "the task's folder is no folder any more")
         found = list(_plain_files(self.out)) if os.path.lexists(self.out) else []
+        found += _answer_jars(self.answer_jars, unpacked)
+        _check_names(name for name, _, _ in found)
         total = sum(size for _, _, size in found)
         if total > limits.OUTPUT:
             raise OutputRefusedError(
@@ -123,13 +141,48 @@ def _plain_files(out: Path) -> Iterator[tuple[str, Path, int]]:
                 raise OutputRefusedError("output-kind", f"{refused} is not a plain file of its own")
 
 
+def _answer_jars(folder: Path, unpacked: Collection[str]) -> Iterator[tuple[str, Path, int]]:
+    """Each JAR in the home's answer folder, but those ``unpacked``, with its name in the answer and its size."""
+    if not os.path.lexists(folder) or stat.S_ISREG(folder.lstat().st_mode):
+        return
+    if not stat.S_ISDIR(folder.lstat().st_mode):
+        raise OutputRefusedError(
+            "output-kind", f"{ANSWER_JARS} in the task's home is neither folder nor file"
+        )
+    for count, entry in enumerate(_entries(folder)):
+        if count >= limits.OUTPUT_FILES:
+            raise OutputRefusedError(
+                "output-files", f"more than {limits.OUTPUT_FILES} files and folders in {ANSWER_JARS}/"
+            )
+        if not entry.name.lower().endswith(".jar") or f"{ANSWER_JARS}/{entry.name}" in unpacked:
+            continue
+        found = entry.stat(follow_symlinks=False)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            raise OutputRefusedError(
+                "output-kind", f"{ANSWER_JARS}/{shown(entry.name)} is not a plain file of its own"
+            )
+        yield f"{ANSWER_FOLDER}/{entry.name}", folder / entry.name, found.st_size
+
+
+def _check_names(names: Iterable[str]) -> None:
+    seen = set[str]()
+    for name in names:
+        if name in seen:
+            below = shown(name.partition("/")[2])
+            raise OutputRefusedError(
+                "output-name",
+                f"{below} is in {ANSWER_FOLDER}/ and in {ANSWER_JARS}/; the answer has one of the name",
+            )
+        seen.add(name)
+
+
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             yield from entries
     except OSError as error:
         raise OutputRefusedError(
-            "output-kind", f"a folder below {ANSWER_FOLDER}/ cannot be read: {error.strerror}"
+            "output-kind", f"a folder of the task's outputs cannot be read: {error.strerror}"
         ) from None
 
 

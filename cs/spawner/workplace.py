@@ -11,9 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.selectreactor import SelectReactor
 from twisted.python.failure import Failure
 
+from cs.runtimes.python import python_argv
 from cs.spawner.client import Spawner, start_spawner
 from cs.spawner.messages import Ended, Limits, Run
-from cs.spawner.python_runtime import python_argv
 from rjs.background import sleep
 from rjs.limits import MIB
 

@@ -1,0 +1,47 @@
+"""The command line and the environment of an attempt, whatever its runtime. Pure: nothing is looked at or started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import attrs
+
+from cs.prepared import Prepared
+from cs.runtimes.java import java_argv
+from cs.runtimes.native import native_argv
+from cs.runtimes.python import python_argv_of
+
+_ARGV: Final[Mapping[str, Callable[[Prepared], list[str]]]] = {
+    "python": python_argv_of,
+    "java": java_argv,
+    "native": native_argv,
+}
+
+
+@attrs.frozen
+class Command:
+    """``argv[0]`` is the path of the program. ``environment`` is complete: nothing of the server's is inherited,
+    so that no ``JAVA_TOOL_OPTIONS`` or ``LD_PRELOAD`` of the owner's reaches a job."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+
+
+def command_of(prepared: Prepared) -> Command:
+    """How the attempt is started, in the job's folder as working folder.
+
+    Raises RefusedError where its runtime cannot start it: a stable code, and what would change it.
+    """
+    argv = _ARGV[prepared.descriptor.runtime](prepared)
+    place = prepared.workplace
+    environment = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "HOME": str(place.job),
+        "TMPDIR": str(place.temporary),
+        "RJS_TASK_INDEX": str(prepared.attempt.task),
+        "RJS_TASK_COUNT": str(prepared.descriptor.tasks),
+        "RJS_OUTPUT": str(place.out),
+    }
+    return Command(tuple(argv), environment)

@@ -1,0 +1,99 @@
+"""The command line of a job whose runtime is Java.
+
+The class path is folders of verified files, never an archive: the virtual machine's own JAR reader, which accepts
+much that ours refuses, is not part of what an owner must trust. All paths on it are relative to the working folder,
+because a state folder's own path may contain the separator.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from cs import limits
+from cs.java import MACHINE_OPTIONS
+from cs.prepared import JarFolder, Prepared
+from rjs.bundle.names import shown
+from rjs.descriptor.java_options import heap_of
+from rjs.errors import RefusedError
+from rjs.limits import MIB
+
+_CLASS: Final = re.compile(r"[^\W\d][\w$]*(?:\.[^\W\d][\w$]*)*")
+
+
+def java_argv(prepared: Prepared) -> list[str]:
+    """Run the main class with the classes of the bundle and of its further JARs. Pure: looks at no file.
+
+    Raises RefusedError without a virtual machine here, for a main class that is no name of a class, and for a heap
+    that does not fit into the task's memory.
+    """
+    java, descriptor = prepared.java, prepared.descriptor
+    if java is None:
+        raise RefusedError("needs-java", "it needs Java, which is not there")
+    if not _CLASS.fullmatch(descriptor.entry):
+        raise RefusedError("main-class", f"{shown(descriptor.entry)} is not the name of a main class")
+    place, settings = prepared.workplace, descriptor.java
+    return [
+        str(java.path),
+        *MACHINE_OPTIONS,
+        f"-XX:ActiveProcessorCount={descriptor.needs.cores}",
+        *memory_options(prepared.memory, settings.options),
+        *settings.options,  # of two options of one name the last one counts
+        *(f"-D{name}={value}" for name, value in settings.properties),
+        "-Djava.awt.headless=true",
+        f"-Djava.io.tmpdir={place.temporary}",
+        f"-Duser.home={place.job}",
+        f"-Djava.library.path={_relative(_library_path(prepared), place.job)}",
+        "-cp",
+        _relative(_class_path(prepared, java.major), place.job),
+        descriptor.entry,
+        *prepared.arguments,
+    ]
+
+
+def memory_options(memory: int, options: Sequence[str]) -> list[str]:
+    """A heap and direct buffers that leave the virtual machine its own room within ``memory`` bytes.
+
+    A job's own ``-Xmx`` stands where it leaves JAVA_ROOM. Raises RefusedError where it does not, or where
+    ``memory`` is too little for any heap.
+    """
+    asked = heap_of(options)
+    heap = memory - memory // limits.JAVA_SHARE - limits.JAVA_ROOM if asked is None else asked
+    if asked is None and heap < limits.JAVA_HEAP:
+        least = (limits.JAVA_HEAP + limits.JAVA_ROOM) * limits.JAVA_SHARE // (limits.JAVA_SHARE - 1)
+        raise RefusedError(
+            "needs-memory",
+            f"a Java job needs {least // MIB} MiB of memory at least; it states {memory // MIB}",
+        )
+    if heap + limits.JAVA_ROOM > memory:
+        raise RefusedError(
+            "needs-memory",
+            f"of {memory // MIB} MiB of memory, a heap of {heap // MIB} MiB leaves less than the "
+            f"{limits.JAVA_ROOM // MIB} MiB that Java itself takes; state more memory, or a smaller -Xmx",
+        )
+    stated = [f"-Xmx{heap}", f"-XX:MaxDirectMemorySize={memory // limits.JAVA_SHARE // 2}"]
+    return stated if asked is None else stated[1:]
+
+
+def _class_path(prepared: Prepared, version: int) -> Iterator[Path]:
+    """The bundle's folder and each JAR's; before them, as the JAR specification has it, what a multi-release one
+    holds for Java ``version`` and those before it. A folder that is not there counts as empty."""
+    versioned = prepared.bundle.main_headers.get("multi-release", "").strip().lower() == "true"
+    classes = [JarFolder(prepared.workplace.job, multi_release=versioned)]
+    classes += [jar for jar in prepared.jars if not jar.native]
+    for jar in classes:
+        if jar.multi_release:
+            yield from (jar.path / "META-INF" / "versions" / str(each) for each in range(version, 8, -1))
+        yield jar.path
+
+
+def _library_path(prepared: Prepared) -> Iterator[Path]:
+    yield from (jar.path for jar in prepared.jars if jar.native)
+    yield prepared.workplace.job
+
+
+def _relative(paths: Iterable[Path], folder: Path) -> str:
+    return os.pathsep.join(os.path.relpath(path, folder) for path in paths)
