@@ -185,8 +185,8 @@ MAX_SOURCE_BYTES = MIB
 """A source that is looked into: its syntax tree takes some 400 times as much memory, and two seconds."""
 JDEPS_TIME = 300
 """Seconds for ``jdeps`` to end: it reads 10,000 classes in some ten."""
-MAX_EXECUTABLE_HEAD_BYTES = MIB
-"""What is looked into of a native executable: its headers and the names of its libraries."""
+MAX_EXECUTABLE_READ = 256 * MIB
+"""A native executable is looked into as far as this, in memory, for its headers and the names of its libraries."""
 
 # --- rjs.wheels -----------------------------------------------------------------------------------------
 
