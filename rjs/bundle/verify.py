@@ -10,11 +10,11 @@ signer may do anything: that is ``policy``. It must be read twice.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, Self
+from typing import Final, Self
 
 import attrs
 from cryptography import x509
@@ -35,6 +35,7 @@ from rjs.bundle.manifest import HASHES, Digest, Manifest, Section, parse_manifes
 from rjs.bundle.names import parts_of, shown
 from rjs.bundle.path import CODE_SIGNING, subject_of, validate_path
 from rjs.bundle.unpack import unpack_files
+from rjs.bundle.window import ArchiveFile
 from rjs.bundle.zip import ZipArchive, read_archive
 from rjs.ids import BundleId, SpkiDigest
 
@@ -105,13 +106,20 @@ class OpenedBundle:
             for _ in self.chunks(name):
                 pass
 
-    def unpack(self, destination: Path) -> None:
+    def place_of(self, name: str) -> range:
+        """Where in the archive the bytes lie that stand for a file's content; raises ``missing-file``."""
+        return self._archive.files[self._entry(name).name].place
+
+    def unpack(self, destination: Path, without: Collection[str] = ()) -> None:
         """Write every file below the new folder ``destination``, which appears only when all were checked.
 
-        Raises BundleRefusedError like ``chunks``, FileExistsError, and OSError; then nothing is left behind.
+        Files named in ``without`` are neither read nor written. Raises BundleRefusedError like ``chunks``,
+        FileExistsError, and OSError; then nothing is left behind.
         """
         files = (
-            (parts_of(name), entry.executable, self.chunks(name)) for name, entry in self.entries.items()
+            (parts_of(name), entry.executable, self.chunks(name))
+            for name, entry in self.entries.items()
+            if name not in without
         )
         unpack_files(files, destination)
 
@@ -134,7 +142,7 @@ class OpenedBundle:
 
 
 def open_bundle(
-    file: BinaryIO,
+    file: ArchiveFile,
     *,
     at: datetime,
     roots: Sequence[x509.Certificate] | None = None,

@@ -14,14 +14,15 @@ import os
 import stat
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
-from typing import BinaryIO, Final, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
 import attrs
 
 from rjs import limits
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.names import check_coexistence, parts_of, shown
+from rjs.bundle.window import ArchiveFile
 
 STORED: Final = 0
 DEFLATED: Final = 8
@@ -57,12 +58,17 @@ class Member:
     size: int
     data_offset: int
 
+    @property
+    def place(self) -> range:
+        """Where in the file the bytes lie that stand for its content."""
+        return range(self.data_offset, self.data_offset + self.compressed_size)
+
 
 @attrs.frozen
 class ZipArchive:
     """An archive whose structure was accepted; contents are checked as they are read."""
 
-    file: BinaryIO
+    file: ArchiveFile
     size: int
     files: Mapping[str, Member]
 
@@ -81,7 +87,7 @@ class ZipArchive:
 
     def packed_chunks(self, member: Member) -> Iterator[bytes]:
         """Yield the bytes that stand for the content in the archive, stored or deflated; they are not checked."""
-        position, end = member.data_offset, member.data_offset + member.compressed_size
+        position, end = member.place.start, member.place.stop
         while position < end:
             self.file.seek(position)
             piece = self.file.read(min(limits.READ_CHUNK_BYTES, end - position))
@@ -133,7 +139,7 @@ class _Central(NamedTuple):
 
 
 @attrs.frozen
-class _Record:
+class Record:
     """A central directory record as stated, before its local header was seen."""
 
     name: bytes
@@ -142,7 +148,15 @@ class _Record:
     descriptor_size: int
 
 
-def read_archive(file: BinaryIO) -> ZipArchive:
+@attrs.frozen
+class Directory:
+    """The central directory, from ``offset`` to the end record: its records as stated, in its order."""
+
+    offset: int
+    records: Sequence[Record]
+
+
+def read_archive(file: ArchiveFile) -> ZipArchive:
     """Accept the archive's structure or raise BundleRefusedError; reads headers only.
 
     1. The end record lies exactly at the end and describes one disk, no comment, no ZIP64.
@@ -151,13 +165,9 @@ def read_archive(file: BinaryIO) -> ZipArchive:
     4. Local entries lie one after the other from byte 0 to the central directory and agree with it.
     5. Counts, sizes and ratios are within limits.
     """
-    size = file.seek(0, os.SEEK_END)
-    if size > limits.MAX_ARCHIVE_BYTES:
-        raise BundleRefusedError("zip-limit", f"the archive is larger than {limits.MAX_ARCHIVE_BYTES} bytes")
-    count, directory_offset = _read_end(file, size)  # 1
-    records = _read_directory(
-        _read_at(file, directory_offset, size - END.size - directory_offset), count
-    )  # 2
+    size = size_of(file)
+    directory = read_directory(file)  # 1, 2
+    records = directory.records
     names = [_checked_name(record) for record in records]  # 3
     if len(set(names)) != len(names):
         raise BundleRefusedError(
@@ -167,7 +177,7 @@ def read_archive(file: BinaryIO) -> ZipArchive:
         [name for name in names if not name.endswith("/")],
         [name[:-1] for name in names if name.endswith("/")],
     )
-    offsets = _read_local_headers(file, records, directory_offset)  # 4
+    offsets = _read_local_headers(file, directory)  # 4
     _check_sizes(records, size)  # 5
     members = [
         _member(name, record.stated, offset)
@@ -177,11 +187,26 @@ def read_archive(file: BinaryIO) -> ZipArchive:
     return ZipArchive(file, size, {member.name: member for member in members})
 
 
+def size_of(file: ArchiveFile) -> int:
+    """The archive's size in bytes; raises ``zip-limit``."""
+    size = file.seek(0, os.SEEK_END)
+    if size > limits.MAX_ARCHIVE_BYTES:
+        raise BundleRefusedError("zip-limit", f"the archive is larger than {limits.MAX_ARCHIVE_BYTES} bytes")
+    return size
+
+
+def read_directory(file: ArchiveFile) -> Directory:
+    """Read what stands behind the entries, and nothing else; names and local headers are still to be judged."""
+    size = size_of(file)
+    count, offset = read_end(file, size)
+    return Directory(offset, _records(_read_at(file, offset, size - END.size - offset), count))
+
+
 def _member(name: str, stated: _Central, data_offset: int) -> Member:
     return Member(name, stated.method, stated.crc, stated.compressed_size, stated.size, data_offset)
 
 
-def _read_at(file: BinaryIO, offset: int, length: int) -> bytes:
+def _read_at(file: ArchiveFile, offset: int, length: int) -> bytes:
     file.seek(offset)
     data = file.read(length)
     if len(data) != length:
@@ -189,7 +214,8 @@ def _read_at(file: BinaryIO, offset: int, length: int) -> bytes:
     return data
 
 
-def _read_end(file: BinaryIO, size: int) -> tuple[int, int]:
+def read_end(file: ArchiveFile, size: int) -> tuple[int, int]:
+    """The number of records that the end record states, and where the first of them begins."""
     if size < END.size:
         raise BundleRefusedError("zip-end", "this is not a JAR: it is too short; send it again")
     signature, disk, first_disk, here, count, length, offset, comment = END.unpack(
@@ -213,7 +239,7 @@ def _read_end(file: BinaryIO, size: int) -> tuple[int, int]:
     return count, offset
 
 
-def _read_directory(directory: bytes, count: int) -> list[_Record]:
+def _records(directory: bytes, count: int) -> list[Record]:
     records = []
     position = 0
     for _ in range(count):
@@ -229,7 +255,7 @@ def _read_directory(directory: bytes, count: int) -> list[_Record]:
             )
         name = directory[name_start:name_end]
         descriptor_size = DESCRIPTOR.size if stated.flags & FLAG_DESCRIPTOR else 0
-        record = _Record(name, stated, name.endswith(b"/"), descriptor_size)
+        record = Record(name, stated, name.endswith(b"/"), descriptor_size)
         _check_features(record)
         _check_extra(directory[name_end:position])
         records.append(record)
@@ -238,7 +264,7 @@ def _read_directory(directory: bytes, count: int) -> list[_Record]:
     return records
 
 
-def _check_features(record: _Record) -> None:
+def _check_features(record: Record) -> None:
     stated = record.stated
     if stated.comment_length or stated.disk:
         raise BundleRefusedError(
@@ -262,7 +288,7 @@ def _folder_size(stated: _Central) -> int:
     return len(_DEFLATED_NOTHING) if stated.method == DEFLATED else 0
 
 
-def _check_kind(record: _Record) -> None:
+def _check_kind(record: Record) -> None:
     attributes = record.stated.external_attributes
     kind = stat.S_IFMT(attributes >> 16) if record.stated.system_made_by == _MADE_BY_UNIX else 0
     expected = stat.S_IFDIR if record.is_folder else stat.S_IFREG
@@ -288,7 +314,7 @@ def _check_extra(extra: bytes) -> None:
             )
 
 
-def _checked_name(record: _Record) -> str:
+def _checked_name(record: Record) -> str:
     try:
         name = record.name.decode("utf-8" if record.stated.flags & FLAG_UTF8 else "ascii")
     except UnicodeDecodeError:
@@ -299,8 +325,9 @@ def _checked_name(record: _Record) -> str:
     return name
 
 
-def _read_local_headers(file: BinaryIO, records: list[_Record], directory_offset: int) -> list[int]:
+def _read_local_headers(file: ArchiveFile, directory: Directory) -> list[int]:
     """Return each record's data offset, having walked the local entries without a gap."""
+    records = directory.records
     offsets = [0] * len(records)
     position = 0
     for index in sorted(range(len(records)), key=lambda index: records[index].stated.offset):
@@ -312,12 +339,12 @@ def _read_local_headers(file: BinaryIO, records: list[_Record], directory_offset
         offsets[index] = _read_local_header(file, record)
         position = offsets[index] + record.stated.compressed_size + record.descriptor_size
         _check_around_data(file, record, offsets[index])
-    if position != directory_offset:
+    if position != directory.offset:
         raise BundleRefusedError("zip-layout", "bytes lie between the last entry and the central directory")
     return offsets
 
 
-def _read_local_header(file: BinaryIO, record: _Record) -> int:
+def _read_local_header(file: ArchiveFile, record: Record) -> int:
     """Return the offset of the data behind the local header, which must say what the directory says."""
     start = _read_at(file, record.stated.offset, LOCAL.size + len(record.name))
     signature, needed, flags, method, _, _, crc, compressed, size, name_length, extra_length = (
@@ -338,7 +365,7 @@ def _read_local_header(file: BinaryIO, record: _Record) -> int:
     return extra_offset + int(extra_length)
 
 
-def _check_around_data(file: BinaryIO, record: _Record, data_offset: int) -> None:
+def _check_around_data(file: ArchiveFile, record: Record, data_offset: int) -> None:
     """Check the data descriptor, and that a folder's data is nothing."""
     stated = record.stated
     if record.descriptor_size:
@@ -352,7 +379,7 @@ def _check_around_data(file: BinaryIO, record: _Record, data_offset: int) -> Non
         raise BundleRefusedError("zip-feature", "a folder entry with content is not accepted")
 
 
-def _check_sizes(records: list[_Record], archive_size: int) -> None:
+def _check_sizes(records: Sequence[Record], archive_size: int) -> None:
     total = sum(record.stated.size for record in records)
     if total > limits.MAX_UNPACKED_BYTES:
         raise BundleRefusedError(
@@ -364,7 +391,7 @@ def _check_sizes(records: list[_Record], archive_size: int) -> None:
         )
 
 
-def _header_error(record: _Record) -> BundleRefusedError:
+def _header_error(record: Record) -> BundleRefusedError:
     name = shown(record.name.decode("utf-8", "replace"))
     return BundleRefusedError("zip-header", f"the headers of {name} disagree; pack and sign again")
 

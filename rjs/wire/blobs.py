@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NoReturn, Protocol, cast
 
@@ -45,30 +47,67 @@ async def read_blob(
     ``timers``, when none come for ``BLOB_STALL`` (``blob-stalled``); and SessionLostError.
     """
     digest = hashlib.sha256()
-    ahead: list[Deferred[BlobData]] = []
-    offset = asked = 0
-    try:
-        while offset < size:
-            while asked < size and len(ahead) < window:
-                length = min(limits.BLOB_CHUNK, size - asked)
-                read = BlobRead(kind=kind, key=key, offset=asked, length=length)
-                ahead.append(Deferred.fromCoroutine(session.request(read, BlobData)))
-                asked += length
-            expected = min(limits.BLOB_CHUNK, size - offset)
-            data = (await in_time(ahead.pop(0), timers, f"{kind} {key[:16]}")).data
-            if len(data) != expected:
-                raise RefusedError(
-                    "blob-differs", f"{kind} {key[:16]}: {len(data)} bytes came, not {expected}"
-                )
-            digest.update(data)
-            write(data)
-            offset += expected
-    finally:
-        for deferred in ahead:
-            deferred.addErrback(lambda _: None)
-            deferred.cancel()
+
+    def take(_: int, data: bytes) -> None:
+        digest.update(data)
+        write(data)
+
+    await read_ranges(session, kind, key, [range(size)], take, timers, window)
     if digest.hexdigest() != sha256:
         raise RefusedError("blob-differs", f"{kind} {key[:16]}: the bytes are not those that were promised")
+
+
+async def read_ranges(
+    session: Requests,
+    kind: str,
+    key: str,
+    ranges: Iterable[range],
+    write: Callable[[int, bytes], object],
+    timers: Timers | None = None,
+    window: int = limits.BLOB_WINDOW,
+) -> None:
+    """Pull these ranges of a blob in order, calling ``write`` with the offset and the bytes of each piece.
+
+    Raises like ``read_blob``, but knows only how many bytes were promised: whoever reads what was written must
+    find out whether they are the right ones.
+    """
+    pieces = _pieces(ranges)
+    ahead: deque[tuple[range, Deferred[BlobData]]] = deque()
+    try:
+        while True:
+            for piece in islice(pieces, window - len(ahead)):
+                read = BlobRead(kind=kind, key=key, offset=piece.start, length=len(piece))
+                ahead.append((piece, Deferred.fromCoroutine(session.request(read, BlobData))))
+            if not ahead:
+                return
+            piece, coming = ahead.popleft()
+            data = (await in_time(coming, timers, f"{kind} {key[:16]}")).data
+            if len(data) != len(piece):
+                raise RefusedError(
+                    "blob-differs", f"{kind} {key[:16]}: {len(data)} bytes came, not {len(piece)}"
+                )
+            write(piece.start, data)
+    finally:
+        for _, deferred in ahead:
+            deferred.addErrback(lambda _: None)
+            deferred.cancel()
+
+
+def _pieces(ranges: Iterable[range]) -> Iterator[range]:
+    for each in ranges:
+        for start in range(each.start, each.stop, limits.BLOB_CHUNK):
+            yield range(start, min(start + limits.BLOB_CHUNK, each.stop))
+
+
+def joined(ranges: Iterable[range], gap: int = limits.BLOB_GAP) -> list[range]:
+    """The same bytes in fewer ranges, in order: those less than ``gap`` apart become one with what lies between."""
+    found: list[range] = []
+    for each in sorted((each for each in ranges if each), key=lambda each: each.start):
+        if found and each.start - found[-1].stop < gap:
+            found[-1] = range(found[-1].start, max(found[-1].stop, each.stop))
+        else:
+            found.append(each)
+    return found
 
 
 def in_time(chunk: Deferred[BlobData], timers: Timers | None, what: str) -> Deferred[BlobData]:

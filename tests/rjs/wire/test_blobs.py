@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from rjs import limits
 from rjs.background import ImmediateWorkers, Timers
 from rjs.errors import RefusedError
-from rjs.wire.blobs import chunk_of, read_blob, read_blob_to_file
+from rjs.wire.blobs import chunk_of, joined, read_blob, read_blob_to_file, read_ranges
 from rjs.wire.messages import BlobData, BlobRead, Message
 from rjs.wire.session import SessionLostError
 from rjs.wire.testing import Wire
@@ -135,6 +135,61 @@ def test_a_writer_that_fails_ends_the_reading() -> None:
     peer.asked[0][1].callback(BlobData(data=CONTENT[: limits.BLOB_CHUNK]))
     assert isinstance(ended[0].value, OSError)
     assert all(deferred.called for _, deferred in peer.asked)
+
+
+# --- ranges ----------------------------------------------------------------------------------------------
+
+
+SOME = [range(5, 6), range(100, 100 + 3 * limits.BLOB_CHUNK), range(len(CONTENT) - 7, len(CONTENT))]
+
+
+def ranges(peer: Peer, timers: Timers | None = None) -> tuple[list[Any], dict[int, bytes]]:
+    """What reading ``SOME`` ends with, and what was written where."""
+    written, ended = dict[int, bytes](), list[Any]()
+    reading = read_ranges(peer, "bundle", "k", SOME, written.__setitem__, timers, window=2)
+    Deferred.fromCoroutine(reading).addBoth(ended.append)
+    return ended, written
+
+
+def test_ranges_and_nothing_else_are_read() -> None:
+    """Each byte asked for comes once, in order, in pieces of at most a chunk; one window holds over all ranges."""
+    peer = Peer()
+    ended, written = ranges(peer)
+    peer.serve()
+    assert ended == [None] and peer.most == 2
+    assert list(written) == sorted(written)
+    assert max(map(len, written.values())) == limits.BLOB_CHUNK
+    assert b"".join(written.values()) == b"".join(CONTENT[each.start : each.stop] for each in SOME)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda _, data: data[:-1], lambda _, data: data + b"x"], ids=["short", "long"]
+)
+def test_a_range_of_another_length_is_refused(change: Callable[[BlobRead, bytes], bytes]) -> None:
+    """What is too short or too long is not written, and nothing more is asked for."""
+    peer = Peer()
+    ended, written = ranges(peer)
+    peer.serve(change)
+    assert ended[0].value.code == "blob-differs" and written == {} and not peer.asked
+
+
+def test_a_range_that_does_not_come_is_given_up() -> None:
+    """Every piece has its time, however many came before it."""
+    peer, clock = Peer(), Clock()
+    ended, _ = ranges(peer, cast(Timers, clock))
+    asked, deferred = peer.asked.pop(0)
+    deferred.callback(BlobData(data=CONTENT[asked.offset : asked.offset + asked.length]))
+    clock.advance(limits.BLOB_STALL)
+    assert ended[0].value.code == "blob-stalled" and not clock.getDelayedCalls()
+
+
+def test_ranges_that_lie_close_become_one() -> None:
+    """Ranges less than a gap apart, or overlapping, are joined; empty ones vanish; others stay as they are."""
+    given = [range(20, 25), range(0, 5), range(9, 9), range(14, 15), range(3, 4), range(30, 31)]
+    assert joined(given, gap=6) == [range(0, 5), range(14, 31)]
+    assert joined([range(0, 5), range(5, 7)], gap=1) == [range(0, 7)]
+    assert joined([range(0, 5), range(6, 7)], gap=1) == [range(0, 5), range(6, 7)]
+    assert joined([]) == []
 
 
 # --- files ------------------------------------------------------------------------------------------------
