@@ -58,14 +58,3 @@ JAVA_ANSWER = 10.0
 
 JAVA_WORDS = 64 * KIB
 """Bytes that it may say then; the properties of a JDK are 5 KiB."""
-
-JAVA_ROOM = 48 * MIB
-"""Memory of a task that the Java machine itself takes: a small program under JDK 17 took 38 to 46 MiB beside a full
-heap of 16 MiB to 2 GiB, with two cores and the collectors G1 and Serial."""
-
-JAVA_SHARE = 8
-"""One part in so many of a task's memory is kept, beyond JAVA_ROOM, for classes, compiled code, threads' stacks, and
-(half of it) direct buffers, which all grow with a program."""
-
-JAVA_HEAP = 8 * MIB
-"""Smallest heap that is worth starting with; a Java job needs 64 MiB of memory with it."""

@@ -179,6 +179,26 @@ MAX_JAVA_PROPERTIES = 256
 MAX_JAVA_PROPERTY_CHARACTERS = 4_096
 """Of one value. All options and properties are arguments of one process, far below what Linux allows (2 MiB)."""
 
+# --- rjs.descriptor: JNLP and Java ----------------------------------------------------------------------
+
+MAX_XML_DEPTH = 16
+"""A JNLP file has four levels."""
+MAX_XML_ELEMENTS = 4_000
+"""Each costs half a kilobyte of memory; a job with all arguments and properties has half as many."""
+MAX_XML_ATTRIBUTES = 32
+"""Of one element; JNLP's richest has seven."""
+MAX_XML_TEXT = 16 * KIB
+"""Characters of one name, value or text."""
+
+JAVA_ROOM = 48 * MIB
+"""Memory of a task that the Java machine itself takes: a small program under JDK 17 took 38 to 46 MiB beside a full
+heap of 16 MiB to 2 GiB, with two cores and the collectors G1 and Serial."""
+JAVA_SHARE = 8
+"""One part in so many of a task's memory is kept, beyond JAVA_ROOM, for classes, compiled code, threads' stacks, and
+(half of it) direct buffers, which all grow with a program."""
+JAVA_HEAP = 8 * MIB
+"""Smallest heap that is worth starting with; a Java job needs 64 MiB of memory with it."""
+
 # --- rjs.packing ----------------------------------------------------------------------------------------
 
 MAX_SOURCE_BYTES = MIB

@@ -8,20 +8,16 @@ because a state folder's own path may contain the separator.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
 
-from cs import limits
 from cs.java import MACHINE_OPTIONS
 from cs.prepared import JarFolder, Prepared
 from rjs.bundle.names import shown
+from rjs.descriptor.java_machine import heap_in, is_class_name, memory_for
 from rjs.descriptor.java_options import heap_of
 from rjs.errors import RefusedError
-from rjs.limits import MIB
-
-_CLASS: Final = re.compile(r"[^\W\d][\w$]*(?:\.[^\W\d][\w$]*)*")
+from rjs.limits import JAVA_ROOM, JAVA_SHARE, MIB
 
 
 def java_argv(prepared: Prepared) -> list[str]:
@@ -33,7 +29,7 @@ def java_argv(prepared: Prepared) -> list[str]:
     java, descriptor = prepared.java, prepared.descriptor
     if java is None:
         raise RefusedError("needs-java", "it needs Java, which is not there")
-    if not _CLASS.fullmatch(descriptor.entry):
+    if not is_class_name(descriptor.entry):
         raise RefusedError("main-class", f"{shown(descriptor.entry)} is not the name of a main class")
     place, settings = prepared.workplace, descriptor.java
     return [
@@ -61,20 +57,18 @@ def memory_options(memory: int, options: Sequence[str]) -> list[str]:
     ``memory`` is too little for any heap.
     """
     asked = heap_of(options)
-    heap = memory - memory // limits.JAVA_SHARE - limits.JAVA_ROOM if asked is None else asked
-    if asked is None and heap < limits.JAVA_HEAP:
-        least = (limits.JAVA_HEAP + limits.JAVA_ROOM) * limits.JAVA_SHARE // (limits.JAVA_SHARE - 1)
+    heap = heap_in(memory) if asked is None else asked
+    if heap == 0:
         raise RefusedError(
-            "needs-memory",
-            f"a Java job needs {least // MIB} MiB of memory at least; it states {memory // MIB}",
+            "needs-memory", f"a Java job needs {memory_for(0) // MIB} MiB of memory at least; state so much"
         )
-    if heap + limits.JAVA_ROOM > memory:
+    if heap + JAVA_ROOM > memory:
         raise RefusedError(
             "needs-memory",
             f"of {memory // MIB} MiB of memory, a heap of {heap // MIB} MiB leaves less than the "
-            f"{limits.JAVA_ROOM // MIB} MiB that Java itself takes; state more memory, or a smaller -Xmx",
+            f"{JAVA_ROOM // MIB} MiB that Java itself takes; state more memory, or a smaller -Xmx",
         )
-    stated = [f"-Xmx{heap}", f"-XX:MaxDirectMemorySize={memory // limits.JAVA_SHARE // 2}"]
+    stated = [f"-Xmx{heap}", f"-XX:MaxDirectMemorySize={memory // JAVA_SHARE // 2}"]
     return stated if asked is None else stated[1:]
 
 
