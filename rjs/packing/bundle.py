@@ -60,7 +60,7 @@ def write_signed(
     """
     until = min(now + valid, chain[0].not_valid_after_utc)
     attributes = _attributes(files, nonce, now, until, cluster)
-    with _whole(out, nonce) as file:
+    with written_whole(out, nonce) as file:
         measured = [_measured(each) for each in files.files]
         sign_measured(file, measured, key=key, chain=chain, attributes=attributes)
         bundle = open_bundle(file, at=now)
@@ -84,7 +84,7 @@ def write_unsigned(
         if file.executable:
             manifest += write_section({"Name": file.name, EXECUTABLE_HEADER: "true"})
     members = [JobFile(MANIFEST_NAME, manifest, len(manifest)), *files.files]
-    with _whole(out, nonce) as archive:
+    with written_whole(out, nonce) as archive:
         write_archive(archive, [_measured(member).archived for member in members])
 
 
@@ -107,7 +107,7 @@ def _measured(file: JobFile) -> MeasuredFile:
 
 
 @contextmanager
-def _whole(out: Path, nonce: bytes) -> Iterator[BinaryIO]:
+def written_whole(out: Path, nonce: bytes) -> Iterator[BinaryIO]:
     """Yield a new file beside ``out`` that takes its place when the block ends well, and else disappears."""
     part = out.with_name(f".{out.name}.{nonce.hex()[:8]}.part")
     try:
