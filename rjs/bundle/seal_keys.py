@@ -29,6 +29,7 @@ from rjs.bundle.cms_enveloped import (
 from rjs.bundle.seal_errors import SealRefusedError
 
 OpeningKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+RecipientKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 _CURVES: Final[Mapping[str, hashes.HashAlgorithm]] = {
     "secp256r1": hashes.SHA256(),
@@ -41,7 +42,13 @@ _SPKI: Final = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def wrap_key(content_key: bytes, recipients: Sequence[x509.Certificate]) -> tuple[WrappedKey, ...]:
-    """Return the content key wrapped for each of ``recipients``.
+    """Return the content key wrapped for each of ``recipients``; raises like ``check_recipients``."""
+    named = check_recipients(recipients)
+    return tuple(_wrapped(content_key, name, key) for name, key in named)
+
+
+def check_recipients(recipients: Sequence[x509.Certificate]) -> list[tuple[RecipientName, RecipientKey]]:
+    """Return the name and key of each of ``recipients``.
 
     Raises SealRefusedError ``seal-recipient`` unless there are 1 to ``limits.MAX_RECIPIENTS`` certificates of as many
     keys, each with P-256 or P-384 and keyAgreement, or RSA of 2048 to 8192 bits and keyEncipherment.
@@ -52,7 +59,7 @@ def wrap_key(content_key: bytes, recipients: Sequence[x509.Certificate]) -> tupl
     names = [RecipientName.of(certificate) for certificate in recipients]
     if len(set(names)) < len(names) or len({key.public_bytes(*_SPKI) for key in keys}) < len(keys):
         raise _recipient("a recipient is named twice; name each one once")
-    return tuple(_wrapped(content_key, name, key) for name, key in zip(names, keys, strict=True))
+    return list(zip(names, keys, strict=True))
 
 
 def unwrap_key(keys: Sequence[WrappedKey], key: OpeningKey, certificate: x509.Certificate) -> bytes:
@@ -108,7 +115,7 @@ def read_opening_key(pem: bytes) -> OpeningKey:
     return key
 
 
-def _recipient_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey | rsa.RSAPublicKey:
+def _recipient_key(certificate: x509.Certificate) -> RecipientKey:
     try:
         key = certificate.public_key()
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
@@ -133,9 +140,7 @@ def _recipient_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey |
     return key
 
 
-def _wrapped(
-    content_key: bytes, name: RecipientName, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey
-) -> WrappedKey:
+def _wrapped(content_key: bytes, name: RecipientName, key: RecipientKey) -> WrappedKey:
     if isinstance(key, rsa.RSAPublicKey):
         digest: hashes.HashAlgorithm = hashes.SHA256()
         return TransportedKey(name, digest, key.encrypt(content_key, _oaep(digest)))
