@@ -98,7 +98,7 @@ def judged(
 def _content(file: JobFile, cap: int) -> bytes:
     """The whole content; raises BundleRefusedError, as an opened bundle does, when it is longer than ``cap``."""
     if file.size > cap:
-        raise BundleRefusedError("zip-limit", f"{shown(file.name)} is larger than {cap} bytes")
+        raise BundleRefusedError("file-size", f"{shown(file.name)} is larger than {cap} bytes")
     return b"".join(file.chunks())
 
 
