@@ -80,7 +80,7 @@ def ask_version(program: Path, seconds: float) -> int:
 
     It is asked with the options that every job gets: one that does not know them could run none.
     """
-    argv = [str(program), *MACHINE_OPTIONS, "-XshowSettings:properties", "-version"]
+    argv = [str(program), *MACHINE_OPTIONS, "-XX:ActiveProcessorCount=1", "-XshowSettings:properties", "-version"]
     try:
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -7,7 +7,7 @@ instructions, no namespaces, and every size has a cap. Refuses to know what any 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final, NoReturn
+from typing import NoReturn
 from xml.parsers import expat
 
 import attrs
@@ -46,7 +46,9 @@ def read_tree(xml: bytes) -> Element:
     try:
         reader.parser.Parse(xml, True)
     except expat.ExpatError as error:
-        raise XmlRefusedError(f"line {error.lineno}: it is not XML: {expat.ErrorString(error.code)}") from None
+        raise XmlRefusedError(
+            f"line {error.lineno}: it is not XML: {expat.ErrorString(error.code)}"
+        ) from None
     assert reader.root is not None, "expat accepts no document without an element"
     return reader.root
 
@@ -56,7 +58,7 @@ class _Reader:
         self.root: Element | None = None
         self._open: list[Element] = []
         self._elements = 0
-        self.parser: Final = parser = expat.ParserCreate("utf-8")  # whatever the document says of itself
+        self.parser = parser = expat.ParserCreate("utf-8")  # whatever the document says of itself
         parser.buffer_text = True
         parser.XmlDeclHandler = self._declaration
         parser.StartDoctypeDeclHandler = self._doctype  # before anything in it: no entity is ever declared

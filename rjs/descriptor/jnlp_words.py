@@ -1,0 +1,54 @@
+"""Collecting what is wrong in a JNLP file, each with its line, and what becomes of elements that no job can have."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from rjs.bundle.names import shown
+from rjs.descriptor.xml_tree import Element
+
+REFUSED: Final[Mapping[str, str]] = {
+    "applet-desc": "a job is a program of its own: use application-desc",
+    "component-desc": "a job is a program of its own: use application-desc",
+    "installer-desc": "a job installs nothing: use application-desc",
+    "javafx-desc": "a job has no window: use application-desc",
+    "extension": "name its JARs with jar and nativelib, signed by the same key",
+    "package": "all JARs are there before a task starts; remove it",
+    "update": "a job is what was signed, nothing newer; remove it",
+    "progress-class": "nobody watches; remove it",
+    "param": "use argument",
+}
+"""Elements and attributes of JNLP that jobs cannot have, each with what to do instead."""
+
+
+class Mistakes:
+    """Every mistake, in the order of finding."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def add(self, element: Element, sentence: str) -> None:
+        """Note what is wrong with ``element``."""
+        self.found.append(f"line {element.line}: {sentence}")
+
+    def check(
+        self, element: Element, attributes: Collection[str], children: Collection[str], *, text: bool = False
+    ) -> None:
+        """Note every attribute, child and text that ``element`` may not have."""
+        for name in element.attributes:
+            if name not in attributes:
+                self.add(element, f"{element.name} cannot have the attribute {_unknown(name, attributes)}")
+        for child in element.children:
+            if child.name not in children:
+                self.add(child, f"{element.name} cannot have the element {_unknown(child.name, children)}")
+        if not text and element.text.strip():
+            self.add(element, f"{element.name} has text in it, which means nothing; remove it")
+
+
+def _unknown(name: str, known: Collection[str]) -> str:
+    if name in REFUSED:
+        return f"{name}: {REFUSED[name]}"
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"{shown(name)}; " + (f"did you mean {near[0]}?" if near else "remove it")
