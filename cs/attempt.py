@@ -6,8 +6,9 @@ The task machine decides the order; nothing here decides anything but whether it
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import BinaryIO
 
 import attrs
@@ -21,8 +22,9 @@ from cs.spawner.messages import Ended, Limits, Run
 from cs.trust import NotTrusted, TrustStore
 from cs.workplace import Workplace
 from rjs.background import Workers
-from rjs.bundle.answer import Exited, Receipt, Signalled, write_answer
+from rjs.bundle.answer import SEALED_NAME, Exited, Receipt, Signalled, write_answer
 from rjs.bundle.policy import check_job_conditions, job_not_after
+from rjs.bundle.seal_answer import recipients_of, seal_outputs
 from rjs.bundle.verify import OpenedBundle
 from rjs.descriptor import read_descriptor, task_arguments
 from rjs.errors import RefusedError
@@ -143,7 +145,10 @@ def _amount(limit: str, value: float) -> str:
 
 
 def sign_answer(prepared: Prepared, ended: Ended, started: dt.datetime, owner: Owner, out: BinaryIO) -> None:
-    """Write the answer of an attempt that ended well. Raises RefusedError for outputs that cannot travel."""
+    """Write the answer of an attempt that ended well, its outputs sealed if the job's signed descriptor says so.
+
+    Raises RefusedError for outputs that cannot travel, and OSError.
+    """
     receipt = Receipt(
         bundle_id=BundleId(prepared.attempt.job),
         task=prepared.attempt.task,
@@ -161,10 +166,25 @@ def sign_answer(prepared: Prepared, ended: Ended, started: dt.datetime, owner: O
         cpu_seconds=ended.cpu_seconds,
         max_memory=ended.max_memory,
     )
-    write_answer(
-        out,
-        receipt=receipt,
-        files=prepared.workplace.outputs(prepared.bundle.entries),
-        key=owner.answer.key,
-        chain=owner.answer.chain,
-    )
+    files: Sequence[tuple[str, Path | bytes]] = prepared.workplace.outputs(prepared.bundle.entries)
+    recipients = recipients_of(prepared.descriptor.answer.recipients)
+    if recipients:
+        sealed = prepared.workplace.path / SEALED_NAME
+        with sealed.open("xb") as file:  # follows no link that the task planted there
+            seal_outputs(file, receipt=receipt, files=files, recipients=recipients)
+        files = [(SEALED_NAME, sealed)]
+    write_answer(out, receipt=receipt, files=files, key=owner.answer.key, chain=owner.answer.chain)
+
+
+def tail_of(prepared: Prepared) -> str:
+    """What may be told of a failed task's own words: the end of stderr, but nothing of a job with sealed answers."""
+    if prepared.descriptor.answer.recipients:
+        return "(what it wrote is not shown, because the job's answers are sealed)"
+    return prepared.workplace.tail()
+
+
+def not_an_answer(prepared: Prepared, error: Exception) -> str:
+    """Why the outputs cannot become an answer, in words that name no file of a job with sealed answers."""
+    detail = error.code if isinstance(error, RefusedError) else type(error).__name__
+    shown = detail if prepared.descriptor.answer.recipients else str(error) or repr(error)
+    return f"its outputs cannot become an answer: {shown}"

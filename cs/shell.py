@@ -215,7 +215,7 @@ class Shell:
         else:
             self._ended[attempt] = ended, started
             self.perform(
-                self.machine.process_ended(attempt, steps.failure_of(ended), prepared.workplace.tail())
+                self.machine.process_ended(attempt, steps.failure_of(ended), steps.tail_of(prepared))
             )
 
     def _not_run(self, attempt: m.AttemptId, sentence: str) -> None:
@@ -230,14 +230,12 @@ class Shell:
         try:
             await self.workers.run(partial(self.spool.keep, attempt, sign))
         except (RefusedError, OSError) as error:
-            self.perform(self.machine.not_collected(attempt, f"its outputs cannot become an answer: {error}"))
+            self.perform(self.machine.not_collected(attempt, steps.not_an_answer(prepared, error)))
         except CancelledError:
             raise
         except Exception as error:  # whatever a task left there must not keep the slot
             _log.failure("cannot collect")
-            self.perform(
-                self.machine.not_collected(attempt, f"its outputs cannot become an answer: {error!r}")
-            )
+            self.perform(self.machine.not_collected(attempt, steps.not_an_answer(prepared, error)))
         else:
             self.perform(self.machine.collected(attempt))
 
