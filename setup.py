@@ -28,7 +28,7 @@ setup(
         "ifaddr>=0.2",
         "msgspec>=0.19",
         "numpy>=1.26",
-        "packaging>=24",
+        "packaging>=26.1",
         "pillow>=10.3",
         "platformdirs>=4.2",
         "pyopenssl>=24.3",
@@ -54,6 +54,7 @@ setup(
         ],
     },
     extras_require={
+        "pack": ["uv>=0.9"],  # `rjs pack --requirement`
         "test": [
             "hypothesis>=6.120",
             "import-linter>=2.1",
@@ -64,6 +65,7 @@ setup(
             "pytest-timeout>=2.3",
             "ruff>=0.9",
             "types-psutil>=6",
+            "uv>=0.9",
         ],
     },
 )

@@ -208,6 +208,12 @@ JDEPS_TIME = 300
 MAX_EXECUTABLE_READ = 256 * MIB
 """A native executable is looked into as far as this, in memory, for its headers and the names of its libraries."""
 
+RESOLVING = 300.0
+"""Seconds that resolving requirements may take: a slow index is asked for the metadata of many versions."""
+
+DOWNLOAD_STALL = 60.0
+"""Seconds without a byte after which the download of a wheel is given up."""
+
 # --- rjs.wheels -----------------------------------------------------------------------------------------
 
 MAX_WHEEL_METADATA_BYTES = MIB
@@ -261,6 +267,15 @@ TOKEN_INTERMEDIATE_LIFETIME = 365 * _DAY
 
 TOKEN_LIFETIME = 2 * _DAY
 """Seconds a token certificate lives: a machine may be off for a night, a stolen key is soon worthless."""
+
+RENEWAL_AT = 2 / 3
+"""Part of a token certificate's life after which its holder renews it: a day off still leaves hours to do so."""
+
+HANDOVER_AT = 5 / 6
+"""Part of a token certificate's life after which sessions opened with it hand over: both ends have renewed by then."""
+
+RENEWAL_GRACE = 30 * _DAY
+"""Seconds after its end for which a token certificate may still renew itself, and nothing else: a long holiday."""
 
 SIGNING_LIFETIME = 3 * 365 * _DAY
 """Seconds a signing certificate lives; the key is kept at renewal."""

@@ -3,5 +3,16 @@
 from rjs.packing.bundle import pack_job, write_signed, write_unsigned
 from rjs.packing.folder import gather
 from rjs.packing.job_files import JobFile, JobFiles, PackingError
+from rjs.packing.requirements import Requirements, read_requirements
 
-__all__ = ["JobFile", "JobFiles", "PackingError", "gather", "pack_job", "write_signed", "write_unsigned"]
+__all__ = [
+    "JobFile",
+    "JobFiles",
+    "PackingError",
+    "Requirements",
+    "gather",
+    "pack_job",
+    "read_requirements",
+    "write_signed",
+    "write_unsigned",
+]

@@ -16,11 +16,15 @@ from rjs import limits
 from rjs.bundle.names import shown
 from rjs.descriptor import DESCRIPTOR_NAME
 from rjs.errors import UsageError
+from rjs.needs import Platform
 from rjs.packing.include import matching
 from rjs.packing.job_files import JobFile, JobFiles, PackingError, judged
 from rjs.packing.made import MADE_HERE, made_descriptor
+from rjs.packing.requirements import WHEELS_FOLDER, Requirements, Vendored, vendor
 from rjs.packing.tree import Tree, UnfitFileError, folder_fault, stays_out
+from rjs.packing.vendored import unstated, wheels_beside
 from rjs.packing.walk import reach
+from rjs.wheels import LOCK_NAME
 
 WHOLE_FOLDER: Final = "whole folder"
 
@@ -34,34 +38,40 @@ def gather(
     include: Sequence[str] = (),
     reached_only: bool = False,
     allow_missing: Collection[str] = (),
+    requirements: Requirements | None = None,
 ) -> JobFiles:
     """Give what the bundle of ``path`` holds: a folder with a ``job.toml``, or one Python script.
 
     A folder is taken whole, or ``reached_only``: what its entry imports, and what ``include`` names. Of a script's
     folder always only that is taken; the descriptor is made here, of ``tasks`` tasks, called ``name`` or like the
     script. ``allow_missing`` are modules that the job may import though no compute server has them. ``without`` is
-    a file to leave out (the bundle itself, when it is written into the folder). Raises PackingError, UsageError,
-    ChangedFileError, or OSError when something cannot be read.
+    a file to leave out (the bundle itself, when it is written into the folder). ``requirements`` are vendored; a
+    folder's own ``job.toml`` must say so, and is told the lines. Raises PackingError, UsageError, ChangedFileError,
+    RefusedError like ``requirements.vendor``, or OSError when something cannot be read.
     """
     if path.is_dir():
         if include and not reached_only:
             raise UsageError("a folder is taken whole; --include adds to --reached-only, or to a script")
         gathering = _Gathering(Tree(path), without, allow_missing)
-        _gather_folder(gathering, include, reached_only)
+        _gather_folder(gathering, include, reached_only, requirements)
     elif path.suffix == ".py":
         script = path.resolve()
         gathering = _Gathering(Tree(script.parent), without, allow_missing)
-        gathering.add(made_descriptor(name or script.stem, "python", tasks, entry=script.name))
+        tables = gathering.vendor(requirements).tables if requirements else ()
+        gathering.add(made_descriptor(name or script.stem, "python", tasks, entry=script.name, tables=tables))
         gathering.take_reached(script.name, include)
     else:
         raise PackingError(path, ["it is neither a folder with a job.toml nor a Python script (.py)"])
-    return judged(
+    files = judged(
         path,
         gathering.files,
         faults=gathering.faults,
         left_out=gathering.left_out,
         warnings=gathering.warnings,
     )
+    if gathering.vendored and (fault := unstated(files.descriptor, gathering.vendored)):
+        raise PackingError(path, [fault])
+    return files
 
 
 class _Gathering:
@@ -73,8 +83,24 @@ class _Gathering:
         self.left_out: list[str] = []
         self.faults: list[str] = []
         self.warnings: list[str] = []
+        self.vendored: Vendored | None = None
+        self._provided: Mapping[str, Sequence[Platform]] = {}
         self._own = _name_below(tree.path, without)
         self._allow_missing = allow_missing
+
+    def vendor(self, requirements: Requirements) -> Vendored:
+        """Take the lock and the wheels of ``requirements``."""
+        self.vendored = vendor(requirements)
+        self._provided = self.vendored.modules
+        for file in self.vendored.files:
+            self.add(file)
+        return self.vendored
+
+    def read_lock(self, name: str) -> None:
+        """See what the wheels provide that lie in the folder with their lock ``name``."""
+        found = wheels_beside(self.tree, name)
+        self._provided = found.modules
+        self.faults += found.faults
 
     def add(self, file: JobFile) -> None:
         self.files[file.name] = file
@@ -95,6 +121,8 @@ class _Gathering:
         for name, entry in self.tree.below():
             if self._stays_out(name):
                 self.left_out.append(name)
+            elif self.vendored and self._is_place_of_wheels(name):
+                self.faults.append(f"{shown(name)} is in the way of the vendored requirements; remove it")
             elif not entry.is_dir(follow_symlinks=False):
                 self.take(name, WHOLE_FOLDER)
             elif fault := folder_fault(name, entry):
@@ -124,7 +152,9 @@ class _Gathering:
                 self.faults.append(f"{shown(name)} is {why}, but stays out of bundles; move or rename it")
 
     def _reached(self, entry: str, included: Mapping[str, str]) -> Mapping[str, str]:
-        found = reach(self.tree, entry, included=included, allow_missing=self._allow_missing)
+        found = reach(
+            self.tree, entry, included=included, allow_missing=self._allow_missing, provided=self._provided
+        )
         self.faults += found.faults
         self.warnings += found.warnings
         return found.files
@@ -142,6 +172,9 @@ class _Gathering:
             self.faults.append(f"{DESCRIPTOR_NAME} is made for a script; pack its folder to take that one")
         return included
 
+    def _is_place_of_wheels(self, name: str) -> bool:
+        return name == LOCK_NAME or name.startswith(f"{WHEELS_FOLDER}/")
+
     def _stays_out(self, name: str) -> bool:
         return name == self._own or stays_out(name)
 
@@ -153,11 +186,17 @@ def _name_below(folder: Path, file: Path | None) -> str | None:
     return file.resolve().relative_to(folder.resolve()).as_posix()
 
 
-def _gather_folder(gathering: _Gathering, include: Sequence[str], reached_only: bool) -> None:
+def _gather_folder(
+    gathering: _Gathering, include: Sequence[str], reached_only: bool, requirements: Requirements | None
+) -> None:
     toml = _descriptor_bytes(gathering, "the descriptor" if reached_only else WHOLE_FOLDER)
-    entry = None if toml is None else _entry_of(toml)
-    if entry is not None and gathering.tree.entry(entry) is None:
+    entry, lock = (None, None) if toml is None else _entry_and_lock_of(toml)
+    if entry is not None and ":" not in entry and gathering.tree.entry(entry) is None:
         entry = None  # the descriptor's reader says so
+    if requirements is not None:
+        gathering.vendor(requirements)
+    elif lock is not None and gathering.tree.entry(lock) is not None:
+        gathering.read_lock(lock)
     if reached_only and entry is not None:
         gathering.take_reached(entry, include)
     elif entry is not None:
@@ -190,11 +229,14 @@ def _descriptor_bytes(gathering: _Gathering, why: str) -> bytes | None:
     return toml
 
 
-def _entry_of(toml: bytes) -> str | None:
-    """The Python script that a descriptor names, were all else in it wrong: every fault is to be told at once."""
+def _entry_and_lock_of(toml: bytes) -> tuple[str | None, str | None]:
+    """The entry and the lock of a Python job, were all else in its descriptor wrong: every fault is to be told."""
     try:
         fields = tomllib.loads(toml.decode())
     except (ValueError, RecursionError):
-        return None
-    entry = fields.get("entry")
-    return entry if fields.get("runtime") == "python" and isinstance(entry, str) else None
+        return None, None
+    if fields.get("runtime") != "python":
+        return None, None
+    settings = fields.get("python")
+    entry, lock = fields.get("entry"), settings.get("lock") if isinstance(settings, dict) else None
+    return (entry if isinstance(entry, str) else None, lock if isinstance(lock, str) else None)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import attrs
 
 from rjs.bundle.names import shown
+from rjs.needs import Platform
 from rjs.packing.imports import When
 from rjs.packing.standard import ADDED, REMOVED, STANDARD, hint_about
 
@@ -31,16 +32,21 @@ class _Missing:
 
 
 class MissingModules:
-    """The top-level modules that a job imports and has no file of."""
+    """The top-level modules that a job imports and has no file of.
 
-    def __init__(self, allowed: Collection[str]) -> None:
+    ``provided`` are those of its third-party packages, each with the platforms that have no such package.
+    """
+
+    def __init__(self, allowed: Collection[str], provided: Mapping[str, Sequence[Platform]]) -> None:
         self._allowed = frozenset(allowed)
+        self._provided = provided
         self._found: dict[str, list[_Missing]] = {}
 
     def note(self, module: str, where: str, when: When) -> None:
         """Take down that ``module`` is imported at the place ``where``; modules that every CS has are no news."""
         every = module in STANDARD and module not in REMOVED and module not in ADDED
-        if not every and module not in self._allowed:
+        everywhere = module in self._provided and not self._provided[module]
+        if not every and not everywhere and module not in self._allowed:
             self._found.setdefault(module, []).append(_Missing(where, when))
 
     def report(self, path_changed: str | None, search: str) -> tuple[list[str], list[str]]:
@@ -52,7 +58,10 @@ class MissingModules:
         for module, found in sorted(self._found.items()):
             when = max(each.when for each in found)
             subject = _subject(module, [each.place for each in found if each.when is when])
-            if module in STANDARD:
+            if module in self._provided:
+                places = ", ".join(map(str, self._provided[module]))
+                warnings.append(f"{subject} has no wheel for {places}; a task that imports it there fails")
+            elif module in STANDARD:
                 warnings += [] if when is When.GUARDED else [f"{subject} {_in_some_pythons(module)}"]
             elif when is When.GUARDED:
                 warnings.append(f"{subject} is on no compute server; the job is prepared to go on without it")

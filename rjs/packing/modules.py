@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import attrs
@@ -12,6 +12,18 @@ from rjs.packing.tree import Tree
 
 _COMPILED: Final = re.compile(r"([^.]+)(?:\.[\w-]+)?\.(?:so|pyd)", re.ASCII)
 """``x.so``, ``x.abi3.so``, ``x.cpython-311-x86_64-linux-gnu.so``, ``x.cp311-win_amd64.pyd``."""
+
+
+def modules_of(names: Iterable[str]) -> frozenset[str]:
+    """The top-level modules and packages among files that lie below a folder of ``sys.path``."""
+    found = set()
+    for name in names:
+        top, inside, _ = name.partition("/")
+        last = name.rpartition("/")[2]
+        compiled = _COMPILED.fullmatch(last)
+        if last.endswith(".py") or compiled:
+            found.add(top if inside else compiled[1] if compiled else top.removesuffix(".py"))
+    return frozenset(module for module in found if module.isidentifier())
 
 
 @attrs.frozen

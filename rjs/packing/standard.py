@@ -35,12 +35,8 @@ def hint_about(module: str) -> str:
     """Say what would help a job that imports the top-level ``module``, which is not in STANDARD."""
     names = _distributions().get(module)
     if not names:
-        return "put it beside the entry"
-    installed = importlib.metadata.distribution(names[0])
-    known = f"{names[0]} {installed.version}, which is installed here,"
-    if any(file.suffix in (".so", ".pyd") for file in installed.files or ()):
-        return f"{known} is compiled for this machine and cannot go along; do without it"
-    return f"copy it from {known} to beside the entry"
+        return "put it beside the entry, or name its package with --requirement"
+    return f"pack with --requirement {names[0]}"
 
 
 def is_installed(module: str) -> bool:

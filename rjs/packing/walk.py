@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 import attrs
 
 from rjs import limits
 from rjs.bundle.names import shown
+from rjs.needs import Platform
 from rjs.packing.imports import Import, ModuleImports, UnreadableSourceError, When, read_imports
 from rjs.packing.missing import MissingModules, place, spelled
 from rjs.packing.modules import Module, ModuleFinder
@@ -35,16 +36,23 @@ class Reached:
 
 
 def reach(
-    tree: Tree, entry: str, *, included: Mapping[str, str] | None = None, allow_missing: Collection[str] = ()
+    tree: Tree,
+    entry: str,
+    *,
+    included: Mapping[str, str] | None = None,
+    allow_missing: Collection[str] = (),
+    provided: Mapping[str, Sequence[Platform]] | None = None,
 ) -> Reached:
     """Return what the script ``entry`` of ``tree`` reaches; Python looks for modules in the script's folder.
 
+    An object reference ``package.module:function`` stands for its module, and Python looks in the top folder.
     ``included`` are further files, each with why it comes: a source among them is followed too, though nothing is
-    certain to import it. ``allow_missing`` are top-level modules that nobody needs to hear of. Raises
-    ChangedFileError, and OSError where the folder cannot be read.
+    certain to import it. ``allow_missing`` are top-level modules that nobody needs to hear of, ``provided`` those of
+    third-party packages, each with the platforms that lack it. Raises ChangedFileError, and OSError where the folder
+    cannot be read.
     """
-    walk = _Walk(tree, entry, allow_missing)
-    walk.take(entry, "the entry", When.SURE)
+    walk = _Walk(tree, entry, allow_missing, provided or {})
+    walk.begin()
     for name, why in (included or {}).items():
         walk.include(name, why)
     return walk.run()
@@ -65,7 +73,13 @@ class _Step:
 
 
 class _Walk:
-    def __init__(self, tree: Tree, entry: str, allow_missing: Collection[str]) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        entry: str,
+        allow_missing: Collection[str],
+        provided: Mapping[str, Sequence[Platform]],
+    ) -> None:
         self._tree = tree
         self._entry = entry
         self._root = entry.rpartition("/")[0]
@@ -74,11 +88,20 @@ class _Walk:
         self._order = itertools.count()
         self._read: dict[str, ModuleImports | None] = {}
         self._reasons: dict[str, str] = {}
-        self._missing = MissingModules(allow_missing)
+        self._provided = provided
+        self._missing = MissingModules(allow_missing, provided)
         self._compiled: list[str] = []
         self._path_changed: str | None = None
         self._faults: list[str] = []
         self._warnings: list[str] = []
+
+    def begin(self) -> None:
+        """Put the entry on the list."""
+        module, is_reference, _ = self._entry.partition(":")
+        if is_reference:
+            self._follow(self._entry, Import(module, 1))
+        else:
+            self.take(self._entry, "the entry", When.SURE)
 
     def take(self, name: str, why: str, when: When) -> None:
         """Put a file on the list. It is looked into once, as certain as its most certain importer makes it."""
@@ -185,7 +208,7 @@ class _Walk:
         top, *inner = found.module.split(".")
         asked = inner[:1] or found.names
         inside = any(self._finder.find(module.folder, name) for name in asked)
-        return top in STANDARD or (not inside and is_installed(top))
+        return top in STANDARD or (not inside and (is_installed(top) or top in self._provided))
 
     def _start(self, file: str, found: Import) -> str | None:
         """The folder in which an import begins to look; None, with a word about it, where Python has none."""
@@ -237,5 +260,7 @@ class _Walk:
         top = found.module.partition(".")[0]
         if found.level or top in STANDARD:
             return not found.level
+        if not self._provided.get(top, (Platform(),)):
+            return True
         module = self._finder.find(self._root, top)
         return module is not None and not self._gives_way(module, found)

@@ -26,4 +26,6 @@ def test_what_was_removed_is_what_this_python_lacks() -> None:
 
 def test_a_module_that_nobody_knows_belongs_beside_the_entry() -> None:
     """Advice for a module that is not installed does not invent a distribution."""
-    assert hint_about("nowhere_to_be_found") == "put it beside the entry"
+    assert hint_about("nowhere_to_be_found") == (
+        "put it beside the entry, or name its package with --requirement"
+    )

@@ -208,12 +208,12 @@ def test_missing_modules_may_be_allowed(reached: Reach) -> None:
 
 
 def test_installed_packages_are_named_with_what_would_help(reached: Reach) -> None:
-    """A pure package can be copied, a compiled one cannot, an unknown one belongs beside the entry."""
+    """A package that is known can be required, an unknown module belongs beside the entry."""
     faults = reached({"run.py": "import attr\nimport numpy\nimport nix\n"}).faults
-    assert "copy it from attrs 2" in faults[0]
+    assert "pack with --requirement attrs" in faults[0]
     assert "nix is not" in faults[1]
     assert "put it beside the entry" in faults[1]
-    assert "is compiled for this machine" in faults[2]
+    assert "pack with --requirement numpy" in faults[2]
 
 
 def test_a_folder_that_shares_an_installed_name_is_the_jobs_where_it_has_the_module(reached: Reach) -> None:
