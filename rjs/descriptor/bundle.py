@@ -2,21 +2,69 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from rjs.bundle.verify import OpenedBundle
 from rjs.descriptor.errors import DescriptorError
+from rjs.descriptor.files import misplaced_file
+from rjs.descriptor.java_machine import is_class_name
+from rjs.descriptor.jnlp import parse_jnlp
 from rjs.descriptor.job_toml import parse_descriptor
-from rjs.descriptor.model import DESCRIPTOR_NAME, Descriptor
-from rjs.limits import MAX_DESCRIPTOR_BYTES
+from rjs.descriptor.model import DESCRIPTOR_NAME, JNLP_NAME, Descriptor
+from rjs.descriptor.plain_jar import plain_jar
+from rjs.descriptor.task_file import task_line
+from rjs.limits import MAX_DESCRIPTOR_BYTES, MAX_TASK_FILE_BYTES
 
 
 def read_descriptor(bundle: OpenedBundle) -> Descriptor:
-    """The bundle's descriptor, checked. Raises DescriptorError naming every mistake, or BundleRefusedError."""
-    if DESCRIPTOR_NAME not in bundle.entries:
-        raise DescriptorError(['there is none; add one with name, runtime = "python" and entry'])
-    toml = bundle.read(DESCRIPTOR_NAME, MAX_DESCRIPTOR_BYTES)
-    return parse_descriptor(toml, bundle.entries, bundle.read)
+    """The bundle's descriptor, checked: ``job.toml``, or JNLP, or a JAR with a Main-Class and neither.
+
+    Raises DescriptorError naming every mistake, or BundleRefusedError.
+    """
+    has_toml, has_jnlp = DESCRIPTOR_NAME in bundle.entries, JNLP_NAME in bundle.entries
+    if has_toml and has_jnlp:
+        raise DescriptorError([f"there is {JNLP_NAME}, too; a bundle has one descriptor"])
+    if has_toml:
+        return _of_job_toml(bundle)
+    if misplaced := misplaced_file(bundle.entries):
+        raise DescriptorError([misplaced])
+    return _of_jnlp(bundle) if has_jnlp else _of_plain_jar(bundle)
 
 
 def task_arguments(bundle: OpenedBundle, descriptor: Descriptor, index: int) -> list[str]:
-    """The arguments of task ``index``, which the job has: the common ones, then its own."""
-    return descriptor.expanded(descriptor.args, index)
+    """The arguments of task ``index``, which the job has: the common ones, then its own.
+
+    Raises BundleRefusedError when the file that lists them is not what was signed.
+    """
+    own: tuple[str, ...] | list[str] = ()
+    if isinstance(descriptor.each_task, str):
+        own = task_line(bundle.read(descriptor.each_task, MAX_TASK_FILE_BYTES), index)
+    elif descriptor.each_task:
+        own = descriptor.each_task[index]
+    return descriptor.expanded([*descriptor.args, *own], index)
+
+
+def _of_job_toml(bundle: OpenedBundle) -> Descriptor:
+    """A Java job without an entry is run by the class that the manifest names."""
+    toml = bundle.read(DESCRIPTOR_NAME, MAX_DESCRIPTOR_BYTES)
+    descriptor = parse_descriptor(toml, bundle.entries, bundle.read)
+    if descriptor.runtime != "java" or descriptor.entry:
+        return descriptor
+    main_class = bundle.main_headers.get("main-class", "").strip()
+    if not is_class_name(main_class):
+        raise DescriptorError(
+            ["field 'entry' is missing, and the manifest names no Main-Class; add one of them"]
+        )
+    return msgspec.structs.replace(descriptor, entry=main_class)
+
+
+def _of_jnlp(bundle: OpenedBundle) -> Descriptor:
+    main_class = bundle.main_headers.get("main-class", "").strip()
+    return parse_jnlp(bundle.read(JNLP_NAME, MAX_DESCRIPTOR_BYTES), main_class)
+
+
+def _of_plain_jar(bundle: OpenedBundle) -> Descriptor:
+    descriptor = plain_jar(bundle.main_headers)
+    if descriptor is None:
+        raise DescriptorError(['there is none; add one with name, runtime = "python" and entry'])
+    return descriptor

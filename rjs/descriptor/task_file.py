@@ -1,0 +1,92 @@
+"""A file with the arguments of every task: UTF-8, one task a line, words split as a POSIX shell splits them.
+
+Nothing is expanded: ``$``, ``*``, ``#`` and ``;`` are letters like others. A quote ends on its line.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from rjs import limits
+
+_LINE: Final = re.compile(r"""(?:[^ \t'"\\]+|[ \t]+|'[^']*'|"(?:[^"\\]|\\.)*+"|\\.)*+""")
+_PIECE: Final = re.compile(
+    r"""(?P<blank>[ \t]+)|(?P<plain>[^ \t'"\\]+)"""
+    r"""|'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\.)*+)"|\\(?P<escaped>.)"""
+)
+_IN_DOUBLE: Final = re.compile(r'\\([$`"\\])')
+"""Before these alone a backslash is special within double quotes (POSIX, XCU 2.2.3)."""
+_CONTROL: Final = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f]")
+_LISTED: Final = 10
+
+
+class TaskFileError(Exception):
+    """The file does not list tasks; ``mistakes`` says what to mend, each with its line."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = mistakes
+
+
+def count_tasks(content: bytes) -> int:
+    """How many tasks the file lists, each of them sound. Raises TaskFileError."""
+    lines = _lines(content)
+    if not lines:
+        raise TaskFileError(["it has no lines; write one for each task"])
+    if len(lines) > limits.MAX_TASKS:
+        raise TaskFileError([f"it has {len(lines)} lines; a job has at most {limits.MAX_TASKS} tasks"])
+    mistakes = []
+    for number, line in enumerate(lines, 1):
+        if fault := _fault(line):
+            mistakes.append(f"line {number} {fault}")
+            if len(mistakes) == _LISTED:
+                break
+    if mistakes:
+        raise TaskFileError(mistakes)
+    return len(lines)
+
+
+def task_line(content: bytes, index: int) -> list[str]:
+    """The arguments of task ``index``, from 0, of a file that ``count_tasks`` has accepted."""
+    return _words(_lines(content)[index])
+
+
+def _lines(content: bytes) -> list[str]:
+    try:
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise TaskFileError([f"line {line} is not UTF-8; save the file as UTF-8"]) from None
+    if control := _CONTROL.search(text):
+        line = text.count("\n", 0, control.start()) + 1
+        raise TaskFileError([f"line {line} has the control character {control[0]!a}; remove it"])
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+def _fault(line: str) -> str:
+    """What is wrong with a line; empty when it lists arguments."""
+    if not line or line.isspace():
+        return "is empty; remove it, or write '' for an empty argument"
+    if not _LINE.fullmatch(line):
+        return "has a quote or a backslash without its end; close it, or put a backslash before it"
+    if len(line) > limits.MAX_ARGUMENT_BYTES // 4 and len(line.encode()) > limits.MAX_ARGUMENT_BYTES:
+        return f"is longer than {limits.MAX_ARGUMENT_BYTES} bytes; put what is long into a file"
+    if len(line) >= 2 * limits.MAX_ARGUMENTS and len(_words(line)) > limits.MAX_ARGUMENTS:
+        return f"has more than {limits.MAX_ARGUMENTS} arguments"
+    return ""
+
+
+def _words(line: str) -> list[str]:
+    words: list[str] = []
+    word: str | None = None
+    for piece in _PIECE.finditer(line):
+        if piece["blank"]:
+            if word is not None:
+                words.append(word)
+            word = None
+        elif (double := piece["double"]) is not None:
+            word = (word or "") + _IN_DOUBLE.sub(r"\1", double)
+        else:
+            word = (word or "") + (piece["plain"] or piece["single"] or piece["escaped"] or "")
+    return words if word is None else [*words, word]
