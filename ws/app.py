@@ -32,9 +32,11 @@ from rjs.wire.session import Self
 from ws import limits, store
 from ws.answers import AnswerDesk, Delivery
 from ws.api import WsDoor
+from ws.bundles import Bundles
 from ws.config import WsSettings
 from ws.homes import Homes
-from ws.intake import Bundles, Intake
+from ws.intake import Intake
+from ws.job_sets import JobSets
 from ws.members import Members
 from ws.seals import Seals
 from ws.shell import Shell
@@ -129,11 +131,11 @@ class WebServer:
         shell = Shell(queue, storage, reactor, lambda why: fail_stop(reactor, why))
         homes = Homes(private_folder(self._state.path / self._settings.homes))
         identity = self._state.identity()
-        authority = TokenAuthority.open(identity.path)
+        authority = TokenAuthority.open(identity.authority)
         root = identity.root()
         members = Members(storage, workers, homes, authority, root)
         bundles = Bundles(private_folder(folder / "bundles"))
-        intake = Intake(shell, bundles, homes, workers, member.cluster, members.signers)
+        intake = Intake(shell, bundles, homes, JobSets(homes), workers, member.cluster, members.signers)
         staging = private_folder(folder / "staging")
         status = StatusFiles(homes, workers, reactor, self._tasks, lambda job: queue.jobs[job])
         delivery = Delivery(storage, homes, workers, self._tasks, staging)

@@ -43,18 +43,27 @@ class TokenAuthority:
         """When the operator must have certified the intermediate again."""
         return self._identity.chain[0].not_valid_after_utc
 
-    def issue(self, public_key: PublicKey, name: RjsName, common_name: str, now: dt.datetime) -> Chain:
-        """A token certificate for 48 hours with its chain: (leaf, intermediate, root).
+    def issue(
+        self,
+        public_key: PublicKey,
+        name: RjsName,
+        common_name: str,
+        now: dt.datetime,
+        lifetime: float = TOKEN_LIFETIME,
+    ) -> Chain:
+        """A token certificate for ``lifetime`` seconds with its chain: (leaf, intermediate, root).
 
         Whether ``public_key`` may have that name is the caller's decision. Raises IdentityError when the name is not
         one that calls, or the intermediate has ended.
         """
-        if name.role is Role.INVITATION:
+        if name.role not in INVITED | SERVERS:
             raise IdentityError(
-                "name", "the token authority makes no invitations; the operator's folder does"
+                "name", f"the token authority certifies members, and a {name.role.value} is none"
             )
+        if not 0 < lifetime <= TOKEN_LIFETIME:
+            raise IdentityError("lifetime", f"a token certificate lives for at most {TOKEN_LIFETIME} seconds")
         subject = Subject(
-            public_key, check_common_name(common_name), TOKEN_LIFETIME, name.uri(), unit=name.role.value
+            public_key, check_common_name(common_name), lifetime, name.uri(), unit=name.role.value
         )
         return (mint(Kind.TOKEN, subject, self._identity.issuer, now), *self._identity.chain)
 

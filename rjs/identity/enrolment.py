@@ -16,24 +16,40 @@ from cryptography import x509
 from rjs.identity.certificates import common_name_of
 from rjs.identity.errors import IdentityError
 from rjs.identity.invitation import check_expiry, serial_of
-from rjs.identity.keys import Chain, PublicKey, spki_digest
+from rjs.identity.keys import Chain, PrivateKey, PublicKey, our_public_key, spki_digest
 from rjs.identity.names import RjsName, Role, signer_uri
 from rjs.identity.paths import check_chain, read_chain
 from rjs.identity.peers import INVITATION_KINDS, check_answer_chain, invitation_name
+from rjs.identity.proofs import check_statement, sign_statement
 from rjs.identity.requests import read_request
 from rjs.ids import SpkiDigest
+
+PURPOSE = "rjs-enrolment-1"
 
 
 class EnrolmentRequest(msgspec.Struct, frozen=True):
     """What a joiner sends over a connection made with its invitation; all DER. No private key is among it.
 
     ``token_request`` is a PKCS#10 request for its name; a compute server adds the certificate of its answer key,
-    issued by the invitation's one-time key; a user adds the PKCS#10 request of its signing key.
+    issued by the invitation's one-time key; a user adds the PKCS#10 request of its signing key. ``proof`` is the
+    signature of the invitation's one-time key over the others: who only saw the invitation's certificate has none.
     """
 
     token_request: bytes
+    proof: bytes
     answer_certificate: bytes | None = None
     signing_request: bytes | None = None
+
+
+def signed_enrolment(
+    key: PrivateKey,
+    token_request: bytes,
+    answer_certificate: bytes | None = None,
+    signing_request: bytes | None = None,
+) -> EnrolmentRequest:
+    """The request of the holder of an invitation's one-time ``key``."""
+    unsigned = EnrolmentRequest(token_request, b"", answer_certificate, signing_request)
+    return msgspec.structs.replace(unsigned, proof=sign_statement(key, PURPOSE, _signed_part(unsigned)))
 
 
 @attrs.frozen
@@ -56,7 +72,7 @@ def check_enrolment(
     """Judge a request that came over a connection authenticated by the invitation ``chain``.
 
     1. The chain is an invitation's, under ``root``, valid now.
-    2. The invitation has not expired.
+    2. The invitation has not expired, and its one-time key signed the request.
     3. The token request is for exactly the invitation's name, signed with the key that it names.
     4. A compute server, and nobody else, brings an answer certificate: issued by this very invitation, for its id.
     5. A user, and nobody else, brings a signing request: for its account, signed with the key that it names.
@@ -69,6 +85,7 @@ def check_enrolment(
         raise IdentityError("not_invited", f"joining needs an invitation; this is a {kind.value}")
     name = invitation_name(chain[0], kind)
     check_expiry(name, now)  # 2
+    check_statement(our_public_key(chain[0]), PURPOSE, _signed_part(request), request.proof)
     token_key = _requested_key(request.token_request, name.subject.uri())  # 3
     answer = _answer_certificate(request, name.subject, chain, now)  # 4
     signing_key = _signing_key(request, name.subject)  # 5
@@ -85,6 +102,11 @@ def check_enrolment(
         answer_spki=answer_spki,
         signing_spki=signing_spki,
     )
+
+
+def _signed_part(request: EnrolmentRequest) -> bytes:
+    parts = (request.token_request, request.answer_certificate, request.signing_request)
+    return msgspec.msgpack.encode(parts)
 
 
 def _requested_key(request: bytes, uri: str) -> PublicKey:

@@ -2,10 +2,11 @@
 
 ====================================  =====================================================================
 ``root.pem``                          the organisation's root: whom this member believes
-``token.key token.pem``               who calls; renewed every two days
+``token.pem``                         who calls, key and chain in one file: renewed, they change together
+``token-next.key``                    the key of the certificate that is being asked for
 ``answer.key answer.pem``             compute server: signs answers
 ``signing.key signing-request.pem``   user: signs bundles; ``rjs ca issue`` makes ``signing.pem`` of the request
-``intermediate.key intermediate.pem`` web server: the token authority's
+``authority/``                        web server: ``intermediate.key``, ``intermediate.pem`` and the authority's log
 ``joining``                           serial number of the invitation that is being used
 ``member.json``                       role, id, name, cluster, addresses of the web server
 ====================================  =====================================================================
@@ -26,22 +27,32 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from rjs.files import make_private_folder, read_small, sync_folder, write_atomically
-from rjs.identity.authority import TokenAuthority
 from rjs.identity.ca import OperatorFolder, cluster_of
 from rjs.identity.certificates import Identity
-from rjs.identity.enrolment import EnrolmentRequest
+from rjs.identity.enrolment import EnrolmentRequest, signed_enrolment
 from rjs.identity.errors import IdentityError
 from rjs.identity.invitation import Invitation, check_addresses
-from rjs.identity.keys import Chain, kept_key, load_chain, load_private, save_chain
+from rjs.identity.keys import (
+    Chain,
+    PrivateKey,
+    kept_key,
+    load_chain,
+    load_private,
+    save_chain,
+    save_identity,
+    spki_digest,
+)
 from rjs.identity.names import RjsName, Role, check_common_name, signer_uri
 from rjs.identity.paths import check_chain
 from rjs.identity.peers import token_name
 from rjs.identity.profiles import Kind
+from rjs.identity.renewal import RenewalRequest, ask_renewal
 from rjs.identity.requests import make_request, request_der
 from rjs.ids import ClusterId
 from rjs.limits import IDENTITY_FILE
 
-_INVITED_FILES = ("token.key", "token.pem", "answer.key", "answer.pem")
+_NEXT_KEY = "token-next.key"
+_INVITED_FILES = (_NEXT_KEY, "token.pem", "answer.key", "answer.pem")
 """What belongs to one invitation. A signing key is not among it: owners trust that key for years."""
 
 
@@ -94,11 +105,11 @@ class IdentityFolder:
 
     def token(self) -> Identity:
         """The key and token certificate with which this member calls."""
-        return self._identity("token", Kind.TOKEN)
+        return self._identity("token", Kind.TOKEN, "token.pem")
 
     def answer(self) -> Identity:
         """A compute server's answer key: chain (answer, invitation, enrolment CA, root)."""
-        return self._identity("answer", Kind.ANSWER)
+        return self._identity("answer", Kind.ANSWER, "answer.key")
 
     def signing(self) -> Identity:
         """A user's signing key with its certificate; refused until the operator has certified it."""
@@ -108,11 +119,28 @@ class IdentityFolder:
                 f"the signing key is not certified yet; the operator runs: rjs ca issue CADIR "
                 f"{self.path / 'signing-request.pem'}",
             )
-        return self._identity("signing", Kind.SIGNING)
+        return self._identity("signing", Kind.SIGNING, "signing.key")
 
-    def authority(self) -> TokenAuthority:
-        """A web server's token authority."""
-        return TokenAuthority.open(self.path)
+    @property
+    def authority(self) -> Path:
+        """The folder of a web server's token authority, whose keys that process alone reads."""
+        return self.path / "authority"
+
+    def ask_renewal(self, now: dt.datetime) -> RenewalRequest:
+        """The request for the next token certificate. Its key is durable on return: repeated, it is the same key."""
+        current, path = self.token(), self.path / _NEXT_KEY
+        key = kept_key(path)
+        if spki_digest(key) == spki_digest(current.key):  # killed between the two steps of ``keep_token``
+            path.unlink()
+            key = kept_key(path)
+        return ask_renewal(current, key, now)
+
+    def keep_token(self, chain: Chain, now: dt.datetime) -> Identity:
+        """Replace the token certificate by the renewed one of this chain, durably; what the member calls with now.
+
+        Raises IdentityError when it is not for our name and the key that was asked for.
+        """
+        return self._keep_token(chain, token_name(self.token().chain[0]), now)
 
     def create_pending(self, invitation: Invitation, now: dt.datetime) -> EnrolmentRequest:
         """Make what joining needs, durable, and say what to send. The same invitation gives the same keys again.
@@ -128,8 +156,9 @@ class IdentityFolder:
         self._begin(invitation.serial)
         save_chain(self.path / "root.pem", [invitation.identity.root])
         subject = invitation.subject
-        token = make_request(kept_key(self.path / "token.key"), subject.uri(), invitation.common_name)
-        return EnrolmentRequest(
+        token = make_request(self._joining_key(), subject.uri(), invitation.common_name)
+        return signed_enrolment(
+            invitation.identity.key,
             token_request=request_der(token),
             answer_certificate=self._certify_answer(invitation, now) if subject.role is Role.CS else None,
             signing_request=self._request_signing(subject.id) if subject.role is Role.USER else None,
@@ -140,17 +169,8 @@ class IdentityFolder:
 
         Raises IdentityError when the certificate is not for our key, name and organisation.
         """
-        root = self.root()
-        identity = Identity(load_private(self.path / "token.key"), token_chain)
-        if (
-            check_chain(token_chain, root, now) is not Kind.TOKEN
-            or token_name(token_chain[0]) != invitation.subject
-        ):
-            raise IdentityError(
-                "other_name", "the web server issued a certificate that is not the one asked for"
-            )
-        save_chain(self.path / "token.pem", identity.chain)
-        return self._join(invitation.subject, invitation.common_name, root, invitation.ws)
+        self._keep_token(token_chain, invitation.subject, now)
+        return self._join(invitation.subject, invitation.common_name, self.root(), invitation.ws)
 
     def found(
         self, operator: OperatorFolder, common_name: str, ws: Sequence[str], now: dt.datetime
@@ -166,17 +186,41 @@ class IdentityFolder:
         check_common_name(common_name)
         check_addresses(tuple(ws))
         make_private_folder(self.path)
-        key = kept_key(self.path / "intermediate.key")
+        make_private_folder(self.authority)
+        key = kept_key(self.authority / "intermediate.key")
         certificate = operator.certify_intermediate(key.public_key(), now)
-        save_chain(self.path / "intermediate.pem", [certificate, operator.root])
+        save_chain(self.authority / "intermediate.pem", [certificate, operator.root])
         save_chain(self.path / "root.pem", [operator.root])
         return self._join(RjsName(Role.WS, uuid.uuid4().hex), common_name, operator.root, tuple(ws))
 
-    def _identity(self, stem: str, kind: Kind) -> Identity:
+    def _joining_key(self) -> PrivateKey:
+        """The key of this invitation's token; it lies in ``token.pem`` where only ``member.json`` is missing."""
+        kept = self.path / "token.pem"
+        return load_private(kept) if kept.exists() else kept_key(self.path / _NEXT_KEY)
+
+    def _keep_token(self, chain: Chain, name: RjsName, now: dt.datetime) -> Identity:
+        identity = Identity(self._asked_key(chain), chain)
+        if check_chain(chain, self.root(), now) is not Kind.TOKEN or token_name(chain[0]) != name:
+            raise IdentityError(
+                "other_name", "the web server issued a certificate that is not the one asked for"
+            )
+        save_identity(self.path / "token.pem", identity.key, identity.chain)
+        (self.path / _NEXT_KEY).unlink(missing_ok=True)
+        return identity
+
+    def _asked_key(self, chain: Chain) -> PrivateKey:
+        """The key that was to be certified; the current one where another command was faster with the same."""
+        asked = spki_digest(chain[0])
+        for name in (_NEXT_KEY, "token.pem"):
+            if (self.path / name).exists() and spki_digest(key := load_private(self.path / name)) == asked:
+                return key
+        raise IdentityError("key_mismatch", "the web server issued a certificate for a key that is not ours")
+
+    def _identity(self, stem: str, kind: Kind, key: str) -> Identity:
         chain = load_chain(self.path / f"{stem}.pem")
         if check_chain(chain, self.root(), now=None) is not kind:
             raise IdentityError("kind", f"{self.path / stem}.pem does not hold a {kind.value}")
-        return Identity(load_private(self.path / f"{stem}.key"), chain)
+        return Identity(load_private(self.path / key), chain)
 
     def _begin(self, serial: str) -> None:
         """Start over with fresh keys unless this very invitation is being used already."""

@@ -107,6 +107,14 @@ def save_chain(path: Path, chain: Sequence[x509.Certificate]) -> None:
     write_atomically(path, pem, 0o644)
 
 
+def save_identity(path: Path, key: PrivateKey, chain: Sequence[x509.Certificate]) -> None:
+    """Replace the PEM file at ``path`` (0600) by a key with its chain, atomically and durably: both or neither."""
+    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    pem = key.private_bytes(serialization.Encoding.PEM, form, plain)
+    pem += b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in chain)
+    write_atomically(path, pem)
+
+
 def load_chain(path: Path) -> Chain:
     """The certificates in the PEM file at ``path``, in order. Raises IdentityError when it holds none."""
     try:

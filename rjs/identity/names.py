@@ -32,6 +32,7 @@ class Role(enum.StrEnum):
     JOB = "job"
     ADMIN = "admin"
     INVITATION = "invitation"
+    EXPIRED = "expired"
 
 
 SERVERS = frozenset({Role.WS, Role.LUS, Role.CS})
@@ -43,6 +44,7 @@ INVITED = frozenset({Role.LUS, Role.CS, Role.USER, Role.ADMIN})
 _SERVER_ID = re.compile(r"[0-9a-f]{32}")
 _ACCOUNT = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _INVITATION_ID = re.compile(r"(lus|cs)/[0-9a-f]{32}|(user|admin)/[a-z][a-z0-9_-]{0,31}")
+_EXPIRED_ID = re.compile(r"(ws|lus|cs)/[0-9a-f]{32}|(user|admin)/[a-z][a-z0-9_-]{0,31}")
 _ID_FORMS = {
     Role.WS: _SERVER_ID,
     Role.LUS: _SERVER_ID,
@@ -50,6 +52,7 @@ _ID_FORMS = {
     Role.USER: _ACCOUNT,
     Role.ADMIN: _ACCOUNT,
     Role.INVITATION: _INVITATION_ID,
+    Role.EXPIRED: _EXPIRED_ID,
 }  # job tokens have no form yet, so none can be made or read
 _COMMON_NAME_LENGTH = 64  # ub-common-name, RFC 5280 appendix A
 _EXPIRY = re.compile(r"\?expires=([1-9][0-9]{0,10})")  # up to the year 5138
@@ -70,6 +73,10 @@ class RjsName:
     def uri(self) -> str:
         """The SAN URI, ``rjs://<role>/<id>``."""
         return f"rjs://{self.role.value}/{self.id}"
+
+    def when_expired(self) -> RjsName:
+        """The name under which a member whose certificate has expired calls: renewal is all that it may."""
+        return RjsName(Role.EXPIRED, f"{self.role.value}/{self.id}")
 
     @classmethod
     def parse(cls, uri: str) -> Self:

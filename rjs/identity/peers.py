@@ -13,8 +13,9 @@ from cryptography import x509
 from rjs.identity.certificates import common_name_of, sole_uri
 from rjs.identity.errors import IdentityError
 from rjs.identity.keys import Chain
+from rjs.identity.lifetimes import RENEWAL_GRACE_TIME, check_renewable
 from rjs.identity.names import INVITED, SERVERS, InvitationName, RjsName, Role, answer_uri
-from rjs.identity.paths import check_chain, check_kinds
+from rjs.identity.paths import check_chain, check_kinds, check_periods
 from rjs.identity.profiles import Kind
 
 INVITATION_KINDS = frozenset({Kind.INVITATION, Kind.CS_INVITATION})
@@ -24,7 +25,8 @@ INVITATION_KINDS = frozenset({Kind.INVITATION, Kind.CS_INVITATION})
 class PeerIdentity:
     """Who is at the other end. Authorise on ``name``; show ``common_name``; ``chain`` is leaf first, root last.
 
-    At ``not_after`` the peer must have dialled anew with a renewed certificate.
+    At ``not_after`` the peer must have dialled anew with a renewed certificate. Where the certificate has expired
+    already, ``name`` has the role ``expired``, which may renew and nothing else, until the grace ends.
     """
 
     name: RjsName
@@ -32,13 +34,26 @@ class PeerIdentity:
     chain: Chain = attrs.field(repr=False)
     not_after: dt.datetime
 
+    @property
+    def certified(self) -> RjsName:
+        """The name in the certificate, expired or not; for an invitation, that of its holder."""
+        if self.name.role is Role.EXPIRED:
+            return RjsName.parse(f"rjs://{self.name.id}")
+        return self.name
 
-def identify(chain: Chain, root: x509.Certificate) -> PeerIdentity:
-    """The caller that a chain makes its holder, steps 1 to 3 of ``paths.py``; signatures and periods are checked
-    elsewhere (by TLS, or by ``check_chain``). Raises IdentityError for kinds that call nothing.
+
+def identify(chain: Chain, root: x509.Certificate, now: dt.datetime | None = None) -> PeerIdentity:
+    """The caller that a chain makes its holder, steps 1 to 3 of ``paths.py`` and with ``now`` step 5; signatures are
+    checked elsewhere (by TLS, or by ``check_chain``). Raises IdentityError for kinds that call nothing.
     """
     kind = check_kinds(chain, root)
     leaf = chain[0]
+    if kind is Kind.TOKEN and now is not None and now > leaf.not_valid_after_utc:
+        check_renewable(chain, now)
+        name, end = token_name(leaf).when_expired(), leaf.not_valid_after_utc + RENEWAL_GRACE_TIME
+        return PeerIdentity(name, common_name_of(leaf), chain, end)
+    if now is not None:
+        check_periods(chain, now)
     if kind is Kind.TOKEN:
         name = token_name(leaf)
     elif kind in INVITATION_KINDS:

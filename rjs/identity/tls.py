@@ -1,7 +1,8 @@
 """Mutual TLS 1.3 between members of one organisation, and who is at the other end.
 
-OpenSSL checks signatures, periods and the path to the one root that it is given; ``peers.identify`` checks the rest
-on every handshake (there are no tickets and no session cache, so none is skipped). Host names are not checked: the
+OpenSSL checks signatures, periods and the path to the one root that it is given; ``peers.identify`` checks the rest,
+and whether an expired token certificate may still renew itself, on every handshake (there are no tickets and no
+session cache, so none is skipped). Host names are not checked: the
 name in the certificate is. Use, on a server and on a client::
 
     factory = TLSMemoryBIOFactory(server_context(identity, {Role.LUS}), False, factory)    # then listen with it
@@ -14,7 +15,8 @@ the server has judged it**: wait for the server's first message before believing
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import datetime as dt
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import attrs
@@ -32,7 +34,8 @@ from zope.interface import implementer
 from rjs.errors import RefusedError
 from rjs.identity.certificates import Identity
 from rjs.identity.errors import IdentityError
-from rjs.identity.names import RjsName, Role
+from rjs.identity.lifetimes import RENEWAL_GRACE_TIME
+from rjs.identity.names import Role
 from rjs.identity.peers import PeerIdentity, identify
 from rjs.identity.profiles import subject_text
 
@@ -44,11 +47,23 @@ __all__ = [
     "peer_identity",
     "refusal",
     "server_context",
+    "utc_now",
 ]
+
+Wall = Callable[[], dt.datetime]
+
+
+def utc_now() -> dt.datetime:
+    """Wall time, which certificates are judged by."""
+    return dt.datetime.now(dt.UTC)
+
+
+_EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
+_ISSUER = 1  # a token's issuer may have ended with it; the root ends once
 
 _FAULTS = {
     9: ("not_yet_valid", "is not valid yet: check the clocks at both ends"),
-    10: ("expired", "has expired; its holder must renew it or join again"),
+    _EXPIRED: ("expired", "has expired; its holder must renew it or join again"),
     18: ("other_root", "is self-made: no organisation stands behind it"),
     19: ("other_root", "belongs to another organisation: its root is not ours"),
     20: (
@@ -94,11 +109,14 @@ class Expected:
     roles: frozenset[Role]
     id: str | None = None
 
-    def check(self, name: RjsName) -> None:
-        """Refuse a peer that is somebody else."""
-        if name.role not in self.roles:
+    def check(self, peer: PeerIdentity) -> None:
+        """Refuse a peer that is somebody else; one whose certificate has expired unless that role is named too."""
+        name = peer.certified
+        if not {name.role, peer.name.role} <= self.roles:
             wanted = ", ".join(sorted(self.roles))
-            raise IdentityError("role", f"{name.uri()} has the wrong role here; this end talks to: {wanted}")
+            raise IdentityError(
+                "role", f"{peer.name.uri()} has the wrong role here; this end talks to: {wanted}"
+            )
         if self.id is not None and name.id != self.id:
             raise IdentityError("id", f"{name.uri()} answered where {self.id} was expected")
 
@@ -106,10 +124,16 @@ class Expected:
 class _PeerConnection(SSL.Connection):
     """An OpenSSL connection that remembers what its verification found."""
 
-    def __init__(self, context: SSL.Context, root: x509.Certificate, expected: Expected) -> None:
+    def __init__(
+        self, context: SSL.Context, root: x509.Certificate, expected: Expected, now: dt.datetime
+    ) -> None:
+        store = context.get_cert_store()
+        assert store is not None
+        store.set_time(now)
         super().__init__(context, None)
         self._root = root
         self._expected = expected
+        self._now = now
         self._verified: list[x509.Certificate] = []
         self.peer: PeerIdentity | None = None
 
@@ -117,47 +141,70 @@ class _PeerConnection(SSL.Connection):
         """OpenSSL is content with the certificate at ``depth``: it comes from the root down to the leaf."""
         self._verified.insert(0, certificate)
         if depth == 0:
-            peer = identify(tuple(self._verified), self._root)
-            self._expected.check(peer.name)
+            peer = identify(tuple(self._verified), self._root, self._now)
+            self._expected.check(peer)
             self.peer = peer
+
+    def may_renew(self, certificate: x509.Certificate, depth: int) -> bool:
+        """Whether OpenSSL's finding that this has expired is put off until ``identify`` has seen the whole chain."""
+        late = self._now - certificate.not_valid_after_utc
+        return depth <= _ISSUER and late <= RENEWAL_GRACE_TIME and Role.EXPIRED in self._expected.roles
 
 
 @implementer(IOpenSSLServerConnectionCreator)
 class ServerContext:
     """The accepting end of a listener; see ``server_context``."""
 
-    def __init__(self, identity: Identity, expected: Expected) -> None:
-        self._context, self._root, self._expected = _context(identity), identity.root, expected
+    def __init__(self, identity: Identity, expected: Expected, wall: Wall) -> None:
+        self._expected, self._wall = expected, wall
+        self.renew(identity)
+
+    def renew(self, identity: Identity) -> None:
+        """Show this certificate from the next connection on; those that are open stay as they are."""
+        self._context, self._root = _context(identity), identity.root
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802, N803
         """Twisted's door: the TLS state of one accepted connection."""
-        return _PeerConnection(self._context, self._root, self._expected)
+        return _PeerConnection(self._context, self._root, self._expected, self._wall())
 
 
 @implementer(IOpenSSLClientConnectionCreator)
 class ClientContext:
     """The dialling end; see ``client_context``. ``leaf`` is the certificate that it will show."""
 
-    def __init__(self, identity: Identity, expected: Expected) -> None:
+    def __init__(self, identity: Identity, expected: Expected, wall: Wall) -> None:
         self._context, self._root, self._expected = _context(identity), identity.root, expected
+        self._wall = wall
         self.leaf = identity.chain[0]
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802, N803
         """Twisted's door: the TLS state of one dialled connection."""
-        return _PeerConnection(self._context, self._root, self._expected)
+        return _PeerConnection(self._context, self._root, self._expected, self._wall())
 
 
-def server_context(identity: Identity, roles: Iterable[Role]) -> ServerContext:
+def server_context(identity: Identity, roles: Iterable[Role], wall: Wall = utc_now) -> ServerContext:
     """What a listener that is ``identity`` and admits callers of ``roles`` gives to Twisted.
 
-    Built once for all connections, and anew when the token certificate is renewed.
+    Built once for all connections; its ``renew`` takes the token certificate in when it is renewed. ``wall`` is the
+    time by which peers' certificates are judged.
     """
-    return ServerContext(identity, Expected(frozenset(roles)))
+    return ServerContext(identity, Expected(frozenset(roles)), wall)
 
 
-def client_context(identity: Identity, role: Role, server_id: str | None = None) -> ClientContext:
-    """What dials as ``identity`` and talks to a server of ``role`` only, and to ``server_id`` only when given."""
-    return ClientContext(identity, Expected(frozenset({role}), server_id))
+def client_context(
+    identity: Identity,
+    role: Role,
+    server_id: str | None = None,
+    *,
+    or_expired: bool = False,
+    wall: Wall = utc_now,
+) -> ClientContext:
+    """What dials as ``identity`` and talks to a server of ``role`` only, and to ``server_id`` only when given.
+
+    ``or_expired`` admits it with an expired certificate too, in the role that may renew it and nothing else.
+    """
+    roles = {role, Role.EXPIRED} if or_expired else {role}
+    return ClientContext(identity, Expected(frozenset(roles), server_id), wall)
 
 
 def peer_identity(transport: object) -> PeerIdentity:
@@ -212,6 +259,8 @@ def _on_verified(
     try:
         seen = certificate.to_cryptography()
         if not ok:
+            if error == _EXPIRED and cast(_PeerConnection, connection).may_renew(seen, depth):
+                return True
             code, fault = _FAULTS.get(error, ("tls", f"is refused by OpenSSL with X509 error {error}"))
             raise IdentityError(code, f"the certificate of {subject_text(seen)} {fault}")
         cast(_PeerConnection, connection).verified(seen, depth)

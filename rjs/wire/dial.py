@@ -31,9 +31,9 @@ from twisted.python.failure import Failure
 from rjs import limits
 from rjs.background import sleep
 from rjs.errors import UnreachableError
-from rjs.identity.tls import ClientContext, ServerContext
+from rjs.identity.tls import ClientContext, ServerContext, utc_now
 from rjs.wire.frames import FrameFactory, FrameProtocol, TlsDoor
-from rjs.wire.session import Door, Self, Session, utc_now
+from rjs.wire.session import Door, Self, Session
 
 _log = Logger("rjs.dial")
 

@@ -17,6 +17,7 @@ from rjs import limits
 from rjs.errors import ProtocolError
 from rjs.identity.enrolment import EnrolmentRequest
 from rjs.identity.names import Role
+from rjs.identity.renewal import RenewalRequest
 from rjs.needs import Needs, Offer
 
 HexId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
@@ -223,6 +224,20 @@ class MemberEnrolled(Message, frozen=True, kw_only=True, tag="member.enrolled"):
     chain: Annotated[tuple[bytes, ...], Meta(max_length=4)]
 
 
+class MemberRenew(Message, frozen=True, kw_only=True, tag="member.renew"):
+    """Asks for the next token certificate; a LUS carries a CS's. All that an expired certificate may call."""
+
+    callers: ClassVar = frozenset({Role.LUS, Role.CS, Role.EXPIRED}) | PEOPLE
+    request: RenewalRequest
+
+
+class MemberRenewed(Message, frozen=True, kw_only=True, tag="member.renewed"):
+    """The renewed token certificate's chain, leaf first, DER."""
+
+    callers: ClassVar = frozenset({Role.WS, Role.LUS})
+    chain: Annotated[tuple[bytes, ...], Meta(max_length=4)]
+
+
 # --- people ---------------------------------------------------------------------------------------------
 
 
@@ -416,7 +431,7 @@ class TaskStop(Message, frozen=True, kw_only=True, tag="cs.task.stop"):
 
 ANY = (
     Hello | Ping | Pong | Bye | Unsupported | Refused | Done | BlobRead | BlobData
-    | MemberEnrol | MemberEnrolled
+    | MemberEnrol | MemberEnrolled | MemberRenew | MemberRenewed
     | JobSubmit | JobAccepted | JobList | JobLines | JobShow | JobShown | JobCancel
     | TaskWant | TaskGrant | LeaseRenew | LeaseRenewed | LeaseEnded | TaskReturn | TaskPlaced
     | AttemptEnded | AnswerOffer | AnswerVerdict | CsState | TaskStart | TaskStop

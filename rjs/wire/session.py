@@ -26,7 +26,7 @@ from rjs.background import Timer, Timers
 from rjs.errors import ProtocolError, RefusedError, UnreachableError
 from rjs.identity.errors import IdentityError
 from rjs.identity.names import Role
-from rjs.identity.tls import PeerIdentity, peer_identity, refusal
+from rjs.identity.tls import PeerIdentity, peer_identity, refusal, utc_now
 from rjs.wire import messages as m
 from rjs.wire.frames import FrameProtocol
 from rjs.wire.serving import Handler, Routes, Serving, words
@@ -70,11 +70,6 @@ class Self:
     boot: str
     boot_count: int
     release: str
-
-
-def utc_now() -> dt.datetime:
-    """Wall time, which certificates are judged by."""
-    return dt.datetime.now(dt.UTC)
 
 
 class Session:
@@ -343,7 +338,12 @@ class Session:
             self.ready.callback(self)
 
     def _unwelcome(self, identity: PeerIdentity, hello: m.Hello) -> RefusedError | None:
-        uri = identity.name.uri()
+        uri = identity.certified.uri()
+        if identity.name.role is Role.EXPIRED and Role.EXPIRED not in self._door.welcome:
+            until = identity.chain[0].not_valid_after_utc
+            return RefusedError(
+                "certificate-expired", f"the certificate of {uri} expired at {until}: renew it first"
+            )
         if identity.name.role not in self._door.welcome:
             welcome = ", ".join(sorted(self._door.welcome))
             return RefusedError("wrong-role", f"{uri} is not served at this door; it serves: {welcome}")

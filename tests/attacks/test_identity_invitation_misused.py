@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from twisted.internet.base import ReactorBase
 
-from rjs.identity.enrolment import EnrolmentRequest, check_enrolment
+from rjs.identity.enrolment import check_enrolment, signed_enrolment
 from rjs.identity.errors import IdentityError
 from rjs.identity.keys import new_key
 from rjs.identity.names import Role
@@ -53,7 +53,8 @@ def test_a_compute_server_answers_for_itself_only(organisation: Organisation) ->
     forged = organisation.forge(Kind.ANSWER, invitation.identity, f"rjs://answer/{OTHER}")
     with pytest.raises(IdentityError, match=r"identity\.other_name"):
         check_answer_chain(forged.chain, organisation.root, organisation.now)
-    request = EnrolmentRequest(
+    request = signed_enrolment(
+        invitation.identity.key,
         request_der(make_request(new_key(), invitation.subject.uri(), "x")),
         forged.chain[0].public_bytes(serialization.Encoding.DER),
     )
@@ -65,7 +66,7 @@ def test_an_invitation_invites_nobody_else(organisation: Organisation) -> None:
     """An invitation made below an invitation does not count: the operator's is the only hand that invites."""
     uri = f"rjs://invitation/admin/eve?expires={int(organisation.now.timestamp()) + 3600}"
     forged = organisation.forge(Kind.INVITATION, organisation.invitation(Role.USER).identity, uri)
-    request = EnrolmentRequest(request_der(make_request(new_key(), "rjs://admin/eve", "x")))
+    request = signed_enrolment(forged.key, request_der(make_request(new_key(), "rjs://admin/eve", "x")))
     with pytest.raises(IdentityError, match=r"identity\.issuer"):
         check_enrolment(request, forged.chain, organisation.root, organisation.now)
 
@@ -74,6 +75,6 @@ def test_an_invitation_is_of_the_kind_of_its_role(organisation: Organisation) ->
     """A user's invitation whose key could certify answers is refused, even from the enrolment CA."""
     uri = f"rjs://invitation/user/ada?expires={int(organisation.now.timestamp()) + 3600}"
     forged = organisation.forge(Kind.CS_INVITATION, organisation.enrolment, uri)
-    request = EnrolmentRequest(request_der(make_request(new_key(), "rjs://user/ada", "x")))
+    request = signed_enrolment(forged.key, request_der(make_request(new_key(), "rjs://user/ada", "x")))
     with pytest.raises(IdentityError, match=r"identity\.name"):
         check_enrolment(request, forged.chain, organisation.root, organisation.now)

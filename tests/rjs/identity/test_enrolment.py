@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rjs.identity.certificates import Identity
-from rjs.identity.enrolment import CheckedEnrolment, EnrolmentRequest, check_enrolment
+from rjs.identity.enrolment import CheckedEnrolment, EnrolmentRequest, check_enrolment, signed_enrolment
 from rjs.identity.errors import IdentityError
 from rjs.identity.invitation import Invitation
 from rjs.identity.keys import new_key, spki_digest
@@ -28,7 +28,8 @@ def der(identity: Identity) -> bytes:
 def request_for(organisation: Organisation, invitation: Invitation) -> EnrolmentRequest:
     subject = invitation.subject
     signing = make_request(new_key(), signer_uri(subject.id), "x") if subject.role is Role.USER else None
-    return EnrolmentRequest(
+    return signed_enrolment(
+        invitation.identity.key,
         token_request=request_der(make_request(new_key(), subject.uri(), "x")),
         answer_certificate=der(organisation.answer(invitation)) if subject.role is Role.CS else None,
         signing_request=None if signing is None else request_der(signing),
@@ -39,9 +40,15 @@ def check(organisation: Organisation, invitation: Invitation, request: Enrolment
     return check_enrolment(request, invitation.identity.chain, organisation.root, organisation.now)
 
 
+def signed(invitation: Invitation, request: EnrolmentRequest) -> EnrolmentRequest:
+    """The same, signed by the invitation's holder, so that what refuses it is not the signature."""
+    parts = (request.token_request, request.answer_certificate, request.signing_request)
+    return signed_enrolment(invitation.identity.key, *parts)
+
+
 def refused(organisation: Organisation, invitation: Invitation, request: EnrolmentRequest) -> str:
     with pytest.raises(IdentityError) as error:
-        check(organisation, invitation, request)
+        check(organisation, invitation, signed(invitation, request))
     return error.value.code.removeprefix("identity.")
 
 
@@ -118,7 +125,21 @@ def test_a_key_is_proved_by_its_holder(organisation: Organisation) -> None:
     invitation = organisation.invitation(Role.LUS)
     request = request_for(organisation, invitation)
     changed = request.token_request[:-1] + bytes([request.token_request[-1] ^ 1])
-    assert refused(organisation, invitation, EnrolmentRequest(changed)) == "request"
+    assert refused(organisation, invitation, EnrolmentRequest(changed, b"")) == "request"
+
+
+@pytest.mark.parametrize("proof", ["none", "another's", "for other parts"])
+def test_only_the_invitations_holder_asks(organisation: Organisation, proof: str) -> None:
+    """Who has only seen an invitation's certificate cannot ask in its name, nor change what its holder asked for."""
+    invitation, other = organisation.invitation(Role.USER), organisation.invitation(Role.USER)
+    request = request_for(organisation, invitation)
+    proofs = {
+        "none": b"",
+        "another's": signed(other, request).proof,
+        "for other parts": request_for(organisation, invitation).proof,
+    }
+    with pytest.raises(IdentityError, match=r"identity\.proof"):
+        check(organisation, invitation, msgspec.structs.replace(request, proof=proofs[proof]))
 
 
 def test_no_key_serves_two_purposes(organisation: Organisation) -> None:
@@ -127,10 +148,13 @@ def test_no_key_serves_two_purposes(organisation: Organisation) -> None:
     key = new_key()
     token = request_der(make_request(key, invitation.subject.uri(), "x"))
     signing = request_der(make_request(key, signer_uri("ada"), "x"))
-    assert refused(organisation, invitation, EnrolmentRequest(token, signing_request=signing)) == "shared_key"
+    assert (
+        refused(organisation, invitation, EnrolmentRequest(token, b"", signing_request=signing))
+        == "shared_key"
+    )
     lus = organisation.invitation(Role.LUS)
     token = request_der(make_request(lus.identity.key, lus.subject.uri(), "x"))
-    assert refused(organisation, lus, EnrolmentRequest(token)) == "shared_key"
+    assert refused(organisation, lus, EnrolmentRequest(token, b"")) == "shared_key"
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rjs.errors import RefusedError
+from rjs.identity.authority import TokenAuthority
 from rjs.identity.ca import OperatorFolder
 from rjs.identity.certificates import Identity
 from rjs.identity.enrolment import EnrolmentRequest, check_enrolment
@@ -150,7 +151,10 @@ def test_a_web_server_is_founded_beside_the_operator(tmp_path: Path, now: dt.dat
     folder = IdentityFolder(tmp_path / "ws")
     member = folder.found(operator, "web server", [WS_ADDRESS], now)
     assert member.role is Role.WS and member.cluster == operator.cluster
-    assert folder.authority().own_identity(member.name, member.common_name, now).root == operator.root
+    assert (
+        TokenAuthority.open(folder.authority).own_identity(member.name, member.common_name, now).root
+        == operator.root
+    )
     with pytest.raises(IdentityError, match="already_joined"):
         folder.found(operator, "web server", [WS_ADDRESS], now)
 
@@ -266,7 +270,7 @@ def test_killed_anywhere_an_organisation_can_be_founded_again(
             operator = OperatorFolder.create(path / "ca", "Institute", now)
         folder = IdentityFolder(path / "ws")
         member = folder.member() if folder.is_joined else folder.found(operator, "web", [WS_ADDRESS], now)
-        return folder.authority().own_identity(member.name, member.common_name, now)
+        return TokenAuthority.open(folder.authority).own_identity(member.name, member.common_name, now)
 
     for step in count(1):
         path = tmp_path / str(step)

@@ -25,7 +25,7 @@ from rjs.identity.profiles import Kind
 from rjs.identity.testing import End, Organisation, meet
 from rjs.identity.tls import PeerRefusedError, client_context, peer_identity, refusal, server_context
 
-ANYBODY = frozenset(Role)
+ANYBODY = frozenset(Role) - {Role.EXPIRED}
 DAYS = dt.timedelta(days=1)
 
 
@@ -136,6 +136,28 @@ def test_a_certificate_counts_in_its_period_only(
     )
     _, client = meet(reactor, server_context(caller, ANYBODY), client_context(ws, Role.LUS))
     assert client.refusal().code == f"identity.{code}"
+
+
+@pytest.mark.parametrize(("days", "code"), [(29, ""), (31, "identity.expired")])
+def test_an_expired_token_enters_in_the_role_that_renews_it(
+    reactor: ReactorBase, now: dt.datetime, days: int, code: str
+) -> None:
+    """Within the grace, at a door that names that role, its holder is the expired member and nobody else; at the
+    dialling end likewise. Beyond the grace, it is nobody."""
+    organisation = Organisation(now - 40 * DAYS)
+    ws = organisation.member(Role.WS, now=now)
+    late = organisation.member(Role.CS, now=now - (days + 2) * DAYS)
+    for ends in (
+        (server_context(ws, Role), client_context(late, Role.WS)),
+        (server_context(late, Role), client_context(ws, Role.CS, or_expired=True)),
+    ):
+        end = meet(reactor, *ends)[ends[1].leaf is not late.chain[0]]  # the one that judges the late one
+        if code:
+            assert end.peer is None and end.refusal().code == code
+        else:
+            assert end.peer is not None and end.peer.name.role is Role.EXPIRED
+            assert end.peer.certified.role is Role.CS and end.peer.name.id == f"cs/{end.peer.certified.id}"
+            assert end.peer.not_after == late.chain[0].not_valid_after_utc + 30 * DAYS
 
 
 def test_only_tokens_and_invitations_call(

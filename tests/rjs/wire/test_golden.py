@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rjs.identity.enrolment import EnrolmentRequest
+from rjs.identity.renewal import RenewalRequest
 from rjs.needs import Needs, Offer, Platform
 from rjs.wire import messages as m
 
@@ -45,8 +46,10 @@ EXAMPLES: list[m.Message] = [
     m.Done(re=4),
     m.BlobRead(rid=5, kind="bundle", key=JOB, offset=262144, length=4096),
     m.BlobData(re=5, data=b"\x00PK\xff"),
-    m.MemberEnrol(rid=1, request=EnrolmentRequest(token_request=b"\x30\x01", answer_certificate=b"\x30\x02")),
+    m.MemberEnrol(rid=1, request=EnrolmentRequest(b"\x30\x01", proof=b"\x30\x05", answer_certificate=b"\x30\x02")),
     m.MemberEnrolled(re=1, chain=(b"\x30\x03", b"\x30\x04")),
+    m.MemberRenew(rid=1, request=RenewalRequest(b"\x83", signature=b"\x30\x06", chain=(b"\x30\x03", b"\x30\x04"))),
+    m.MemberRenewed(re=1, chain=(b"\x30\x07", b"\x30\x04")),
     m.JobSubmit(rid=1, name="mandelbrot.jar", size=4321, sha256=DIGEST),
     m.JobAccepted(re=1, job=JOB, tasks=8),
     m.JobList(rid=1),

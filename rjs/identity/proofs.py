@@ -1,0 +1,33 @@
+"""Signed statements: what one of our keys says outside of TLS and certificates, so that it holds behind a relay too.
+
+The signed bytes begin with what the statement is for and a zero byte. None of them can pass as a statement for
+something else, as a certificate or request (which begin with 0x30) or as a TLS handshake (64 spaces).
+"""
+
+from __future__ import annotations
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from rjs.identity.errors import IdentityError
+from rjs.identity.keys import PrivateKey, PublicKey
+
+
+def sign_statement(key: PrivateKey, purpose: str, statement: bytes) -> bytes:
+    """The holder of ``key`` says ``statement``: ECDSA with SHA-256, DER."""
+    return key.sign(_signed(purpose, statement), ec.ECDSA(hashes.SHA256()))
+
+
+def check_statement(key: PublicKey, purpose: str, statement: bytes, signature: bytes) -> None:
+    """Raises IdentityError unless the holder of ``key`` said exactly this, for this purpose."""
+    try:
+        key.verify(signature, _signed(purpose, statement), ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        raise IdentityError(
+            "proof", f"the {purpose} was not signed with the key of the certificate that it comes with"
+        ) from None
+
+
+def _signed(purpose: str, statement: bytes) -> bytes:
+    return purpose.encode("ascii") + b"\0" + statement
