@@ -67,7 +67,7 @@ def test_everything_that_is_wrong_is_said_at_once(job: Path) -> None:
         gather(job)
     faults = "\n".join(refused.value.faults)
     for part in ("'link' is a symbolic", "'folder-link' is a symbolic", "'pipe' is a pipe", "a:b", "con.txt",
-                 "'Run.py' and 'run.py'", "META-INF/X.SF", "job.toml: field 'color'"):  # fmt: skip
+                 "'Run.py' and 'run.py'", "META-INF/X.SF", "job.toml: line 4: field 'color'"):  # fmt: skip
         assert part in faults
     assert refused.value.sentence.count("\n") == len(refused.value.faults)
 
