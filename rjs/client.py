@@ -43,10 +43,14 @@ T = TypeVar("T")
 
 @attrs.define(eq=False)
 class PersonDoor:
-    """What a WS may ask of a client: the bytes of the bundle that it offered, nothing else."""
+    """What a WS may ask of a client: the bytes of the bundle that it offered, nothing else.
+
+    ``told`` hears how many bytes the WS has asked for so far.
+    """
 
     upload: Path | None = None
     upload_key: str = ""
+    told: Callable[[int], None] | None = None
     welcome: frozenset[Role] = frozenset({Role.WS})
     routes: Routes = attrs.field(init=False)
 
@@ -69,7 +73,10 @@ class PersonDoor:
     def _bytes(self, session: Session, message: m.BlobRead) -> m.BlobData:
         if self.upload is None or message.kind != "upload" or message.key != self.upload_key:
             raise RefusedError("no-blob", "nothing of the kind was offered")
-        return chunk_of(self.upload, message)
+        chunk = chunk_of(self.upload, message)
+        if self.told is not None:
+            self.told(message.offset + len(chunk.data))
+        return chunk
 
 
 async def with_ws(
@@ -146,10 +153,16 @@ async def join(reactor: ReactorBase, invitation: Invitation, folder: Path, wait:
     return identity.complete(invitation, chain, dt.datetime.now(dt.UTC))
 
 
-async def submit(reactor: ReactorBase, folder: IdentityFolder, bundle: Path, name: str) -> m.JobAccepted:
-    """Upload a bundle under ``name``. Raises RefusedError with the WS's reason."""
+async def submit(
+    reactor: ReactorBase,
+    folder: IdentityFolder,
+    bundle: Path,
+    name: str,
+    told: Callable[[int], None] | None = None,
+) -> m.JobAccepted:
+    """Upload a bundle under ``name``; ``told`` hears the bytes sent. Raises RefusedError with the WS's reason."""
     sha256, size = digest_of(bundle)
-    door = PersonDoor(bundle, sha256)
+    door = PersonDoor(bundle, sha256, told)
     offer = m.JobSubmit(name=name, size=size, sha256=sha256)
     return await with_own_ws(reactor, folder, lambda session: session.request(offer, m.JobAccepted), door)
 

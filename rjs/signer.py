@@ -48,6 +48,11 @@ class Signer:
     key: SigningKey = attrs.field(repr=False)
     chain: tuple[x509.Certificate, ...]
 
+    @property
+    def subject(self) -> str:
+        """Whom the certificate names, for people."""
+        return subject_of(self.chain[0])
+
 
 def own_signer(folder: Path) -> Signer:
     """The signer in ``folder``: one with ``signing.key`` and ``signing.pem``, or a person's own folder."""
@@ -81,6 +86,13 @@ def pkcs12_signer(path: Path, *, ask: AskPassphrase, now: datetime) -> Signer:
     if key is None or certificate is None:
         raise SignerError(f"{path} lacks a private key with its certificate; export both")
     return _signer(key, [certificate, *others], now)
+
+
+def read_passphrase(path: Path) -> bytes:
+    """The first line of a file that nobody else can read; raises SignerError, OSError."""
+    if path.stat().st_mode & 0o077:
+        raise SignerError(f"{path} can be read by others; close it with: chmod 600 {path}")
+    return read_small(path, IDENTITY_FILE).partition(b"\n")[0].removesuffix(b"\r")
 
 
 def _signer(key: object, certificates: Sequence[x509.Certificate], now: datetime) -> Signer:

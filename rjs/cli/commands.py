@@ -62,7 +62,10 @@ COMMANDS: Final[Mapping[str, Leaf | Branch]] = {
     "ws": Branch("Found and run the web server.", WS),
     "lus": Branch("Run a lookup server.", LUS),
     "cs": Branch("Run a compute server on this machine.", CS),
-    "pack": Leaf("rjs.cli.pack:command", "Make a signed bundle from a folder or a script."),
+    "pack": Leaf(
+        "rjs.cli.pack:command", "Make a signed bundle from a folder, a script, classes or executables."
+    ),
+    "sign": Leaf("rjs.cli.sign:command", "Sign a JAR that exists."),
     "verify": Leaf("rjs.cli.verify:command", "Judge the signature of a bundle, an answer or any signed JAR."),
     "inspect": Leaf("rjs.cli.inspect:command", "Show what a bundle or an answer holds."),
     "open": Leaf("rjs.cli.open:command", "Verify, decrypt and unpack an answer."),

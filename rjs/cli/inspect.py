@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, Final
 
 import click
 
 from rjs.cli.console import json_option, print_json, print_table, say
+from rjs.cli.described import described
 from rjs.cli.options import at_option
-from rjs.errors import RefusedError
-
-if TYPE_CHECKING:
-    from rjs.bundle.verify import OpenedBundle
+from rjs.limits import KIB, MIB
 
 
 @click.command("inspect")
@@ -30,119 +29,93 @@ def command(bundle: Path, at: datetime | None, as_json: bool) -> None:
     \b
     Example:
       rjs inspect mandelbrot.jar
+      rjs inspect ans/1f0c5a7e9d3b2c48/0.jar
     """
     with bundle.open("rb") as file:
-        found = _described(file, at or datetime.now(UTC))
+        found = described(file, at or datetime.now(UTC))
     if as_json:
         print_json(found)
         return
-    files = found.pop("files")
     for heading, facts in found.items():
-        print_table([heading, ""], list(_rows(facts)))
-        click.echo()
-    print_table(["file", "bytes", ""], [_file_row(entry) for entry in files])
+        if rows := list(_ROWS.get(heading, _plain)(facts)):
+            print_table([heading, *[""] * (len(rows[0]) - 1)], rows)
+            click.echo()
     say("The signature holds. It does not say whether to trust the signer: rjs verify and rjs trust do.")
 
 
-def _described(file: BinaryIO, at: datetime) -> dict[str, Any]:
-    """Everything worth knowing, by heading; raises RefusedError for what is not in order."""
-    from rjs.bundle.verify import open_bundle
-
-    try:
-        bundle = open_bundle(file, at=at)
-    except RefusedError as refused:
-        if refused.code != "certificate":  # not for code signing: an answer, perhaps
-            raise
-        return _described_answer(file, at, refused)
-    bundle.check_all()
-    return {
-        "bundle": {"id": bundle.bundle_id, "kind": "job", **_stated(bundle)},
-        "signer": _signer(bundle),
-        "job": _job(bundle),
-        "permissions": {"network": "none"},  # this release knows no field that asks for more
-        "files": _files(bundle),
-    }
+Row = Sequence[str | int]
 
 
-def _described_answer(file: BinaryIO, at: datetime, otherwise: RefusedError) -> dict[str, Any]:
-    """Describe an answer, judged under the root that it brings itself; what is none is refused as ``otherwise``."""
-    import msgspec
-    from cryptography import x509
-
-    from rjs.bundle.answer import open_answer
-    from rjs.bundle.verify import open_bundle
-    from rjs.identity.oids import ANSWER_EKU
-
-    try:
-        path = open_bundle(file, at=at, purpose=ANSWER_EKU).signer.path
-    except RefusedError as refused:
-        raise otherwise if refused.code == "certificate" else refused from None
-    answer = open_answer(file, roots=[x509.load_der_x509_certificate(path[-1])], at=at)
-    receipt = msgspec.to_builtins(answer.receipt)
-    del receipt["digests"]  # the same as those of the files
-    return {
-        "bundle": {"id": answer.bundle.bundle_id, "kind": "answer"},
-        "signer": _signer(answer.bundle),
-        "receipt": receipt,
-        "files": _files(answer.bundle),
-    }
-
-
-def _stated(bundle: OpenedBundle) -> dict[str, Any]:
-    stated = bundle.attributes
-    return {
-        "name": stated.name,
-        "not_before": stated.not_before,
-        "not_after": stated.not_after,
-        "cluster": stated.cluster,
-    }
-
-
-def _signer(bundle: OpenedBundle) -> dict[str, Any]:
-    from cryptography import x509
-
-    from rjs.bundle.path import subject_of
-
-    signer = bundle.signer
-    certified_by = [subject_of(x509.load_der_x509_certificate(der)) for der in signer.path[1:]]
-    return {
-        "subject": signer.subject,
-        "key": signer.spki,
-        "certified_by": certified_by,
-        "not_after": signer.not_after,
-    }
-
-
-def _job(bundle: OpenedBundle) -> Any:
-    import msgspec
-
-    from rjs.descriptor import read_descriptor
-
-    return msgspec.to_builtins(read_descriptor(bundle))
-
-
-def _files(bundle: OpenedBundle) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": entry.name,
-            "size": entry.size,
-            "executable": entry.executable,
-            entry.digest.algorithm: entry.digest.value.hex(),
-        }
-        for entry in bundle.entries.values()
-    ]
-
-
-def _rows(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Flatten nested facts into name and text, as ``needs.memory``."""
+def _plain(facts: Mapping[str, Any], prefix: str = "") -> Iterator[Row]:
+    """Flatten nested facts into name and text, as ``exit.status``."""
     for name, value in facts.items():
         if isinstance(value, Mapping):
-            yield from _rows(value, f"{prefix}{name}.")
+            yield from _plain(value, f"{prefix}{name}.")
         elif isinstance(value, list | tuple):
             yield prefix + name, ", ".join(map(str, value)) or "-"
         else:
             yield prefix + name, "-" if value is None else str(value)
 
 
-def _file_row(entry: Mapping[str, Any]) -> tuple[str, int, str]:
-    return entry["name"], entry["size"], "executable" if entry["executable"] else ""
+def _job(facts: Mapping[str, Any]) -> Iterator[Row]:
+    told = {**facts, "args": shlex.join(facts["args"]) or None}
+    first = told.pop("first_tasks")
+    yield from _plain({name: value for name, value in told.items() if value not in (None, [], {})})
+    if any(arguments != facts["args"] for arguments in first):
+        for index, arguments in enumerate(first):
+            yield f"task {index}", shlex.join(arguments)
+        if facts["tasks"] > len(first):
+            yield "", f"and {facts['tasks'] - len(first)} more tasks"
+
+
+def _needs(facts: Mapping[str, Any]) -> Iterator[Row]:
+    yield "memory", f"{size_text(facts['memory'])} at most"
+    yield "disk", f"{size_text(facts['disk'])} at most"
+    yield "wall_time", f"{facts['wall_time']:g} s at most"
+    yield "cores", facts["cores"]
+    yield "platforms", ", ".join(facts["platforms"]) or "any"
+    for runtime in ("python", "java"):
+        if facts[runtime] is not None:
+            yield runtime, facts[runtime]
+
+
+def _permissions(facts: Mapping[str, Any]) -> Iterator[Row]:
+    places = ", ".join(facts["network"])
+    yield "network", f"asks to reach {places}" if places else "none: asks to reach no other machine"
+
+
+def _resources(facts: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
+    for each in facts:
+        jars = ", ".join(f"{jar['name']}{' (native)' if jar['native'] else ''}" for jar in each["jars"])
+        files = f"{len(each['files'])} files, {size_text(each['size'])}" if each["files"] else ""
+        entry = f"runs {each['entry']}" if each["entry"] else ""
+        yield each["platform"], "; ".join(part for part in (files, jars, entry) if part) or "-"
+
+
+def _answers(facts: Mapping[str, Any]) -> Iterator[Row]:
+    if not facts["sealed"]:
+        yield "sealed", "no: every server on their way can read them"
+    for reader in facts["for"]:
+        yield "sealed for", f"{reader['subject']} ({reader['key']})"
+
+
+def _files(facts: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
+    for each in facts:
+        yield each["name"], each["size"], "executable" if each["executable"] else ""
+
+
+_ROWS: Final[Mapping[str, Callable[[Any], Iterator[Row]]]] = {
+    "job": _job,
+    "needs": _needs,
+    "permissions": _permissions,
+    "resources": _resources,
+    "answers": _answers,
+    "files": _files,
+}
+
+
+def size_text(amount: int) -> str:
+    """Bytes for people."""
+    if amount < KIB:
+        return f"{amount} B"
+    return f"{amount / MIB:,.0f} MiB" if amount >= MIB else f"{amount / KIB:,.0f} KiB"

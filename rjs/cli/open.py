@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rjs.cli.certificates import one_certificate
 from rjs.cli.console import json_option, print_json, say
 from rjs.cli.options import at_option
 from rjs.errors import UsageError
@@ -55,7 +56,7 @@ def command(
         raise click.UsageError("--key and --certificate belong together")
     pair = None if key is None or certificate is None else _pair(key, certificate)
     destination = _new_folder(into or answer.with_suffix(""))
-    root = _one_certificate(trust)
+    root = one_certificate(trust)
     with answer.open("rb") as file:
         from rjs.bundle.answer import open_answer
 
@@ -97,18 +98,9 @@ def _pair(key: Path, certificate: Path) -> tuple[OpeningKey, x509.Certificate]:
     from rjs.files import read_small
     from rjs.limits import IDENTITY_FILE
 
-    pair = read_opening_key(read_small(key, IDENTITY_FILE)), _one_certificate(certificate)
+    pair = read_opening_key(read_small(key, IDENTITY_FILE)), one_certificate(certificate)
     check_opening_key(*pair)
     return pair
-
-
-def _one_certificate(path: Path) -> x509.Certificate:
-    from rjs.identity.keys import load_chain
-
-    found = load_chain(path)
-    if len(found) > 1:
-        raise UsageError(f"{path} holds {len(found)} certificates; give the one that you mean")
-    return found[0]
 
 
 def _report(answer: OpenedAnswer, destination: Path, as_json: bool) -> None:

@@ -5,75 +5,104 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from rjs.cli.console import json_option, print_json, say
+from rjs.cli.console import json_option, print_json, progress, say
+from rjs.cli.gathering import gather_job, job_stem, report, tell
 from rjs.cli.group import person_folder
+from rjs.cli.packing_options import Packing, packing_options
+from rjs.cli.signing_options import Signing, signing_options
+from rjs.limits import KIB, MIB
+
+if TYPE_CHECKING:
+    from rjs.identity.folder import IdentityFolder
+
+LARGE: Final = 8 * MIB
+"""Bytes of a bundle whose upload is worth a progress bar: seconds, on a line to a home."""
 
 
 @click.command("submit")
-@click.argument("path", type=click.Path(exists=True, path_type=Path))
-@click.option("--tasks", type=click.IntRange(1), help="Tasks of a script [1]; a folder says it in job.toml.")
-@click.option("--name", help="Name of a script's job [the script's]; a folder says it in job.toml.")
+@click.argument("path", type=click.Path(path_type=Path))
+@packing_options
+@signing_options
 @json_option
-def command(path: Path, tasks: int | None, name: str | None, as_json: bool) -> None:
+def command(path: Path, packing: Packing, signing: Signing, as_json: bool) -> None:
     """Send a job to the cluster.
 
-    PATH is a signed bundle (a .jar file), a folder with a job.toml, or a Python script. A folder or script is packed
-    and signed with your key each time, so that it can be sent again and again. Prints the job's id.
+    PATH is a signed bundle (a .jar file), which is sent as it is, or anything that rjs pack takes: that is packed and
+    signed with your key each time, so that it can be sent again and again. Prints the job's id.
 
     \b
     Example:
       rjs submit mandelbrot.jar
       rjs submit simulate.py --tasks 100
+      rjs submit classes --main-class org.example.Main --tasks 20
     """
-    if path.suffix == ".jar" and path.is_file():
-        if tasks is not None or name is not None:
-            raise click.UsageError("--tasks and --name are for a script; a bundle is signed already")
+    if _is_bundle(path, packing):
+        if packing.given or signing.is_given:
+            raise click.UsageError("the options are for packing and signing; this bundle is signed already")
         job, count = _send(path, path.name)
+        said: dict[str, object] = {}
     else:
-        if path.is_dir() and (tasks is not None or name is not None):
-            raise click.UsageError("--tasks and --name are for a script; a folder says both in its job.toml")
-        job, count = _pack_and_send(path, tasks or 1, name)
+        job, count, said = _pack_and_send(path, packing, signing, as_json)
     if as_json:
-        print_json({"job": job, "tasks": count})
+        print_json({"job": job, "tasks": count, **said})
         return
     say(f"accepted: {count} tasks; watch it with: rjs status {job[:16]}")
     click.echo(job)
 
 
-def _pack_and_send(path: Path, tasks: int, name: str | None) -> tuple[str, int]:
-    from rjs.packing import gather, write_signed
-    from rjs.state import signing_identity
+def _is_bundle(path: Path, packing: Packing) -> bool:
+    """Whether ``path`` is sent as it is: a JAR, unless options say to pack its classes."""
+    return path.suffix == ".jar" and path.is_file() and not (packing.main_class or packing.class_path)
 
-    signer = signing_identity(person_folder())
-    files = gather(path, tasks=tasks, name=name)
-    for warning in files.warnings:
-        say(f"warning: {warning}")
+
+def _pack_and_send(
+    path: Path, packing: Packing, signing: Signing, as_json: bool
+) -> tuple[str, int, dict[str, object]]:
+    from rjs.packing import write_signed
+
+    now = datetime.now(UTC)
+    signer = signing.signer(now)
+    files = gather_job(path, packing)
+    if not as_json:
+        tell(files, str(path))
     with tempfile.TemporaryDirectory(prefix="rjs-") as folder:
         bundle = Path(folder) / "job.jar"
         job = write_signed(
-            files, bundle, key=signer.key, chain=signer.chain, now=datetime.now(UTC), nonce=os.urandom(16),
-            valid=timedelta(days=30),
+            files, bundle, key=signer.key, chain=signer.chain, now=now, nonce=os.urandom(16),
+            valid=timedelta(days=signing.days), cluster=signing.cluster_id,
         )  # fmt: skip
-        return _send(bundle, _file_name(path, job))
+        return *_send(bundle, _file_name(path, job)), report(files)
 
 
 def _file_name(path: Path, job: str) -> str:
     """A name in ``jobs/`` of this job's own, so that its status file is too."""
-    stem = path.resolve().stem if path.is_file() else path.resolve().name
-    plain = re.sub(r"[^A-Za-z0-9._+@-]", "_", stem).lstrip("._+@-")[:80]
+    plain = re.sub(r"[^A-Za-z0-9._+@-]", "_", job_stem(path)).lstrip("._+@-")[:80]
     return f"{plain or 'job'}-{job[:8]}.jar"
 
 
 def _send(bundle: Path, name: str) -> tuple[str, int]:
-    from rjs.client import run_client, submit
     from rjs.identity.folder import IdentityFolder
     from rjs.state import sole_cluster
 
     identity = IdentityFolder(sole_cluster(person_folder()) / "identity")
-    accepted = run_client(lambda reactor: submit(reactor, identity, bundle, name))
+    size = bundle.stat().st_size
+    if size < LARGE:
+        return _sent(identity, bundle, name, None)
+    with progress("uploading (KiB)", size // KIB) as told:
+        return _sent(identity, bundle, name, lambda sent: told(sent // KIB))
+
+
+def _sent(
+    identity: IdentityFolder, bundle: Path, name: str, told: Callable[[int], None] | None
+) -> tuple[str, int]:
+    from rjs.client import run_client, submit
+
+    accepted = run_client(lambda reactor: submit(reactor, identity, bundle, name, told))
     return accepted.job, accepted.tasks

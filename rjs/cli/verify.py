@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from rjs.cli.console import json_option, print_json
+from rjs.cli.described import is_answer
 from rjs.cli.options import at_option
 from rjs.errors import RefusedError, RjsError, UsageError
 
@@ -58,7 +60,8 @@ def command(
         if answer:
             accepted = _accept_answer(file, authorities, lists, moment)
         else:
-            accepted = _accept_bundle(file, authorities, signers, lists, moment)
+            with _hint_about_answers(file, moment):
+                accepted = _accept_bundle(file, authorities, signers, lists, moment)
     if as_json:
         print_json({"id": accepted.bundle_id, "signer": accepted.signer.subject, "key": accepted.signer.spki})
     else:
@@ -117,6 +120,19 @@ def _accept_answer(
         path = [x509.load_der_x509_certificate(each) for each in bundle.signer.path]
         check_revocation(path, lists, at=at)
     return bundle
+
+
+@contextmanager
+def _hint_about_answers(file: BinaryIO, at: datetime) -> Iterator[None]:
+    """Say so where what is refused as a bundle is an answer."""
+    try:
+        yield
+    except RefusedError as refused:
+        if refused.code == "certificate" and is_answer(file, at):
+            raise RefusedError(
+                refused.code, f"{refused.sentence}; this is an answer: judge it with --answer"
+            ) from refused
+        raise
 
 
 def _accept_bundle(

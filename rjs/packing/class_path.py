@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -18,6 +17,7 @@ from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.resign import read_loosely
 from rjs.bundle.verify import MANIFEST_NAME, is_signature_related
 from rjs.bundle.zip import ZipArchive, read_archive
+from rjs.descriptor.patterns import FileNames
 from rjs.packing.job_files import JobFile, PackingError
 from rjs.packing.tree import Tree, folder_fault, stays_out
 
@@ -99,10 +99,9 @@ class ClassPath:
         """The files of classes, in order."""
         return (name for name in self.first if name.endswith(_CLASS))
 
-    def matching(self, pattern: str) -> list[str]:
-        """The files that a pattern such as ``data/**`` names, as ``rjs.packing.include`` understands it."""
-        parts = [part for part in pattern.removesuffix("/").split("/") if part != "."]
-        return [name for name in sorted(self.first) if parts and _fits(name.split("/"), parts)]
+    def matching(self, pattern: str) -> tuple[str, ...]:
+        """The files that a pattern names, as in a descriptor. Raises TooManyStepsError."""
+        return FileNames(self.first).matching(pattern)
 
     def services(self, name: str) -> bytes:
         """What every place says in its file ``name`` of service providers: Java reads all."""
@@ -165,18 +164,3 @@ def _may_be_taken(name: str) -> bool:
     """Classes for one newer Java count only where the manifest says so, and ours does not; nor has it modules."""
     is_for_whole_jar = name in (MANIFEST_NAME, _JAR_INDEX, _MODULE) or is_signature_related(name)
     return not is_for_whole_jar and not name.startswith(_OTHER_JAVA)
-
-
-def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    if not pattern:
-        return True  # a folder's name stands for all that is in it
-    head, rest = pattern[0], pattern[1:]
-    if head == "**" and rest and _fits(parts, rest):
-        return True
-    if (
-        not parts
-        or not fnmatchcase(parts[0], head)
-        or (parts[0].startswith(".") and not head.startswith("."))
-    ):
-        return False
-    return _fits(parts[1:], pattern if head == "**" else rest)

@@ -16,6 +16,7 @@ import attrs
 
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.names import shown
+from rjs.descriptor.patterns import TooManyStepsError
 from rjs.packing.class_file import ClassFile, ClassFileError, read_class
 from rjs.packing.class_path import SERVICES, ClassPath, opened_class_path
 from rjs.packing.java_doubts import doubts, providers
@@ -85,10 +86,7 @@ class _Gathering:
         if main not in self.classes:
             self.faults.append(_no_main(main, self.classes))
         for pattern in include:
-            names = self.places.matching(pattern)
-            if not names:
-                self.faults.append(f"--include {shown(pattern)} names no file of the class path")
-            for file in names:
+            for file in self._named(pattern):
                 self._include(file, f"included by {pattern}")
 
     def follow(self, graph: ClassGraph) -> None:
@@ -112,6 +110,18 @@ class _Gathering:
         if file.name in self.files:
             self.faults.append(f"{file.name} is made for a Java job; leave it out of --include")
         self.files[file.name] = file
+
+    def _named(self, pattern: str) -> tuple[str, ...]:
+        try:
+            names = self.places.matching(pattern)
+        except TooManyStepsError:
+            self.faults.append(
+                f"--include {shown(pattern)} takes too long to compare; name folders instead of **"
+            )
+            return ()
+        if not names:
+            self.faults.append(f"--include {shown(pattern)} names no file of the class path")
+        return names
 
     def _read(self, file: str) -> None:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -104,16 +103,9 @@ class _Gathering:
         self.add(JobFile(name, file, file.size, True, f"the executable for {platform}"))
 
     def tables(self) -> Iterator[tuple[str, Mapping[str, Value]]]:
-        """What the descriptor says of platforms. ``[needs]`` can only say every system with every processor."""
-        systems = sorted({platform.os for platform in self.entries})
-        processors = sorted({platform.arch for platform in self.entries})
-        if set(itertools.starmap(Platform, itertools.product(systems, processors))) == set(self.entries):
-            yield "[needs]", {"os": systems, "arch": processors}
+        """What the descriptor says of each platform: its own entry, which makes it one that the job serves."""
         for platform, name in sorted(self.entries.items()):
-            yield (
-                "[[resources]]",
-                {"os": platform.os, "arch": platform.arch, "files": [_literal(name)], "entry": name},
-            )
+            yield "[[resources]]", {"os": platform.os, "arch": platform.arch, "entry": name}
 
     def _take(self, tree: Tree, name: str, why: str) -> None:
         try:
@@ -122,11 +114,6 @@ class _Gathering:
             self.faults.append(f"{shown(name)} {error}")
         else:
             self.files.setdefault(name, JobFile(name, file, file.size, file.executable, why))
-
-
-def _literal(name: str) -> str:
-    """Spell a name as a pattern that means it alone."""
-    return "".join(f"[{char}]" if char in "*?[" else char for char in name)
 
 
 def _head(file: DiskFile) -> bytes:

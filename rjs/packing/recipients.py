@@ -10,8 +10,7 @@ import attrs
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from rjs.bundle.cms_enveloped import KEY_BYTES
-from rjs.bundle.seal_keys import wrap_key
+from rjs.bundle.seal_keys import check_recipients
 from rjs.descriptor import DESCRIPTOR_NAME
 from rjs.errors import RefusedError
 from rjs.packing.job_files import JobFiles, judged
@@ -28,9 +27,7 @@ def sealed_for(files: JobFiles, recipients: Sequence[x509.Certificate], path: Pa
     """
     if not recipients:
         return files
-    wrap_key(
-        bytes(KEY_BYTES), recipients
-    )  # tried on a key of nothing: every fault of a certificate shows now
+    check_recipients(recipients)
     pems = [each.public_bytes(Encoding.PEM).decode() for each in recipients]
     lines = toml_table(_HEADER, {"encrypt": True, "recipients": pems})
     by_name = {file.name: file for file in files.files}

@@ -24,7 +24,7 @@ from rjs.packing.bundle import written_whole
 
 @attrs.frozen
 class JobTerm:
-    """What is stated of a JAR that is to be a job: it may start at once and for ``valid``, in ``cluster`` if given."""
+    """What is stated of a JAR that is a job: it may start at once and for ``valid``, in ``cluster`` if given."""
 
     valid: timedelta
     cluster: ClusterId | None = None

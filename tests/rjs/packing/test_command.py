@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rjs.cli import main
-from rjs.cli.pack import LINES_SHOWN
+from rjs.cli.gathering import LINES_SHOWN
 
 WriteFiles = Callable[[Mapping[str, str]], Path]
 Pack = Callable[..., tuple[int, str, str]]

@@ -1,0 +1,179 @@
+"""From PATH and the packing options to the files of a bundle, by what PATH is; and the report on them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from rjs.cli.certificates import one_certificate
+from rjs.cli.console import say
+from rjs.cli.packing_options import Packing
+
+if TYPE_CHECKING:
+    from rjs.packing import JobFiles, Requirements
+
+FILES_NAMED: Final = 10
+"""Files named one by one for a reason; of more, only the number is said. ``--json`` names all."""
+
+LINES_SHOWN: Final = 40
+"""Lines of the table of what was taken and why, and of warnings."""
+
+
+class Kind(Enum):
+    """What PATH is, in words for people."""
+
+    FOLDER = "a folder with a job.toml, which says it itself"
+    SCRIPT = "a Python script"
+    JAVA = "Java classes"
+    NATIVE = "native executables"
+
+
+_PYTHON: Final = frozenset(
+    {
+        "include",
+        "reached_only",
+        "allow_missing",
+        "requirement",
+        "platform",
+        "python",
+        "find_links",
+        "index_url",
+    }
+)
+_MADE: Final = frozenset({"tasks", "name", "include", "encrypt_for"})
+"""What everything takes for which a job.toml is made."""
+
+_TAKES: Final[Mapping[Kind, frozenset[str]]] = {
+    Kind.FOLDER: _PYTHON | {"encrypt_for"},  # the packer says which lines to add
+    Kind.SCRIPT: _PYTHON | _MADE,
+    Kind.JAVA: _MADE | {"allow_missing", "main_class", "class_path"},
+    Kind.NATIVE: _MADE | {"native"},
+}
+
+
+def gather_job(path: Path, packing: Packing, *, without: Path | None = None) -> JobFiles:
+    """Give what the bundle of ``path`` holds; ``without`` is the bundle itself. Warnings are said at once.
+
+    Raises click.UsageError for options that this kind of PATH does not take, else like ``rjs.packing``.
+    """
+    from rjs.packing.recipients import sealed_for
+
+    kind = kind_of(path, packing)
+    packing.require_only(_TAKES[kind], kind.value)
+    recipients = [one_certificate(each) for each in packing.encrypt_for]
+    files = sealed_for(_GATHER[kind](path, packing, without), recipients, path)
+    _warn(files.warnings)
+    return files
+
+
+def kind_of(path: Path, packing: Packing) -> Kind:
+    """Say what ``path`` is; where nothing lies there, it can only be the name of a native job."""
+    if packing.native:
+        return Kind.NATIVE
+    if not path.exists():
+        raise click.UsageError(f"there is no {path}; only a job of --native executables is given by its name")
+    if packing.main_class or packing.class_path or path.suffix == ".jar":
+        return Kind.JAVA
+    return Kind.FOLDER if path.is_dir() else Kind.SCRIPT
+
+
+def job_stem(path: Path) -> str:
+    """What files of this job are called: like PATH, without its suffix."""
+    return path.resolve().stem if path.is_file() else path.resolve().name
+
+
+def _python(path: Path, packing: Packing, without: Path | None) -> JobFiles:
+    from rjs.packing import gather
+
+    return gather(
+        path, without=without, tasks=packing.tasks or 1, name=packing.name, include=packing.include,
+        reached_only=packing.reached_only, allow_missing=packing.allow_missing, requirements=_requirements(packing),
+    )  # fmt: skip
+
+
+def _requirements(packing: Packing) -> Requirements | None:
+    from rjs.packing import Requirements, read_requirements
+
+    if not packing.requirement:
+        if about := {"platform", "python", "find_links", "index_url"}.intersection(packing.given):
+            raise click.UsageError(
+                f"--{min(about).replace('_', '-')} is for packages; name them with --requirement"
+            )
+        return None
+    specs = [
+        each
+        for text in packing.requirement
+        for each in (read_requirements(Path(text)) if Path(text).is_file() else (text,))
+    ]
+    return Requirements(
+        tuple(specs), packing.platform, packing.python or "", packing.find_links, packing.index_url
+    )
+
+
+def _java(path: Path, packing: Packing, without: Path | None) -> JobFiles:
+    from rjs.packing.java import gather_java
+    from rjs.packing.jdeps import find_jdeps
+
+    return gather_java(
+        path, jdeps=find_jdeps(os.environ), class_path=packing.class_path, main_class=packing.main_class,
+        include=packing.include, tasks=packing.tasks or 1, name=packing.name, allow_missing=packing.allow_missing,
+    )  # fmt: skip
+
+
+def _native(path: Path, packing: Packing, without: Path | None) -> JobFiles:
+    from rjs.packing.native import gather_native
+
+    return gather_native(
+        path, packing.native, include=packing.include, tasks=packing.tasks or 1, name=packing.name
+    )
+
+
+_GATHER: Final[Mapping[Kind, Callable[[Path, Packing, Path | None], JobFiles]]] = {
+    Kind.FOLDER: _python,
+    Kind.SCRIPT: _python,
+    Kind.JAVA: _java,
+    Kind.NATIVE: _native,
+}
+
+
+def report(files: JobFiles) -> dict[str, Any]:
+    """Everything about the gathered files, for programs."""
+    taken = [
+        {"name": file.name, "size": file.size, "executable": file.executable, "why": file.why}
+        for file in files.files
+    ]
+    return {"files": taken, "left_out": files.left_out, "warnings": files.warnings}
+
+
+def tell(files: JobFiles, what: str) -> None:
+    """Say what was taken and why, and what was not: nothing is left out silently."""
+    say(f"{what}: {len(files.files)} files, {files.size} bytes, {files.descriptor.tasks} tasks")
+    by_reason: dict[str, list[str]] = {}
+    for file in files.files:
+        by_reason.setdefault(file.why, []).append(file.name)
+    shown = list(by_reason.items())[:LINES_SHOWN]
+    width = max(len(why) for why, _ in shown)
+    for why, names in shown:
+        say(f"  {why:{width}}  {_some(names)}")
+    rest = sum(map(len, by_reason.values())) - sum(len(names) for _, names in shown)
+    if rest:
+        say(f"  and {rest} more files; --json names all")
+    if files.left_out:
+        say(f"left out: {_some(files.left_out)}")
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings[:LINES_SHOWN]:
+        say(f"warning: {warning}")
+    if len(warnings) > LINES_SHOWN:
+        say(f"and {len(warnings) - LINES_SHOWN} more warnings; --json lists all")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - FILES_NAMED
+    return ", ".join(names[:FILES_NAMED]) + (f" and {more} more" if more > 0 else "")
