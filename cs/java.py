@@ -80,7 +80,13 @@ def ask_version(program: Path, seconds: float) -> int:
 
     It is asked with the options that every job gets: one that does not know them could run none.
     """
-    argv = [str(program), *MACHINE_OPTIONS, "-XX:ActiveProcessorCount=1", "-XshowSettings:properties", "-version"]
+    argv = [
+        str(program),
+        *MACHINE_OPTIONS,
+        "-XX:ActiveProcessorCount=1",
+        "-XshowSettings:properties",
+        "-version",
+    ]
     try:
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -91,7 +97,7 @@ def ask_version(program: Path, seconds: float) -> int:
     try:
         return _version_in(_answer(process, time.monotonic() + seconds))
     finally:
-        if process.poll() is None:
+        if process.returncode is None:  # not waited for yet, so that the group's number is still its own
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         assert process.stdout is not None

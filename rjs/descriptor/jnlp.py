@@ -71,7 +71,7 @@ def _read(root: Element, main_class: str, mistakes: Mistakes) -> Jnlp:
     name = _title(root, mistakes)
     for security in root.named("security"):
         mistakes.check(security, (), ("all-permissions", "j2ee-application-client-permissions"))
-    resources = Resources.read(root.named("resources"), mistakes)
+    resources = Resources.read(root, mistakes)
     stated = JobProperties.read(resources.job_properties, resources.heap, mistakes)
     entry, args = _application(root, main_class, mistakes)
     descriptor = Descriptor(

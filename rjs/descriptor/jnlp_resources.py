@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from typing import Final, Self
 
@@ -43,15 +43,15 @@ class Resources:
     further: tuple[Resource, ...] = ()
 
     @classmethod
-    def read(cls, elements: Iterable[Element], mistakes: Mistakes) -> Self:
-        """Read them, and note every mistake."""
+    def read(cls, root: Element, mistakes: Mistakes) -> Self:
+        """Read those of the whole file, and note every mistake."""
         read = cls()
-        sections = [(each, _platforms(each, mistakes)) for each in elements]
+        sections = [(each, _platforms(each, mistakes)) for each in root.named("resources")]
         for section, _ in sections:
             mistakes.check(section, ("os", "arch"), _CHILDREN)
         read._read_java(sections, mistakes)
         read._read_properties(sections, mistakes)
-        read._read_jars(sections, mistakes)
+        read._read_jars(root, sections, mistakes)
         return read
 
     def _read_java(self, sections: _Sections, mistakes: Mistakes) -> None:
@@ -104,9 +104,9 @@ class Resources:
             )
         self.properties = tuple(properties.items())
 
-    def _read_jars(self, sections: _Sections, mistakes: Mistakes) -> None:
+    def _read_jars(self, root: Element, sections: _Sections, mistakes: Mistakes) -> None:
         listed = [_Listed.read(each, where, mistakes) for where, each in _jars(sections)]
-        main = _main(listed, sections, mistakes)
+        main = _main(root, listed, mistakes)
         if main is None:
             return
         self.main_jar = main.jar.name
@@ -142,8 +142,10 @@ class _Listed:
             mistakes.add(
                 element, f"{element.name}: href must be a file beside the main JAR: {error.sentence}"
             )
-        if not name.lower().endswith(".jar"):
-            mistakes.add(element, f"{element.name}: href {shown(name)} does not end with .jar")
+        if not name.lower().endswith(".jar") or len(name) > limits.MAX_NAME_PART_BYTES:
+            mistakes.add(
+                element, f"{element.name}: href {shown(name)} does not end with .jar, or is too long"
+            )
         main = element.attributes.get("main", "false")
         if main not in ("true", "false"):
             mistakes.add(element, f"jar: main is {shown(main)}, neither true nor false")
@@ -178,17 +180,14 @@ def _jars(sections: _Sections) -> Iterator[tuple[tuple[Platform, ...], Element]]
                 yield platforms, element
 
 
-def _main(listed: list[_Listed], sections: _Sections, mistakes: Mistakes) -> _Listed | None:
+def _main(root: Element, listed: list[_Listed], mistakes: Mistakes) -> _Listed | None:
     """The one that says so, else the first jar of all."""
     claimed = [each for each in listed if each.main]
     for another in claimed[1:]:
         mistakes.add(another.element, 'there is main="true" twice; one JAR is the main one')
     main = next(chain(claimed, (each for each in listed if not each.jar.native)), None)
     if main is None:
-        where = sections[0][0] if sections else None
-        mistakes.found.append(
-            f"{f'line {where.line}: ' if where else ''}resources must name the main JAR with jar"
-        )
+        mistakes.add(root, "resources must name the main JAR with jar")
     elif main.platforms != _ANY:
         mistakes.add(
             main.element, "the main JAR is for every platform; move it to resources without os and arch"

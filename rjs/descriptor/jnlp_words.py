@@ -24,14 +24,21 @@ REFUSED: Final[Mapping[str, str]] = {
 
 
 class Mistakes:
-    """Every mistake, in the order of finding."""
+    """What is wrong, each with its line."""
 
     def __init__(self) -> None:
-        self.found: list[str] = []
+        self._found: list[tuple[int, str]] = []
+
+    @property
+    def found(self) -> list[str]:
+        """Every mistake, from top to bottom."""
+        return [
+            f"line {line}: {sentence}" for line, sentence in sorted(self._found, key=lambda each: each[0])
+        ]
 
     def add(self, element: Element, sentence: str) -> None:
         """Note what is wrong with ``element``."""
-        self.found.append(f"line {element.line}: {sentence}")
+        self._found.append((element.line, sentence))
 
     def check(
         self, element: Element, attributes: Collection[str], children: Collection[str], *, text: bool = False
