@@ -16,7 +16,7 @@ from typing import Annotated
 import msgspec
 from twisted.logger import Logger
 
-from cs.child_python import module_argv
+from rjs.child_python import module_argv
 from rjs.errors import RefusedError, RjsError
 from rjs.files import read_small, write_atomically
 from rjs.limits import KIB

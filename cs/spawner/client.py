@@ -21,7 +21,7 @@ from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
-from cs.child_python import module_argv
+from rjs.child_python import module_argv
 from cs.spawner import limits, linux
 from cs.spawner.errors import NotStartedError, SpawnerDiedError
 from cs.spawner.messages import Beat, Ended, Failed, Inbox, Report, Run, Started, Stop, frame

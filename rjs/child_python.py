@@ -1,9 +1,8 @@
-"""How the compute server starts a module of its own in a fresh interpreter.
+"""How a server starts a module of its own in a fresh interpreter.
 
-Such a child (the spawner, the benchmark) must load exactly this copy of the code, installed or not, and
-nothing that the environment or the current folder suggests.
+Such a child (the spawner, the benchmark, the token authority) must load exactly this copy of the code, installed or
+not, and nothing that the environment or the current folder suggests.
 """
-
 from __future__ import annotations
 
 import sys
