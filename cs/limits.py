@@ -28,7 +28,13 @@ TAIL = 2 * KIB
 """Bytes of the end of stderr that travel with a failure."""
 
 CACHE = 4 * GIB
-"""Bundles kept on disk; the least recently used go first."""
+"""Bytes of bundles kept on disk, unless the owner says otherwise; the least recently used go first."""
+
+WHEELS = 4 * GIB
+"""Bytes of unpacked third-party packages; the least recently used wheels go first."""
+
+WHOLE = MIB
+"""A job's file up to this size is fetched whole, in one round trip: choosing its parts would take three."""
 
 STOP_GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL when the CS itself is asked to stop."""
@@ -43,7 +49,7 @@ CORES = 65_535
 """Processor threads offered at most, as the protocol counts them."""
 
 DISK_STEP = 256 * MIB
-"""Free space is offered in whole steps of it: what the owner's own files do is not worth telling each time."""
+"""Free space is offered in whole steps of it or coarser ones: small changes are not worth telling every LUS."""
 
 OFFER_LOOK = 60.0
 """Seconds between looks whether the free space has changed what is offered."""
