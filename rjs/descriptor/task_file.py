@@ -10,11 +10,9 @@ from typing import Final
 
 from rjs import limits
 
-_LINE: Final = re.compile(r"""(?:[^ \t'"\\]+|[ \t]+|'[^']*'|"(?:[^"\\]|\\.)*+"|\\.)*+""")
-_PIECE: Final = re.compile(
-    r"""(?P<blank>[ \t]+)|(?P<plain>[^ \t'"\\]+)"""
-    r"""|'(?P<single>[^']*)'|"(?P<double>(?:[^"\\]|\\.)*+)"|\\(?P<escaped>.)"""
-)
+_WORD: Final = re.compile(r"""(?:[^ \t'"\\]++|'[^']*+'|"(?:[^"\\]|\\.)*+"|\\.)++""")
+_LINE: Final = re.compile(rf"(?:[ \t]++|{_WORD.pattern})*+")
+_PIECE: Final = re.compile(r"""[^'"\\]+|'[^']*'|"(?:[^"\\]|\\.)*+"|\\.""")
 _IN_DOUBLE: Final = re.compile(r'\\([$`"\\])')
 """Before these alone a backslash is special within double quotes (POSIX, XCU 2.2.3)."""
 _CONTROL: Final = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f]")
@@ -72,21 +70,21 @@ def _fault(line: str) -> str:
         return "has a quote or a backslash without its end; close it, or put a backslash before it"
     if len(line) > limits.MAX_ARGUMENT_BYTES // 4 and len(line.encode()) > limits.MAX_ARGUMENT_BYTES:
         return f"is longer than {limits.MAX_ARGUMENT_BYTES} bytes; put what is long into a file"
-    if len(line) >= 2 * limits.MAX_ARGUMENTS and len(_words(line)) > limits.MAX_ARGUMENTS:
+    if len(line) >= 2 * limits.MAX_ARGUMENTS and len(_WORD.findall(line)) > limits.MAX_ARGUMENTS:
         return f"has more than {limits.MAX_ARGUMENTS} arguments"
     return ""
 
 
 def _words(line: str) -> list[str]:
-    words: list[str] = []
-    word: str | None = None
-    for piece in _PIECE.finditer(line):
-        if piece["blank"]:
-            if word is not None:
-                words.append(word)
-            word = None
-        elif (double := piece["double"]) is not None:
-            word = (word or "") + _IN_DOUBLE.sub(r"\1", double)
-        else:
-            word = (word or "") + (piece["plain"] or piece["single"] or piece["escaped"] or "")
-    return words if word is None else [*words, word]
+    return ["".join(map(_unquoted, _PIECE.findall(word))) for word in _WORD.findall(line)]
+
+
+def _unquoted(piece: str) -> str:
+    match piece[0]:
+        case "'":
+            return piece[1:-1]
+        case '"':
+            return _IN_DOUBLE.sub(r"\1", piece[1:-1])
+        case "\\":
+            return piece[1]
+    return piece

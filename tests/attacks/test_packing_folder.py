@@ -59,7 +59,7 @@ def test_every_fault_is_named_at_once(job: Path, reached_only: bool) -> None:
         "'linked.py' is a symbolic link", "'pipe.py' is a pipe", "'plug.py' is a pipe, socket",
         "broken.py:2: is no valid Python", "nulls.py:", "latin.py:1: is no valid Python",
         "'package' is a symbolic link", "'con.py' has a part that is a device name",
-        "run.py:10: nowhere_to_be_found is not", "job.toml: field 'colour'",
+        "run.py:10: nowhere_to_be_found is not", "job.toml: line 4: field 'colour'",
     ):  # fmt: skip
         assert part in faults
     assert "fine" not in faults
