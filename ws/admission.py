@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 import attrs
 
+from rjs.bundle.names import shown
 from rjs.bundle.policy import check_job_conditions, job_not_after
 from rjs.bundle.verify import OpenedBundle
 from rjs.descriptor import read_descriptor
@@ -22,6 +23,18 @@ from ws.job import Job
 
 class NotAdmittedError(RefusedError):
     """The bundle is sound, and this account may not make it a job here and now."""
+
+
+class FurtherJarsError(NotAdmittedError):
+    """Its signed descriptor names further JARs, ``jars``, and it came without them or with others."""
+
+    def __init__(self, jars: tuple[str, ...]) -> None:
+        listed = ", ".join(map(shown, jars[:5])) + (" and others" if len(jars) > 5 else "") or "none"
+        super().__init__(
+            "further-jars",
+            f"its descriptor names these further JARs: {listed}; put exactly these below jobs/, beside the main JAR",
+        )
+        self.jars = jars
 
 
 @attrs.frozen
@@ -49,6 +62,7 @@ def admit(
     1. The account lists the signer.
     2. It may be a job here and now (``check_job_conditions``).
     3. Its descriptor is one that this release carries out.
+    4. The further JARs that it names are those that came with it, in its order.
     """
     if bundle.signer.spki not in signers:  # 1
         raise NotAdmittedError(
@@ -58,6 +72,9 @@ def admit(
         )
     check_job_conditions(bundle, at=now, cluster=cluster)  # 2
     descriptor = read_descriptor(bundle)  # 3
+    named = tuple(jar.name for jar in descriptor.jars)
+    if named != tuple(jar.name for jar in jars):  # 4
+        raise FurtherJarsError(named)
     brief = JobBrief(
         job=bundle.bundle_id,
         name=descriptor.name,

@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import attrs
 
+from rjs.bundle.names import parts_of
 from rjs.errors import RefusedError
 from rjs.files import open_nofollow, sync_folder
 from rjs.identity.names import RjsName, Role
@@ -24,25 +25,33 @@ from ws import limits
 
 JOBS = "jobs"
 ANSWERS = "ans"
+JNLP_SUFFIX = ".jnlp"
 STATUS_SUFFIX = ".status.txt"
 
 _PART = re.compile(r"\.[0-9a-f]{16}\.part")
-_BUNDLE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@ -]{0,120}\.jar")
+_UPLOAD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@ -]{0,120}\.(?:jar|jnlp)")
 
 NAME_RULE = (
     "a bundle's file name has letters, digits, spaces and ._+@-, starts with a letter or digit, ends in .jar "
-    "and has at most 125 characters"
+    "(or .jnlp, for a job of several JARs) and has at most 125 characters"
 )
 
 
 @attrs.frozen
 class Found:
-    """A bundle in ``jobs/``: its name, and a stamp that changes whenever its bytes may have."""
+    """A bundle in ``jobs/``: its name, and a stamp that changes whenever its bytes may have.
+
+    ``arrived`` is the Unix time of its last change. For a job of several files all that is of all of them; ``named``
+    are their names below ``jobs/``, the main JAR's first, and ``waits`` says what is not there yet.
+    """
 
     account: str
     file_name: str
     stamp: str
     size: int
+    arrived: float = 0.0
+    named: tuple[str, ...] = ()
+    waits: str = ""
 
 
 class Homes:
@@ -70,30 +79,51 @@ class Homes:
                         os.unlink(name, dir_fd=folder)
 
     def bundles(self, accounts: Iterable[str]) -> list[Found]:
-        """What lies in every ``jobs/``: plain files named ``*.jar``, without hidden and unfinished ones."""
+        """What lies in every ``jobs/`` itself, named ``*.jar`` or ``*.jnlp``, without hidden and unfinished files."""
         found: list[Found] = []
         for account in accounts:
             with contextlib.suppress(OSError), self._folder(account, JOBS) as folder:
                 for name in os.listdir(folder):  # noqa: PTH208 - an open folder, not a path
-                    if _BUNDLE_NAME.fullmatch(name):
+                    if _UPLOAD_NAME.fullmatch(name):
                         found += _found(account, name, folder)
         return found
 
     def misnamed(self, account: str) -> list[str]:
-        """Names in ``jobs/`` that end in .jar and are no name that we would write a status beside."""
+        """Names in ``jobs/`` that end in .jar or .jnlp and are no name that we would write a status beside."""
         with contextlib.suppress(OSError), self._folder(account, JOBS) as folder:
             names = os.listdir(folder)  # noqa: PTH208 - an open folder, not a path
-            return [name for name in names if name.endswith(".jar") and not _BUNDLE_NAME.fullmatch(name)]
+            ours = (name for name in names if name.endswith((".jar", JNLP_SUFFIX)))
+            return [name for name in ours if not _UPLOAD_NAME.fullmatch(name)]
         return []
 
+    def find(self, account: str, name: str) -> Found | None:
+        """The file of a name below ``jobs/``, also in a folder there; None when there is none, or behind a link.
+
+        Raises BundleRefusedError for a name that is no safe one.
+        """
+        *folders, last = parts_of(name)
+        with contextlib.suppress(OSError), self._folder(account, JOBS, *folders) as folder:
+            for found in _found(account, last, folder):
+                return attrs.evolve(found, file_name=name)
+        return None
+
     @contextlib.contextmanager
-    def open_bundle(self, found: Found) -> Iterator[BinaryIO]:
-        """The bundle's bytes. Raises RefusedError when it is no plain file any more."""
+    def open_file(self, account: str, name: str) -> Iterator[BinaryIO]:
+        """The bytes of a file below ``jobs/``. Raises RefusedError when it is no plain file, and OSError."""
+        *folders, last = parts_of(name)
         with (
-            self._folder(found.account, JOBS) as folder,
-            os.fdopen(open_nofollow(folder, found.file_name), "rb") as file,
+            self._folder(account, JOBS, *folders) as folder,
+            os.fdopen(open_nofollow(folder, last), "rb") as file,
         ):
             yield file
+
+    def read(self, account: str, name: str, limit: int) -> bytes:
+        """A small file below ``jobs/``. Raises like ``open_file``, and RefusedError for more than ``limit`` bytes."""
+        with self.open_file(account, name) as file:
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise RefusedError("too-large", f"{name} has more than {limit} bytes")
+        return data
 
     def write_status(self, account: str, file_name: str, text: str) -> None:
         """Replace ``jobs/<file name>.status.txt``. Not durable: it is written again from what is."""
@@ -113,15 +143,18 @@ class Homes:
                 return _place(folder, f"{task}.jar", data)
 
     @contextlib.contextmanager
-    def _folder(self, account: str, name: str) -> Iterator[int]:
+    def _folder(self, account: str, *names: str) -> Iterator[int]:
         RjsName(Role.USER, account)
-        with _open_folder(str(self.path / account), None) as home, _open_folder(name, home) as folder:
+        with contextlib.ExitStack() as opened:
+            folder = opened.enter_context(_open_folder(str(self.path / account), None))
+            for name in names:
+                folder = opened.enter_context(_open_folder(name, folder))
             yield folder
 
 
 def check_bundle_name(name: str) -> None:
-    """Raises RefusedError unless ``name`` may stand in ``jobs/``."""
-    if not _BUNDLE_NAME.fullmatch(name):
+    """Raises RefusedError unless ``name`` may be that of a bundle in ``jobs/``."""
+    if not _UPLOAD_NAME.fullmatch(name) or name.endswith(JNLP_SUFFIX):
         raise RefusedError("file-name", NAME_RULE)
 
 
@@ -131,7 +164,7 @@ def _found(account: str, name: str, folder: int) -> list[Found]:
     except FileNotFoundError:
         return []
     stamp = f"{stat.st_ino}.{stat.st_size}.{stat.st_mtime_ns}.{stat.st_ctime_ns}"
-    return [Found(account, name, stamp, stat.st_size)]
+    return [Found(account, name, stamp, stat.st_size, stat.st_ctime)]
 
 
 @contextlib.contextmanager

@@ -1,88 +1,43 @@
-"""Intake: from a file in ``jobs/`` (or an upload over a session) to a job, or to a refusal that says why.
+"""Intake: from files in ``jobs/`` (or an upload over a session) to a job, or to a refusal that says why.
 
 The order is what makes it safe: copy into our own folder without following links, verify the copy, admit it,
-rename it to its bundle id, journal the job. Whatever is killed in between leaves at most an incoming file,
-which the next start removes, and the upload is judged again.
+rename it to its bundle id, journal the job. A job of several JARs is one file of ours, one after the other. Whatever
+is killed in between leaves at most an incoming file, which the next start removes, and the upload is judged again.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import os
-import secrets
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import attrs
 from twisted.logger import Logger
 
 from rjs.background import Workers
 from rjs.bundle.errors import BundleRefusedError
-from rjs.bundle.verify import open_bundle
+from rjs.bundle.names import shown
+from rjs.bundle.verify import OpenedBundle, Signer, open_bundle
+from rjs.bundle.window import Window
+from rjs.descriptor import DESCRIPTOR_NAME, JNLP_NAME, DescriptorError
 from rjs.errors import OverloadedError, RefusedError
-from rjs.files import sync_folder
-from rjs.ids import BundleId, ClusterId
+from rjs.ids import ClusterId
+from rjs.limits import MAX_DESCRIPTOR_BYTES
+from rjs.wire.messages import JarPart
 from ws import limits, store
 from ws.admission import Upload, admit
-from ws.homes import Found, Homes
+from ws.bundles import Bundles, Incoming, too_large
+from ws.homes import JNLP_SUFFIX, Found, Homes
 from ws.job import Job
+from ws.job_sets import IncompleteSetError, JobSets, UnsettledSetError, named_by
 from ws.shell import Shell
 
 _log = Logger("ws.intake")
 
-_INCOMING = ".incoming-"
-
 _OVER = frozenset({"certificate-expired", "job-expired"})
 _PASSING = _OVER | {"queue-full", "too-many-jobs", "certificate-not-yet-valid", "job-not-yet-valid"}
 """Refusals for reasons outside the bundle: other jobs end, and this computer's clock may be put right."""
-
-
-class Bundles:
-    """The WS's own copies of accepted bundles, by bundle id."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def clear_incoming(self) -> None:
-        """Remove what a killed process left half done."""
-        for pattern in (f"{_INCOMING}*", f".{_INCOMING}*.part"):  # copied here, and read from a session
-            for path in self._folder.glob(pattern):
-                path.unlink()
-
-    def path(self, job: str) -> Path:
-        """Where the bundle of a job is."""
-        return self._folder / f"{job}.jar"
-
-    def incoming(self) -> Path:
-        """A new name for bytes that are not judged yet."""
-        return self._folder / f"{_INCOMING}{secrets.token_hex(16)}"
-
-    def copy_in(self, source: BinaryIO) -> tuple[Path, int, str]:
-        """Copy bytes into a new incoming file, durably: its path, size and SHA-256. Refuses too many."""
-        path = self.incoming()
-        digest, size = hashlib.sha256(), 0
-        try:
-            with path.open("xb") as file:
-                while chunk := source.read(limits.COPY):
-                    size += len(chunk)
-                    if size > limits.BUNDLE:
-                        raise _too_large()
-                    digest.update(chunk)
-                    file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        return path, size, digest.hexdigest()
-
-    def keep(self, incoming: Path, job: BundleId) -> None:
-        """The incoming file is this job's bundle: name it so, durably."""
-        incoming.replace(self.path(job))
-        sync_folder(self._folder)
 
 
 @attrs.define
@@ -92,6 +47,7 @@ class Intake:
     shell: Shell
     bundles: Bundles
     homes: Homes
+    sets: JobSets
     workers: Workers
     cluster: ClusterId
     signers: Callable[[str], frozenset[str]]
@@ -100,10 +56,12 @@ class Intake:
     async def take_found(self, found: Found) -> Job:
         """Make a job of a file in ``jobs/``. Raises RefusedError with what is wrong with it (``may_pass`` says
         whether for ever), and OSError when it cannot be read."""
+        if found.waits:
+            raise IncompleteSetError("set-incomplete", found.waits)
         if found.size > limits.BUNDLE:
-            raise _too_large()
-        incoming, size, sha256 = await self.workers.run(partial(self._copy, found))
-        upload = Upload(found.account, found.file_name, size, sha256)
+            raise too_large()
+        incoming = await self.workers.run(partial(self._copy, found))
+        upload = Upload(found.account, found.file_name, sum(incoming.sizes), incoming.sha256)
         job = await self._judge(incoming, upload)
         try:
             await self.record(found, "")
@@ -124,24 +82,33 @@ class Intake:
             )
         )
 
-    async def take_incoming(self, incoming: Path, upload: Upload) -> Job:
+    async def take_incoming(self, path: Path, upload: Upload) -> Job:
         """Make a job of bytes that are in an incoming file already."""
-        return await self._judge(incoming, upload)
+        return await self._judge(Incoming(path, (upload.size,), upload.sha256), upload)
 
-    def _copy(self, found: Found) -> tuple[Path, int, str]:
-        with self.homes.open_bundle(found) as source:
-            return self.bundles.copy_in(source)
+    def _copy(self, found: Found) -> Incoming:
+        """Copy a file, or all files of a job at once: none of them changed while that lasted."""
+        homes, is_jnlp = self.homes, found.file_name.endswith(JNLP_SUFFIX)
+        jnlp = homes.read(found.account, found.file_name, MAX_DESCRIPTOR_BYTES) if is_jnlp else b""
+        if is_jnlp and named_by(jnlp) != found.named:
+            raise _changed()
+        names = found.named or (found.file_name,)
+        incoming = self.bundles.copy_in(homes.open_file(found.account, name) for name in names)
+        if found.named and not self.sets.is_unchanged(found):
+            incoming.path.unlink()
+            raise _changed()
+        return attrs.evolve(incoming, names=names[1:], jnlp=jnlp)
 
-    async def _judge(self, incoming: Path, upload: Upload) -> Job:
+    async def _judge(self, incoming: Incoming, upload: Upload) -> Job:
         try:
             job = await self.workers.run(partial(self._verify, incoming, upload))
             known = self.shell.queue.jobs.get(job.id)
-            if known is not None and (known.job.user, known.job.file_name) == (job.user, job.file_name):
+            if known is not None and _is_same_upload(known.job, job):
                 await self.shell.perform([])  # what is said to be accepted is durable
                 return known.job
-            await self._accept(incoming, job)
+            await self._accept(incoming.path, job)
         finally:
-            await self._remove(incoming)
+            await self._remove(incoming.path)
         _log.info("job {job} of {account} accepted: {name}, {tasks} tasks", job=job.id[:16],
                   account=job.user, name=job.brief.name, tasks=job.brief.tasks)  # fmt: skip
         return job
@@ -168,16 +135,86 @@ class Intake:
         finally:
             self._accepting.discard(job.id)
 
-    def _verify(self, incoming: Path, upload: Upload) -> Job:
+    def _verify(self, incoming: Incoming, upload: Upload) -> Job:
+        """1. The bundle is one by our verifier, and the ``.jnlp`` that names it is in it, signed. 2. It may be a job
+        here and now. 3. Every byte of it is as signed. 4. So is each JAR that follows, and by the same signer."""
         now = dt.datetime.now(dt.UTC)
-        with incoming.open("rb") as file, open_bundle(file, at=now) as bundle:
-            job = admit(bundle, upload, self.signers(upload.account), self.cluster, now)
-            bundle.check_all()
-            return job
+        with incoming.path.open("rb") as file:
+            main, *further = incoming.windows(file)
+            with open_bundle(main, at=now) as bundle:
+                _check_jnlp(bundle, incoming.jnlp)  # 1
+                job = self._admitted(bundle, upload, now, incoming.parts)  # 2
+                bundle.check_all()  # 3
+                for name, window in zip(incoming.names, further, strict=True):
+                    _check_jar(name, window, bundle.signer, now)  # 4
+                return job
+
+    def _admitted(
+        self, bundle: OpenedBundle, upload: Upload, now: dt.datetime, parts: tuple[JarPart, ...]
+    ) -> Job:
+        try:
+            return admit(bundle, upload, self.signers(upload.account), self.cluster, now, parts)
+        except DescriptorError:
+            if _is_no_job(bundle):
+                raise IncompleteSetError(
+                    "no-job", "it has no descriptor and no Main-Class, and nothing here names it: if it belongs to "
+                    "another JAR, put that one, or its .jnlp, here; if it is a job, add a job.toml and sign again",
+                ) from None  # fmt: skip
+            raise
 
 
-def _too_large() -> RefusedError:
-    return RefusedError("too-large", f"a bundle has at most {limits.BUNDLE} bytes here")
+def _check_jnlp(bundle: OpenedBundle, jnlp: bytes) -> None:
+    """The unsigned ``.jnlp`` beside a main JAR says nothing that is not signed in it."""
+    if not jnlp:
+        return
+    if JNLP_NAME not in bundle.entries:
+        raise UnsettledSetError(
+            "jnlp-unsigned", f"its main JAR does not hold it as {JNLP_NAME}; put it there and sign again"
+        )
+    if bundle.read(JNLP_NAME, MAX_DESCRIPTOR_BYTES) != jnlp:
+        raise UnsettledSetError(
+            "jnlp-differs",
+            f"it is not the {JNLP_NAME} that is signed in its main JAR, byte for byte; copy that one",
+        )
+
+
+def _check_jar(name: str, window: Window, signer: Signer, now: dt.datetime) -> None:
+    """A further JAR is valid, and of the job's signer."""
+    try:
+        with open_bundle(window, at=now) as jar:
+            if jar.signer.spki != signer.spki:
+                raise UnsettledSetError(
+                    "jar-signer",
+                    f"{shown(name)} is signed by another key than the main JAR; sign all with one key",
+                )
+            jar.check_all()
+    except BundleRefusedError as error:
+        raise BundleRefusedError(error.code, f"{shown(name)}: {error.sentence}") from None
+
+
+def _is_no_job(bundle: OpenedBundle) -> bool:
+    return (
+        bundle.entries.keys().isdisjoint((DESCRIPTOR_NAME, JNLP_NAME))
+        and "main-class" not in bundle.main_headers
+    )
+
+
+def _is_same_upload(known: Job, job: Job) -> bool:
+    """Whether what is accepted already is this very upload: judged again, or found by its ``.jnlp`` and without."""
+    names = {known.file_name, job.file_name}
+    same_name, by_jnlp = len(names) == 1, any(name.endswith(JNLP_SUFFIX) for name in names)
+    same_bytes = known.brief.sha256 == job.brief.sha256
+    return (
+        known.user == job.user
+        and (same_bytes or not job.brief.jars)
+        and (same_name or (by_jnlp and same_bytes))
+    )
+
+
+def _changed() -> RefusedError:
+    return UnsettledSetError(
+        "set-changed", "its files changed while they were copied; they are looked at again"
+    )
 
 
 def may_pass(error: RefusedError) -> bool:
@@ -192,4 +229,4 @@ def is_over(error: RefusedError) -> bool:
 
 def may_be_unfinished(error: RefusedError) -> bool:
     """Whether a file that is still arriving could be refused like this: its bytes, not its signer, are wrong."""
-    return isinstance(error, BundleRefusedError)
+    return isinstance(error, BundleRefusedError | UnsettledSetError)

@@ -74,6 +74,15 @@ Each time it waits twice as long."""
 JUDGE_AGAIN_MOST = 3600.0
 """The longest such wait."""
 
+SET_PATIENCE = 24 * 3600.0
+"""Seconds that a job of several files waits, after the last of them that came, for the others to come."""
+
+SET_FILES = 4000
+"""Files that all the ``.jnlp`` files of one account may name: each is looked for at every scan."""
+
+JNLP_READ = 100
+"""New ``.jnlp`` files of one account read in one scan, which all accounts wait for."""
+
 UPLOADS = 4
 """Uploads over sessions under way at once of one account, who could fill the disk with beginnings."""
 

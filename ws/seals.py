@@ -17,7 +17,7 @@ from rjs.bundle.window import Window
 from rjs.descriptor import read_descriptor
 from rjs.errors import RefusedError
 from ws import limits
-from ws.intake import Bundles
+from ws.bundles import Bundles
 from ws.job import Job
 
 Recipients = tuple[x509.Certificate, ...]

@@ -78,6 +78,21 @@ class StatusFiles:
         """An upload that is judged again by itself, and why not now."""
         self._note((account, file_name), f"state: waiting\nreason: {sentence}\n")
 
+    def part(self, account: str, file_name: str, leads: tuple[str, ...]) -> None:
+        """A JAR that is judged together with the files that name it."""
+        listed = ", ".join(leads[:20]) + (" and others" if len(leads) > 20 else "")
+        self._note(
+            (account, file_name), f"state: part\nof: {listed}\nreason: the status of these says more\n"
+        )
+
+    def known_as(self, account: str, file_name: str, job: BundleId) -> None:
+        """An upload whose very files are a job already, which was found by another name."""
+        other = self._job(job).job.file_name
+        self._note(
+            (account, file_name),
+            f"state: accepted\njob: {job}\nreason: it was found as {other} before; {other}.status.txt says more\n",
+        )
+
     def _note(self, file: _File, note: str) -> None:
         """What became of a new file; when an earlier one of its name is a job that lives, both are told."""
         job = self._live.get(file)

@@ -8,7 +8,8 @@ refusal is recorded only when it is about the file: what may pass is told, and t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeAlias
@@ -23,8 +24,10 @@ from watchdog.observers.api import BaseObserver, ObservedWatch
 from rjs.background import FromThreads, Tasks, Timers, Workers
 from rjs.errors import OverloadedError, RefusedError
 from ws import limits
-from ws.homes import JOBS, NAME_RULE, STATUS_SUFFIX, Found, Homes
+from ws.admission import FurtherJarsError
+from ws.homes import JNLP_SUFFIX, JOBS, NAME_RULE, STATUS_SUFFIX, Found, Homes
 from ws.intake import Intake, is_over, may_be_unfinished, may_pass
+from ws.job_sets import IncompleteSetError, waiting_sentence
 from ws.status_files import StatusFiles
 
 _log = Logger("ws.watcher")
@@ -91,6 +94,7 @@ class Watcher:
     tasks: Tasks
     accounts: Callable[[], frozenset[str]]
     judged: dict[tuple[str, str], str]
+    wall: Callable[[], float] = time.time
     _observer: BaseObserver = attrs.field(factory=Observer)
     _watched: dict[str, int] = attrs.field(factory=dict)
     _watches: dict[str, ObservedWatch] = attrs.field(factory=dict)
@@ -102,6 +106,7 @@ class Watcher:
     _judges: int = 0
     _held: dict[_Key, _Held] = attrs.field(factory=dict)
     _misnamed: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
+    _parts: dict[_Key, tuple[str, ...]] = attrs.field(factory=dict)
 
     def start(self) -> None:
         """Watch, and scan once for what came while nobody watched."""
@@ -127,8 +132,10 @@ class Watcher:
         try:
             accounts = self.accounts()
             await self.workers.run(partial(self._watch, sorted(accounts)))
-            found = await self.workers.run(partial(self.homes.bundles, sorted(accounts)))
-            self._consider(found)
+            look = await self.workers.run(partial(self.intake.sets.look, sorted(accounts)))
+            self._again |= look.more
+            self._consider(look.found)
+            self._tell_parts(look.parts)
             await self._tell_misnamed(sorted(accounts))
         finally:
             self._scanning = False
@@ -210,6 +217,15 @@ class Watcher:
         except OSError as error:
             _log.warn("cannot watch {path} ({error}); it is rescanned only", path=path, error=error)
 
+    def _tell_parts(self, parts: Mapping[Found, tuple[str, ...]]) -> None:
+        """A JAR that is part of a job gets a status of its own, unless it was judged by itself as it is."""
+        told, self._parts = self._parts, {}
+        for part, leads in parts.items():
+            key = (part.account, part.file_name)
+            self._parts[key] = leads
+            if told.get(key) != leads and self.judged.get(key) != part.stamp:
+                self.status.part(*key, leads)
+
     async def _tell_misnamed(self, accounts: list[str]) -> None:
         """A name that we would not write a status beside gets its refusal in a file of a name of ours."""
         for account in accounts:
@@ -235,11 +251,18 @@ class Watcher:
             self._postpone(found, limits.LATER, f"unreadable: {error.strerror}; the web server tries again")
         else:
             self._settle(found)
-            self.status.accepted(job.id)
+            if job.file_name == found.file_name:
+                self.status.accepted(job.id)
+            else:
+                self.status.known_as(found.account, found.file_name, job.id)
 
     async def _not_taken(self, found: Found, error: RefusedError) -> None:
         """It is judged again later, or refused when it has been quiet, or now."""
-        if isinstance(error, OverloadedError):
+        if isinstance(error, FurtherJarsError) and not found.file_name.endswith(JNLP_SUFFIX) and error.jars:
+            self._await_jars(found, error)
+        elif isinstance(error, IncompleteSetError):
+            await self._await_rest(found, error)
+        elif isinstance(error, OverloadedError):
             self._postpone(found, limits.LATER, str(error))
         elif may_pass(error):
             self._postpone(found, limits.JUDGE_AGAIN, str(error), is_over(error))
@@ -247,6 +270,21 @@ class Watcher:
             self._hold(found, limits.QUIET, error)
         else:
             await self._refuse(found, error)
+
+    def _await_jars(self, found: Found, error: FurtherJarsError) -> None:
+        """A main JAR is judged again together with those that its signed descriptor names."""
+        self.intake.sets.learned(found, error.jars)
+        self._hold(found, limits.QUIET, error)
+        self.wake()
+
+    async def _await_rest(self, found: Found, error: IncompleteSetError) -> None:
+        """Refused when nothing of it came for long; any file that comes makes another candidate of it."""
+        left = found.arrived + limits.SET_PATIENCE - self.wall()
+        if left <= 0:
+            await self._refuse(found, error)
+        else:
+            self._hold(found, left, error)
+            self.status.waiting(found.account, found.file_name, waiting_sentence(error, found))
 
     def _postpone(self, found: Found, delay: float, sentence: str, refused: bool = False) -> None:
         """Judge it again later, each time after twice the time, and tell the user why."""

@@ -132,7 +132,7 @@ def test_a_bundle_is_a_plain_file(homes: Homes, kind: str) -> None:
         case _:
             planted.mkdir()
     for found in homes.bundles(["ada"]):
-        with pytest.raises(RefusedError), homes.open_bundle(found):
+        with pytest.raises(RefusedError), homes.open_file(found.account, found.file_name):
             pass
 
 
@@ -149,7 +149,7 @@ def test_a_swapped_bundle_has_another_stamp(homes: Homes) -> None:
     assert second.stamp != first.stamp
     path.unlink()
     path.symlink_to(homes.path.parent / "own" / "key")
-    with pytest.raises(RefusedError), homes.open_bundle(second):
+    with pytest.raises(RefusedError), homes.open_file(second.account, second.file_name):
         pass
 
 

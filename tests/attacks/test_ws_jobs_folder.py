@@ -31,9 +31,11 @@ from rjs.wire.messages import BlobData, JobSubmit
 from ws import limits
 from ws.admission import Upload
 from ws.api import WsDoor
+from ws.bundles import Bundles
 from ws.homes import JOBS, STATUS_SUFFIX, Found, Homes
-from ws.intake import Bundles, Intake
+from ws.intake import Intake
 from ws.job import Job, JobState
+from ws.job_sets import JobSets
 from ws.shell import Shell
 from ws.status_files import StatusFiles
 from ws.watcher import Watcher
@@ -53,6 +55,7 @@ class ClockReactor(Clock):
 class ScriptedIntake:
     """Takes every file, unless it was told how to answer; with ``slow`` only when ``finish`` is called."""
 
+    sets: JobSets
     answers: dict[str, Exception] = attrs.field(factory=dict)
     slow: bool = False
     under_way: list[tuple[Found, Deferred[None]]] = attrs.field(factory=list)
@@ -120,8 +123,9 @@ class Setting:
     """A watcher of the homes of ada and bob over an intake that does as it is told."""
 
     def __init__(self, folder: Path) -> None:
-        self.clock, self.workers, self.intake = ClockReactor(), ShortWorkers(), ScriptedIntake()
+        self.clock, self.workers = ClockReactor(), ShortWorkers()
         self.homes, self.tasks, self.observer = Homes(folder), Tasks("test"), ScriptedObserver()
+        self.intake = ScriptedIntake(JobSets(self.homes))
         for account in ("ada", "bob"):
             self.homes.create(account)
         self.status_files = status = StatusFiles(
@@ -312,8 +316,9 @@ def test_a_refusal_beside_a_job_that_lives_is_kept(setting: Setting) -> None:
 def intake_of(setting: Setting, folder: Path) -> Intake:
     folder.mkdir()
     shell = cast("Shell", None)  # no job comes so far
+    sets, cluster = JobSets(setting.homes), ClusterId("c" * 32)
     return Intake(
-        shell, Bundles(folder), setting.homes, setting.workers, ClusterId("c" * 32), lambda _: frozenset()
+        shell, Bundles(folder), setting.homes, sets, setting.workers, cluster, lambda _: frozenset()
     )
 
 
