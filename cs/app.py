@@ -17,6 +17,7 @@ from cs.api import CsDoor
 from cs.attempt import Owner, Preparation
 from cs.bundles import Bundles
 from cs.config import ACCEPTED, CsSettings
+from cs.java import Java, find_java
 from cs.linpack import LinpackRecord, load_or_measure
 from cs.offer import offering
 from cs.shell import Shell
@@ -24,6 +25,7 @@ from cs.spawner.client import Spawner, start_spawner
 from cs.spool import Spool
 from cs.task_machine import TaskMachine
 from cs.trust_store import TrustFolder
+from cs.wheels import Wheels
 from cs.workplace import remove_tree
 from rjs import __version__
 from rjs.background import Tasks, ThreadWorkers
@@ -33,6 +35,7 @@ from rjs.errors import ConfigError
 from rjs.identity.names import Role
 from rjs.identity.tls import server_context
 from rjs.ids import ServerId
+from rjs.limits import MIB
 from rjs.process import run_server
 from rjs.state import Boot, StateFolder, private_folder
 from rjs.status import serve_status
@@ -59,8 +62,10 @@ def run(folder: Path) -> int:
             )
         boot = state.next_boot()
         spawner = start_spawner()
-        record = load_or_measure(folder)
-        return run_server(lambda reactor: ComputeServer(reactor, state, settings, boot, spawner, record))
+        record, java = load_or_measure(folder), find_java(settings.java)
+        return run_server(
+            lambda reactor: ComputeServer(reactor, state, settings, boot, spawner, record, java)
+        )
 
 
 class ComputeServer:
@@ -74,6 +79,7 @@ class ComputeServer:
         boot: Boot,
         spawner: Spawner,
         record: LinpackRecord,
+        java: Java | None,
     ) -> None:
         self._reactor = reactor
         self._state = state
@@ -81,6 +87,7 @@ class ComputeServer:
         self._boot = boot
         self._spawner = spawner
         self._record = record
+        self._java = java
         self._tasks = Tasks("cs")
         self._member = state.member(Role.CS)
         self._trust = TrustFolder(state.cluster())
@@ -114,6 +121,7 @@ class ComputeServer:
             )
         )
         self._tasks.repeat(self._reactor, "trust", limits.TRUST_LOOK, self._look_at_trust)
+        self._tasks.repeat(self._reactor, "offer", limits.OFFER_LOOK, self._look_at_offer)
         self._status = serve_status(self._reactor, self._state.path, self._document)
         _log.info("compute server {name} of cluster {cluster} serves on port {port}: {mflops:.0f} MFLOPS",
                   name=self._member.common_name, cluster=self._member.cluster, port=self._port,
@@ -138,16 +146,22 @@ class ComputeServer:
         for left in work.iterdir():
             remove_tree(left)
         spool = Spool(private_folder(cluster / "spool"))
-        self._offering = offering(self._settings, work)
+        self._offering = offering(self._settings, work, self._java.version if self._java else "")
+        self._offer = self._offering.now()
         owner = Owner(
             ServerId(self._member.id), self._member.common_name, self._member.cluster,
             self._record.median_mflops, self._state.identity().answer(),
         )  # fmt: skip
-        bundles = Bundles(private_folder(cluster / "cache"), workers, self._reactor)
+        bundles = Bundles(
+            private_folder(cluster / "cache"), workers, self._reactor, self._offering.fixed.platform,
+            self._settings.cache * MIB,
+        )  # fmt: skip
         bundles.sweep()
+        wheels = Wheels(private_folder(cluster / "wheels"))
+        wheels.sweep()
         preparation = Preparation(
-            owner, bundles, self._storage, workers, self._trust.current, self._offering.now
-        )
+            owner, bundles, self._storage, workers, self._trust.current, self._offering.now, wheels, self._java,
+        )  # fmt: skip
         return Shell(
             TaskMachine(spool.recover()), owner, preparation, spool, work, self._spawner, self._new_spawner, workers,
             self._reactor, self._tasks, self._describe,
@@ -160,11 +174,12 @@ class ComputeServer:
         return spawner
 
     def _describe(self) -> m.CsState:
+        self._offer = self._offering.now()
         machine, owner = self._shell.machine, self._shell.owner
         return m.CsState(
             name=owner.name,
             mflops=owner.mflops,
-            offer=self._offering.now(),
+            offer=self._offer,
             trust_epoch=self._trust_epoch,
             busy=machine.attempt is not None,
             running=() if machine.attempt is None else (machine.attempt,),
@@ -178,6 +193,11 @@ class ComputeServer:
             self._seen_trust = trust
             self._trust_epoch += 1
             self._shell.trust_changed()
+
+    def _look_at_offer(self) -> None:
+        """The owner's own files leave more or less room than the LUS was told."""
+        if self._offering.now() != self._offer:
+            self._shell.offer_changed()
 
     def _document(self) -> dict[str, Any]:
         machine, session = self._shell.machine, self._shell.session

@@ -12,21 +12,27 @@ from pathlib import Path
 from typing import BinaryIO
 
 import attrs
+import msgspec
+from twisted.logger import Logger
 
-from cs import ledger
+from cs import ledger, limits
 from cs.bundles import Bundles
 from cs.java import Java
+from cs.opened_job import OpenedJob
 from cs.prepared import Prepared
 from cs.runtimes import command_of
 from cs.spawner.messages import Ended, Limits, Run
-from cs.trust import NotTrusted, TrustStore
+from cs.trust import NotGranted, NotTrusted, TrustStore
+from cs.wheels import JobWheels, Wheels
 from cs.workplace import Workplace
 from rjs.background import Workers
 from rjs.bundle.answer import SEALED_NAME, Exited, Receipt, Signalled, write_answer
+from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.policy import check_job_conditions, job_not_after
 from rjs.bundle.seal_answer import recipients_of, seal_outputs
 from rjs.bundle.verify import OpenedBundle
-from rjs.descriptor import read_descriptor, task_arguments
+from rjs.descriptor import task_arguments
+from rjs.descriptor.model import Permissions
 from rjs.errors import RefusedError
 from rjs.identity.certificates import Identity
 from rjs.ids import BundleId, ClusterId, ServerId
@@ -34,6 +40,8 @@ from rjs.needs import Offer, lack
 from rjs.storage import Storage
 from rjs.wire.messages import AttemptId, JobBrief
 from rjs.wire.session import Session
+
+_log = Logger("cs.attempt")
 
 
 @attrs.frozen
@@ -57,6 +65,7 @@ class Preparation:
     workers: Workers
     trust: Callable[[], TrustStore]
     offer: Callable[[], Offer]
+    wheels: Wheels
     java: Java | None = None
     """This machine's; the offer states its version."""
 
@@ -64,36 +73,58 @@ class Preparation:
         self, attempt: AttemptId, job: JobBrief, session: Session, workplace: Workplace
     ) -> Prepared:
         """1. The bundle is there and our verifier accepts it. 2. It may be a job here and now, and the owner
-        trusts its signer. 3. Its descriptor can be carried out here. 4. It was not begun here before. 5. It
-        is unpacked. Raises RefusedError, or OSError when this machine cannot hold it.
+        trusts its signer. 3. The owner grants what its descriptor asks for, and it can be carried out here. 4. It
+        was not begun here before. 5. It is unpacked. Raises RefusedError, or OSError when this machine cannot
+        hold it.
 
-        A LUS decides how long step 1 takes, so nothing is judged before it, and ``check_may_run`` judges again
-        right before the process starts.
+        A LUS decides how long step 1 takes, so what it asked of the owner's trust, to save the fetch, is judged
+        again after it, and ``check_may_run`` judges once more right before the process starts. What the cache spoiled
+        shows at the latest in step 5, and then comes anew.
         """
-        bundle = await self.bundles.opened(job, session)  # 1
-        self.check_may_run(bundle)  # 2
-        prepared = self._prepared(bundle, attempt, workplace)  # 3
-        command_of(prepared)
-        until = job_not_after(bundle).timestamp()
+        prepared, opened = await self._judged(attempt, job, session, workplace)  # 1, 2, 3
+        until = job_not_after(prepared.bundle).timestamp()
         await self.storage.write(partial(ledger.record, attempt=attempt, not_after=until))  # 4
         try:
-            await self.workers.run(partial(_unpack, prepared))  # 5
-        except RefusedError:
+            return await self.workers.run(_unpacked, prepared, opened, self.wheels)  # 5
+        except BundleRefusedError as refused:
+            _log.warn("job {job} is fetched again: {why}", job=job.job[:16], why=refused)
+            self.bundles.drop(job.job)
+        await self.workers.run(workplace.remove)
+        prepared, opened = await self._judged(attempt, job, session, workplace)
+        try:
+            return await self.workers.run(_unpacked, prepared, opened, self.wheels)
+        except BundleRefusedError:
             self.bundles.drop(job.job)
             raise
-        return prepared
 
-    def check_may_run(self, bundle: OpenedBundle) -> None:
-        """May this bundle run here at this moment: its dates, its cluster, the owner's trust. Raises RefusedError."""
+    async def _judged(
+        self, attempt: AttemptId, job: JobBrief, session: Session, workplace: Workplace
+    ) -> tuple[Prepared, OpenedJob]:
+        """The first three steps of ``prepare``."""
+        may_run = partial(self.check_may_run, asked=Permissions())
+        opened = await self.bundles.opened(job, session, may_run)
+        for bundle in (opened.bundle, *(jar.bundle for jar in opened.jars)):
+            may_run(bundle)
+        prepared = self._prepared(opened, attempt, workplace)
+        command_of(prepared)
+        if prepared.descriptor.lock:
+            await self.workers.run(_wheels_of, opened, self.wheels)
+        return prepared, opened
+
+    def check_may_run(self, bundle: OpenedBundle, asked: Permissions) -> None:
+        """May this bundle run here at this moment, with the permissions ``asked``: its dates, its cluster, the
+        owner's word. Raises RefusedError."""
         now = dt.datetime.now(dt.UTC)
         check_job_conditions(bundle, at=now, cluster=self.owner.cluster)
-        decision = self.trust().allows(bundle.signer, now)
+        decision = self.trust().allows(bundle.signer, asked, now)
         if isinstance(decision, NotTrusted):
             raise RefusedError("not-trusted", decision.sentence)
+        if isinstance(decision, NotGranted):
+            raise RefusedError("permission-not-granted", decision.sentence)
 
-    def _prepared(self, bundle: OpenedBundle, attempt: AttemptId, workplace: Workplace) -> Prepared:
-        offer = self.offer()
-        descriptor = read_descriptor(bundle).on(offer.platform)
+    def _prepared(self, opened: OpenedJob, attempt: AttemptId, workplace: Workplace) -> Prepared:
+        bundle, descriptor, offer = opened.bundle, opened.descriptor, self.offer()
+        self.check_may_run(bundle, descriptor.permissions)
         if attempt.task >= descriptor.tasks:
             raise RefusedError(
                 "no-such-task", f"the job has {descriptor.tasks} tasks, not task {attempt.task}"
@@ -107,24 +138,50 @@ class Preparation:
             bundle=bundle,
             descriptor=descriptor,
             memory=descriptor.needs.memory,
-            arguments=tuple(task_arguments(bundle, descriptor, attempt.task)),
             java=self.java,
         )
 
 
-def _unpack(prepared: Prepared) -> None:
-    place = prepared.workplace
+def _wheels_of(opened: OpenedJob, wheels: Wheels) -> JobWheels:
+    lock = opened.descriptor.lock
+    return wheels.chosen(opened.bundle, lock, opened.unneeded) if lock else JobWheels()
+
+
+def _unpacked(prepared: Prepared, opened: OpenedJob, wheels: Wheels) -> Prepared:
+    """Every file of the job that this task is to see, read and checked."""
+    place, descriptor = prepared.workplace, prepared.descriptor
+    arguments = tuple(task_arguments(opened.bundle, descriptor, prepared.attempt.task))
     place.create()
-    prepared.bundle.unpack(place.job)
-    place.add_answer_folders(java=prepared.descriptor.runtime == "java")
+    packages = _wheels_of(opened, wheels)
+    jars = opened.unpack(place.job, place.path / "jars", without=packages.files)
+    paths = wheels.folders(prepared.attempt, opened.bundle, packages)
+    place.add_answer_folders(java=descriptor.runtime == "java")
+    return attrs.evolve(prepared, arguments=arguments, jars=jars, paths=paths)
 
 
 def request_of(prepared: Prepared) -> Run:
     """What the spawner is to do: the job's program in its folder, a complete environment, the limits."""
     place, command = prepared.workplace, command_of(prepared)
-    limits = Limits(memory=prepared.memory, wall_time=float(prepared.descriptor.needs.wall_time))
+    environment = dict(command.environment)
     return Run(
-        command.argv, str(place.job), dict(command.environment), str(place.stdout), str(place.stderr), limits
+        command.argv,
+        str(place.job),
+        environment,
+        str(place.stdout),
+        str(place.stderr),
+        limits_of(prepared),
+    )
+
+
+def limits_of(prepared: Prepared) -> Limits:
+    """What the task may use, all of it kept by the spawner. Its disk bounds each file that it writes; what it prints
+    has a bound of its own, below which no need for disk leaves it."""
+    needs = prepared.descriptor.needs
+    return Limits(
+        memory=prepared.memory,
+        wall_time=float(needs.wall_time),
+        file_size=max(needs.disk, limits.STREAM),
+        output=limits.STREAM,
     )
 
 
@@ -157,7 +214,7 @@ def sign_answer(prepared: Prepared, ended: Ended, started: dt.datetime, owner: O
         cs=owner.id,
         cs_name=owner.name,
         mflops=owner.mflops,
-        limits={"memory": prepared.memory, "wall_time": prepared.descriptor.needs.wall_time},
+        limits=msgspec.structs.asdict(limits_of(prepared)),
         limit_hit=None,
         exit=Exited(ended.exit_status or 0) if ended.signal is None else Signalled(ended.signal),
         started=started,

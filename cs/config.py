@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from cs import limits
+from rjs.limits import MIB
 
 ACCEPTED = "i accept"
 
@@ -41,6 +42,13 @@ class CsSettings(msgspec.Struct, frozen=True, kw_only=True):
             ge=0, description="MiB that one task may use at most; 0: half of this machine's memory."
         ),
     ] = 0
+    java: Annotated[
+        str,
+        msgspec.Meta(
+            description="Program or folder of the Java for Java jobs; empty: the one of JAVA_HOME or PATH;\n"
+            '"none": Java jobs do not run here.'
+        ),
+    ] = ""
     cores: Annotated[
         int,
         msgspec.Meta(
@@ -55,3 +63,10 @@ class CsSettings(msgspec.Struct, frozen=True, kw_only=True):
             "of what is free then.",
         ),
     ] = 0
+    cache: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            description="MiB of jobs' files kept on disk for their next tasks; those in use are never removed.",
+        ),
+    ] = limits.CACHE // MIB

@@ -53,10 +53,17 @@ def platform_of(system: str, machine: str) -> Platform:
 
 
 def disk_given(bound: int, free: int) -> int:
-    """Bytes that one task may use: the owner's ``bound`` as far as it is free, else half of what is ``free``; in
-    whole steps, so that not every file of the owner's makes it another offer."""
-    given = min(bound, free, _MOST) if bound else min(free // 2, _MOST)
-    return given - given % limits.DISK_STEP
+    """Bytes that one task may use: the owner's ``bound`` when that much is free, else what is free, or half of it
+    where the owner set none; coarsely, so that not every file of the owner's makes it another offer."""
+    if bound and bound <= free:
+        return min(bound, _MOST)
+    return _coarse(min(free if bound else free // 2, _MOST))
+
+
+def _coarse(amount: int) -> int:
+    """Rounded down by an eighth at most, and to whole steps."""
+    step = max(limits.DISK_STEP, 1 << max(0, amount.bit_length() - 4))
+    return amount - amount % step
 
 
 def free_disk(folder: Path) -> int:

@@ -100,13 +100,17 @@ class Shell:
         finally:
             self._replies.pop(attempt, None)
 
+    def offer_changed(self) -> None:
+        """There is more or less for a task here than before."""
+        self.perform(self.machine.changed())
+
     def trust_changed(self) -> None:
         """The owner changed the trust store: what may not run any more is stopped and given back."""
-        self.perform(self.machine.trust_changed())
+        self.offer_changed()
         prepared = self._prepared.get(self.machine.attempt) if self.machine.attempt is not None else None
         if prepared is not None:
             try:
-                self.preparation.check_may_run(prepared.bundle)
+                self.preparation.check_may_run(prepared.bundle, prepared.descriptor.permissions)
             except RefusedError as error:
                 _log.info("task {task} of {job} is given back: {error}", task=prepared.attempt.task,
                           job=prepared.attempt.job[:16], error=error)  # fmt: skip
@@ -175,7 +179,7 @@ class Shell:
             if self.session is None:
                 raise RefusedError("stopped", "the LUS went away")
             prepared = await self.preparation.prepare(attempt, job, self.session, workplace)
-            self.preparation.check_may_run(prepared.bundle)
+            self.preparation.check_may_run(prepared.bundle, prepared.descriptor.permissions)
         except RefusedError as error:
             _log.info(
                 "refused task {task} of {job}: {error}", task=attempt.task, job=attempt.job[:16], error=error
@@ -242,6 +246,7 @@ class Shell:
     def _clean_up(self, attempt: m.AttemptId) -> None:
         self._ended.pop(attempt, None)
         self._prepared.pop(attempt, None)
+        self.preparation.wheels.release(attempt)
         workplace = Workplace(self.work, attempt)
         self._begin("cleaning up", self.workers.run(workplace.remove))
 

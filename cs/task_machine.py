@@ -199,8 +199,8 @@ class TaskMachine:
         self.reports.pop(attempt, None)
         return []
 
-    def trust_changed(self) -> list[Instruction]:
-        """The owner changed the trust store: the LUS hears our state, and again when the slot is free."""
+    def changed(self) -> list[Instruction]:
+        """The owner's trust or our offer is another: the LUS hears our state, and again when the slot is free."""
         self._said_busy = self._said_busy or self.slot is not Slot.FREE
         return [Describe()]
 

@@ -6,16 +6,20 @@ CA's key for everybody whom that CA certified.
 
 from __future__ import annotations
 
+import math
+import shlex
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 import attrs
 from cryptography import x509
 
 from rjs.bundle.verify import Signer, spki_of
+from rjs.descriptor.model import Permissions
 from rjs.errors import RefusedError
 from rjs.ids import SpkiDigest
+from rjs.permissions import ungranted
 
 Kind = Literal["signer", "ca"]
 
@@ -37,6 +41,8 @@ class Grant:
     added: datetime
     until: datetime | None = None
     """From this instant on the grant counts no more; None means until it is taken back."""
+    network: tuple[str, ...] = ()
+    """The places that its jobs may reach, each in the form of ``rjs.permissions.network_place``."""
 
     def holds(self, now: datetime) -> bool:
         """The grant has not ended."""
@@ -58,6 +64,13 @@ class NotTrusted:
 
 
 @attrs.frozen
+class NotGranted:
+    """The owner trusts the signer, but not with all that the job asks for; ``sentence`` says what is missing."""
+
+    sentence: str
+
+
+@attrs.frozen
 class TrustStore:
     """The owner's grants at one moment; each pair of key and kind at most once."""
 
@@ -65,20 +78,24 @@ class TrustStore:
     fault: str | None = None
     """Why the file behind it cannot be believed. Then nobody is trusted, whatever ``grants`` say."""
 
-    def allows(self, signer: Signer, now: datetime) -> Allowed | NotTrusted:
-        """May a job of this verified signer run here now?
+    def allows(self, signer: Signer, asked: Permissions, now: datetime) -> Allowed | NotTrusted | NotGranted:
+        """May a job of this verified signer, which asks for these permissions, run here now?
 
         1. A store with a fault trusts nobody.
         2. A signer grant counts for the leaf's key alone, a ca grant for the other keys of the validated path alone.
         3. A grant that has ended counts no more.
+        4. One grant has to give all that is asked: grants do not add up.
         """
         if self.fault is not None:  # 1
             return NotTrusted(f"this machine trusts nobody at present: {self.fault}")
         matching = list(self._matching(signer))  # 2
-        for grant in matching:
-            if grant.holds(now):  # 3
+        holding = [grant for grant in matching if grant.holds(now)]  # 3
+        if not holding:
+            return NotTrusted(_ended(matching[0]) if matching else _unknown(signer))
+        for grant in holding:  # 4
+            if not ungranted(asked.network, grant.network):
                 return Allowed(grant)
-        return NotTrusted(_ended(matching[0]) if matching else _unknown(signer))
+        return NotGranted(_too_little(signer, asked, holding[0], now))
 
     def _matching(self, signer: Signer) -> Iterator[Grant]:
         """Grants for the signer's own key, then for the CAs above it from the nearest one up."""
@@ -88,8 +105,12 @@ class TrustStore:
         return (by_key[key] for key in keys if key in by_key)
 
     def with_grant(self, grant: Grant) -> TrustStore:
-        """The store with ``grant`` in the place of an earlier one for the same key and kind, or at the end."""
-        others = tuple(each for each in self.grants if (each.kind, each.spki) != (grant.kind, grant.spki))
+        """The store with ``grant`` in the place of an earlier one for the same key and kind, or at the end. Without a
+        label of its own it keeps the earlier one's."""
+        same = [each for each in self.grants if (each.kind, each.spki) == (grant.kind, grant.spki)]
+        others = tuple(each for each in self.grants if each not in same)
+        if same and not grant.label:
+            grant = attrs.evolve(grant, label=same[0].label)
         return attrs.evolve(self, grants=(*others, grant))
 
     def without(self, fingerprint: str) -> tuple[TrustStore, tuple[Grant, ...]]:
@@ -122,6 +143,21 @@ def _ended(grant: Grant) -> str:
     return (
         f"the owner's trust in {grant.label or grant.spki} ended at {grant.until:%Y-%m-%d %H:%M:%S %Z}; "
         f"the owner can renew it with: rjs trust add {grant.spki}"
+    )
+
+
+def _too_little(signer: Signer, asked: Permissions, grant: Grant, now: datetime) -> str:
+    """Names what is missing, and the command that grants it to the signer for as long as the signer is trusted now,
+    beside what is granted already."""
+    missing = ungranted(asked.network, grant.network)
+    options = "".join(
+        f" --network {shlex.quote(place)}" for place in dict.fromkeys([*grant.network, *missing])
+    )
+    if grant.until is not None:
+        options += f" --days {math.ceil((grant.until - now) / timedelta(days=1))}"
+    return (
+        f"the owner of this machine trusts {grant.label or signer.subject}, but does not let its jobs reach "
+        f"{', '.join(missing)}; the owner can change that with: rjs trust add {signer.spki}{options}"
     )
 
 

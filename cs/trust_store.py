@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,12 +28,16 @@ from rjs.errors import ConfigError, RefusedError
 from rjs.files import read_small, write_atomically
 from rjs.ids import SpkiDigest
 from rjs.limits import MIB
+from rjs.permissions import network_place
 
 TRUST_NAME = "trust.toml"
 TRUST_FILE = 1 * MIB
 """Largest trust.toml: some thousands of grants; more is a mistake of file."""
 LABEL = 200
 """Longest label, in characters: it stands in one line of a list."""
+
+PLACES = 100
+"""Network places in one grant: the owner is to know them."""
 
 _HEADER = """\
 # Whose jobs this machine runs. `rjs trust add` and `rjs trust remove` rewrite this file (comments are lost); you may
@@ -42,6 +46,7 @@ _HEADER = """\
 #   kind   "signer" for what this key signed, "ca" for what all signers certified by this key signed
 #   label  whose it is, for you
 #   added  when; until (may be left out): from when on it counts no more
+#   network  (may be left out) the places that its jobs may reach, such as ["data.example.org:443"]; else none
 """
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _PEM_CERTIFICATE = "-----BEGIN CERTIFICATE-----"
@@ -64,6 +69,7 @@ class _GrantEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label: Annotated[str, msgspec.Meta(max_length=LABEL)]
     added: _Moment
     until: _Moment | None = None
+    network: Annotated[tuple[str, ...], msgspec.Meta(max_length=PLACES)] = ()
 
 
 class _TrustFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -149,6 +155,7 @@ def read_trust(path: Path) -> TrustStore:
         _require_own(path)
         text = read_small(path, TRUST_FILE).decode()
         entries = msgspec.convert(tomllib.loads(text), _TrustFile, builtin_types=(datetime,)).grant
+        grants = tuple(map(_grant, entries))
     except FileNotFoundError:
         return TrustStore()
     except (
@@ -159,10 +166,19 @@ def read_trust(path: Path) -> TrustStore:
         msgspec.ValidationError,
     ) as error:
         raise ConfigError(f"{path}: {error}; mend the file, or move it away to begin anew") from error
-    grants = tuple(Grant(SpkiDigest(e.spki), e.label, e.kind, e.added, e.until) for e in entries)
     if len({(grant.kind, grant.spki) for grant in grants}) < len(grants):
         raise ConfigError(f"{path}: a key is granted twice for the same kind; remove one of the two")
     return TrustStore(grants)
+
+
+def _grant(entry: _GrantEntry) -> Grant:
+    return Grant(
+        SpkiDigest(entry.spki), entry.label, entry.kind, entry.added, entry.until, _places(entry.network)
+    )
+
+
+def _places(network: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(network_place, network)))
 
 
 def _require_own(path: Path) -> None:
@@ -186,6 +202,7 @@ def _grant_text(grant: Grant) -> str:
     lines += [f"{name} = {_toml_string(value)}" for name, value in values.items()]
     lines += [f"added = {grant.added.astimezone(UTC).isoformat()}"]
     lines += [f"until = {grant.until.astimezone(UTC).isoformat()}"] if grant.until is not None else []
+    lines += [f"network = [{', '.join(map(_toml_string, grant.network))}]"] if grant.network else []
     return "\n".join(lines) + "\n"
 
 
@@ -201,12 +218,17 @@ def grant_for(
     label: str | None = None,
     kind: Kind = "signer",
     until: datetime | None = None,
+    network: Sequence[str] = (),
 ) -> Grant:
     """The grant that the owner means by ``given``: the text of a PEM certificate, or a 64-digit fingerprint.
 
     A CA's certificate makes a ca grant, any other a signer grant; ``kind`` says which a bare fingerprint is. The
-    label is the certificate's subject unless one is given. Raises TrustRefusedError.
+    label is the certificate's subject unless one is given. ``network`` are the places that its jobs may reach. Raises
+    TrustRefusedError, and PlaceRefusedError for what is no place.
     """
+    places = _places(network)
+    if len(places) > PLACES:
+        raise TrustRefusedError("trust.places", f"a grant names at most {PLACES} network places")
     if _PEM_CERTIFICATE in given:
         certificate = _meant_certificate(given)
         kind = "ca" if _is_ca(certificate) else "signer"
@@ -215,14 +237,14 @@ def grant_for(
                 "trust.certificate",
                 "this certificate is not for signing jobs; the one to trust is in the signer's signing.pem",
             )
-        return Grant(spki_of(certificate), _plain(label or subject_of(certificate)), kind, now, until)
+        return Grant(spki_of(certificate), _plain(label or subject_of(certificate)), kind, now, until, places)
     fingerprint = given.strip().replace(":", "").lower()
     if not _FINGERPRINT.fullmatch(fingerprint):
         raise TrustRefusedError(
             "trust.given",
             "this is neither a file with a certificate in PEM nor a fingerprint of 64 hex digits",
         )
-    return Grant(SpkiDigest(fingerprint), _plain(label or ""), kind, now, until)
+    return Grant(SpkiDigest(fingerprint), _plain(label or ""), kind, now, until, places)
 
 
 def _meant_certificate(pem: str) -> x509.Certificate:

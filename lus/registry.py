@@ -14,10 +14,11 @@ import msgspec
 from lus import limits
 from rjs.leases import LeaseTable
 from rjs.limits import CS_LEASE
+from rjs.needs import Offer
 from rjs.wire.messages import AttemptId, CsState
 
-NOT_TRUSTED = "not-trusted"
-"""The refusal that lasts: a CS tells when its owner's trust has changed (``trust_epoch``)."""
+OWNERS_WORD = frozenset({"not-trusted", "permission-not-granted"})
+"""The refusals that last: a CS tells when its owner's trust has changed (``trust_epoch``)."""
 
 
 @attrs.define
@@ -72,9 +73,10 @@ class Registry:
             self._servers[cs] = known
             self._clock.grant(cs, cs, now)
             self.epoch += 1
-        elif known.state.trust_epoch != state.trust_epoch:
-            known.refusals.clear()
+        elif known.state.trust_epoch != state.trust_epoch or _more(known.state.offer, state.offer):
             self.epoch += 1
+        if known.state.trust_epoch != state.trust_epoch:
+            known.refusals.clear()
         known.address, known.state, known.connected, known.heard = address, state, True, now
         self._clock.renew(cs, now)
         return known
@@ -95,7 +97,7 @@ class Registry:
         if len(known.refusals) >= limits.REFUSALS:
             known.refusals.pop(next(iter(known.refusals)))
         known.refusals[job] = f"{code}: {sentence}"
-        if code != NOT_TRUSTED:
+        if code not in OWNERS_WORD:
             heapq.heappush(self._asked_again, (now + limits.REFUSED_AGAIN, cs, known.boot, job))
 
     def ask_again(self, now: float) -> None:
@@ -130,3 +132,14 @@ class Registry:
         lapsed = self._clock.expire(now)
         self.changes += len(lapsed)
         return [self._servers.pop(cs) for cs in lapsed if cs in self._servers]
+
+
+def _more(before: Offer, now: Offer) -> bool:
+    """Whether there may be jobs that are served now and were not before."""
+    amounts = (
+        now.memory > before.memory,
+        now.disk > before.disk,
+        now.cores > before.cores,
+    )
+    others = (now.platform, now.python, now.java) != (before.platform, before.python, before.java)
+    return others or any(amounts)

@@ -18,6 +18,9 @@ _ARGV: Final[Mapping[str, Callable[[Prepared], list[str]]]] = {
     "native": native_argv,
 }
 
+_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What numerical libraries ask how many threads to start; untold, they take every core of the owner's."""
+
 
 @attrs.frozen
 class Command:
@@ -43,5 +46,6 @@ def command_of(prepared: Prepared) -> Command:
         "RJS_TASK_INDEX": str(prepared.attempt.task),
         "RJS_TASK_COUNT": str(prepared.descriptor.tasks),
         "RJS_OUTPUT": str(place.out),
+        **dict.fromkeys(_THREADS, str(max(1, prepared.descriptor.needs.cores))),
     }
     return Command(tuple(argv), environment)

@@ -43,7 +43,8 @@ def list_grants(folder: Path, as_json: bool) -> None:
         print_json(grants)
         return
     columns = ["spki", "kind", "label", "added", "until"]
-    print_table(["key", *columns[1:]], [[grant[column] for column in columns] for grant in grants])
+    rows = [[*(grant[column] for column in columns), ", ".join(grant["network"]) or None] for grant in grants]
+    print_table(["key", *columns[1:], "network"], rows)
 
 
 @click.command("add")
@@ -52,15 +53,20 @@ def list_grants(folder: Path, as_json: bool) -> None:
 @click.option("--ca", is_flag=True, help="SIGNER is a CA's fingerprint: trust everybody whom it certified.")
 @click.option("--label", help="Whose key it is, for you [the certificate's subject].")
 @click.option("--days", type=click.IntRange(1, 36_500), help="Trust for so many days only.")
-def add(signer: str, folder: Path, ca: bool, label: str | None, days: int | None) -> None:
+@click.option("--network", multiple=True, metavar="HOST:PORT",
+              help="A place that its jobs may ask to reach; repeat for several [none].")  # fmt: skip
+def add(
+    signer: str, folder: Path, ca: bool, label: str | None, days: int | None, network: tuple[str, ...]
+) -> None:
     """Trust a signer: its bundles may run on this machine.
 
     SIGNER is a file with a certificate (PEM) or a fingerprint of 64 hex digits. The certificate of a CA means
-    everybody whom that CA certified.
+    everybody whom that CA certified. What is said replaces what was said before of the same key.
 
     \b
     Example:
       rjs trust add ada.pem --cs ~/rjs-cs
+      rjs trust add ada.pem --network data.example.org:443 --cs ~/rjs-cs
     """
     now = datetime.now(UTC)
     grant = role_entry("cs.grant_for")(
@@ -69,10 +75,12 @@ def add(signer: str, folder: Path, ca: bool, label: str | None, days: int | None
         label=label,
         kind="ca" if ca else "signer",
         until=None if days is None else now + timedelta(days=days),
+        network=network,
     )
     _store(folder).add(grant)
     whom = "everybody certified by" if grant.kind == "ca" else "what was signed by"
-    say(f"this machine now runs {whom} {grant.label or 'the key'} ({grant.spki})")
+    reach = ", ".join(grant.network) or "no network place"
+    say(f"this machine now runs {whom} {grant.label or 'the key'} ({grant.spki}), and grants {reach}")
 
 
 @click.command("remove")

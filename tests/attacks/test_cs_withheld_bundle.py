@@ -20,11 +20,13 @@ from cs import ledger
 from cs.attempt import Owner, Preparation
 from cs.bundles import Bundles
 from cs.trust import Grant, TrustStore
+from cs.wheels import Wheels
 from cs.workplace import Workplace
 from rjs.background import ImmediateWorkers
 from rjs.bundle.sign import job_attributes
 from rjs.bundle.testing import make_signer, signed_jar
 from rjs.bundle.verify import open_bundle
+from rjs.descriptor.model import Permissions
 from rjs.errors import RefusedError
 from rjs.ids import ClusterId
 from rjs.limits import GIB, MAX_ARCHIVE_BYTES
@@ -80,14 +82,20 @@ class Desktop:
         self.brief, content = bundle()
         self.lus = Withholder(content)
         self.trusted = TrustStore((Grant(self.brief.signer, "ada", "signer", datetime.now(UTC)),))  # type: ignore[arg-type]  # a digest
-        self.bundles = Bundles(folder, ImmediateWorkers(), Clock())
+        self.bundles = Bundles(folder, ImmediateWorkers(), Clock(), OFFER.platform)
         connection = open_database(
             folder / "private" / "ledger.sqlite", ledger.MIGRATIONS, application_id=ledger.APPLICATION_ID
         )
         self.storage = ImmediateStorage(connection)
         owner = cast(Owner, SimpleNamespace(cluster=ClusterId("0" * 16)))
         self.preparation = Preparation(
-            owner, self.bundles, self.storage, ImmediateWorkers(), lambda: self.trusted, lambda: OFFER
+            owner,
+            self.bundles,
+            self.storage,
+            ImmediateWorkers(),
+            lambda: self.trusted,
+            lambda: OFFER,
+            Wheels(folder / "private" / "wheels"),
         )
         self.attempt = AttemptId(self.brief.job, 0, Fence(1, 1, 1))
         self.place = Workplace(folder, self.attempt)
@@ -137,7 +145,7 @@ def test_trust_withdrawn_after_unpacking(desktop: Desktop) -> None:
     desktop.lus.serve()
     desktop.trusted = TrustStore()
     with pytest.raises(RefusedError, match="not-trusted"):
-        desktop.preparation.check_may_run(desktop.outcome[0].bundle)
+        desktop.preparation.check_may_run(desktop.outcome[0].bundle, Permissions())
 
 
 def test_a_brief_that_lies_about_the_size(desktop: Desktop) -> None:

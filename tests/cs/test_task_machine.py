@@ -128,7 +128,7 @@ def test_one_attempt_at_a_time(slot: Slot) -> None:
 def test_whoever_heard_that_we_are_busy_hears_when_we_are_free(slot: Slot, said: str) -> None:
     """Busy was said in a description; so must free be, though nobody was refused."""
     machine = at(slot)
-    assert Describe() in (machine.session_opened() if said == "session" else machine.trust_changed())
+    assert Describe() in (machine.session_opened() if said == "session" else machine.changed())
     machine.stop(X, "unwanted") if slot is Slot.RUNNING else None
     last = (
         machine.not_prepared(X, "c", "s") if slot is Slot.PREPARING
@@ -285,7 +285,7 @@ class Events(RuleBasedStateMachine):
 
     @rule()
     def trust_changed(self) -> None:
-        self.perform(self.machine.trust_changed())
+        self.perform(self.machine.changed())
 
     @rule(back=st.integers(0, 3))
     def stop(self, back: int) -> None:

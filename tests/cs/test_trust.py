@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import attrs
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cs.trust import Allowed, Grant, Kind, NotTrusted, TrustRefusedError, TrustStore
+from cs.trust import Allowed, Grant, Kind, NotGranted, NotTrusted, TrustRefusedError, TrustStore
 from rjs.bundle.path import subject_of
 from rjs.bundle.testing import NOW, Party, make_party, make_signer
 from rjs.bundle.verify import Signer, spki_of
+from rjs.descriptor.model import Permissions
 from rjs.ids import SpkiDigest
 
 ROOT = make_party("Root", ca=True)
@@ -21,6 +23,9 @@ MIDDLE = make_party("Middle", ROOT, ca=True)
 ADA = make_signer("Ada", MIDDLE)
 EVE = make_signer("Eve", make_party("Root", ca=True))  # a root of the same name, but not the same key
 HOUR = timedelta(hours=1)
+
+
+NOTHING = Permissions()
 
 
 def signer_of(party: Party) -> Signer:
@@ -62,7 +67,7 @@ def test_a_grant_counts_for_its_key_kind_and_time_only(
 ) -> None:
     """A signer grant covers the leaf, a ca grant what it certified; none counts for the other or beyond its end."""
     one = grant(given_to, kind, until)
-    decision = TrustStore((one,)).allows(signer_of(ADA), NOW)
+    decision = TrustStore((one,)).allows(signer_of(ADA), NOTHING, NOW)
     if allowed:
         assert decision == Allowed(one)
     else:
@@ -71,7 +76,7 @@ def test_a_grant_counts_for_its_key_kind_and_time_only(
 
 def test_nobody_is_trusted_without_grants() -> None:
     """The refusal names the signer, and the command that would change it with the key's fingerprint."""
-    decision = TrustStore().allows(signer_of(ADA), NOW)
+    decision = TrustStore().allows(signer_of(ADA), NOTHING, NOW)
     assert isinstance(decision, NotTrusted)
     assert "CN=Ada" in decision.sentence
     assert f"rjs trust add {spki_of(ADA.certificate)}" in decision.sentence
@@ -79,7 +84,9 @@ def test_nobody_is_trusted_without_grants() -> None:
 
 def test_an_ended_grant_is_named() -> None:
     """The submitter learns that trust ended, and when."""
-    decision = TrustStore((grant(ADA.certificate, "signer", NOW - HOUR),)).allows(signer_of(ADA), NOW)
+    decision = TrustStore((grant(ADA.certificate, "signer", NOW - HOUR),)).allows(
+        signer_of(ADA), NOTHING, NOW
+    )
     assert isinstance(decision, NotTrusted)
     assert "ended at 2026-06-01 11:00:00" in decision.sentence
 
@@ -87,7 +94,9 @@ def test_an_ended_grant_is_named() -> None:
 def test_a_living_grant_counts_beside_an_ended_one() -> None:
     """The end of the trust in a key does not end the trust in its CA, as the owner stated both."""
     ca = grant(ROOT.certificate, "ca")
-    assert TrustStore((grant(ADA.certificate, "signer", NOW), ca)).allows(signer_of(ADA), NOW) == Allowed(ca)
+    assert TrustStore((grant(ADA.certificate, "signer", NOW), ca)).allows(
+        signer_of(ADA), NOTHING, NOW
+    ) == Allowed(ca)
 
 
 def test_the_nearest_grant_is_named() -> None:
@@ -97,16 +106,57 @@ def test_the_nearest_grant_is_named() -> None:
         grant(MIDDLE.certificate, "ca"),
         grant(ROOT.certificate, "ca"),
     )
-    assert TrustStore((root, middle, own)).allows(signer_of(ADA), NOW) == Allowed(own)
-    assert TrustStore((root, middle)).allows(signer_of(ADA), NOW) == Allowed(middle)
+    assert TrustStore((root, middle, own)).allows(signer_of(ADA), NOTHING, NOW) == Allowed(own)
+    assert TrustStore((root, middle)).allows(signer_of(ADA), NOTHING, NOW) == Allowed(middle)
 
 
 def test_a_fault_trusts_nobody() -> None:
     """Whatever grants were read: a file that cannot be believed gives no trust, and the sentence says why."""
     store = TrustStore((grant(ADA.certificate, "signer"),), fault="trust.toml is damaged")
-    decision = store.allows(signer_of(ADA), NOW)
+    decision = store.allows(signer_of(ADA), NOTHING, NOW)
     assert isinstance(decision, NotTrusted)
     assert "trust.toml is damaged" in decision.sentence
+
+
+def test_a_grant_gives_the_places_that_it_names() -> None:
+    """All of what is asked, in whatever order and spelling; asking for nothing needs none."""
+    one = attrs.evolve(grant(ADA.certificate, "signer"), network=("data.example.org:443", "192.0.2.7:80"))
+    store, ada = TrustStore((one,)), signer_of(ADA)
+    for asked in ((), ("192.0.2.7:80",), ("192.0.2.7:80", "Data.Example.org:443")):
+        assert store.allows(ada, Permissions(network=asked), NOW) == Allowed(one)
+
+
+def test_what_is_missing_is_named_with_the_command_that_grants_it() -> None:
+    """The command names every place, the granted ones as well, and keeps the end of the trust."""
+    one = attrs.evolve(grant(ADA.certificate, "signer", NOW + 30 * HOUR), network=("a.org:1",))
+    decision = TrustStore((one,)).allows(signer_of(ADA), Permissions(network=("a.org:1", "b.org:2")), NOW)
+    assert decision == NotGranted(
+        "the owner of this machine trusts label, but does not let its jobs reach b.org:2; the owner can change that "
+        f"with: rjs trust add {one.spki} --network a.org:1 --network b.org:2 --days 2"
+    )
+
+
+def test_one_grant_has_to_give_all() -> None:
+    """Grants for a signer and for its CA do not add up; the one that gives all counts, whichever it is."""
+    own = attrs.evolve(grant(ADA.certificate, "signer"), network=("a.org:1",))
+    ca = attrs.evolve(grant(ROOT.certificate, "ca"), network=("b.org:2",))
+    store, ada = TrustStore((own, ca)), signer_of(ADA)
+    assert store.allows(ada, Permissions(network=("b.org:2",)), NOW) == Allowed(ca)
+    assert isinstance(store.allows(ada, Permissions(network=("a.org:1", "b.org:2")), NOW), NotGranted)
+
+
+def test_an_ended_grant_gives_nothing() -> None:
+    """Trust that ended is no trust, whatever it gave."""
+    ended = attrs.evolve(grant(ADA.certificate, "signer", NOW), network=("a.org:1",))
+    decision = TrustStore((ended,)).allows(signer_of(ADA), Permissions(network=("a.org:1",)), NOW)
+    assert isinstance(decision, NotTrusted)
+
+
+def test_a_grant_without_a_label_keeps_the_earlier_one() -> None:
+    """Who does as a refusal says does not lose whose key it is."""
+    again = Grant(digest("a"), "", "signer", NOW, network=("a.org:1",))
+    store = TrustStore((Grant(digest("a"), "Ada", "signer", NOW),)).with_grant(again)
+    assert store.grants == (attrs.evolve(again, label="Ada"),)
 
 
 def test_a_second_grant_for_a_key_replaces_the_first_of_its_kind() -> None:
@@ -156,8 +206,12 @@ def test_a_fingerprint_that_is_not_clear_removes_nothing(prefix: str, code: str)
 )
 def test_allowed_means_that_one_grant_alone_allows(grants: list[Grant]) -> None:
     """Grants never combine: a store allows exactly when one of its grants, by itself, does, and it names that one."""
-    decision = TrustStore(tuple(grants)).allows(signer_of(ADA), NOW)
-    alone = [each for each in grants if isinstance(TrustStore((each,)).allows(signer_of(ADA), NOW), Allowed)]
+    decision = TrustStore(tuple(grants)).allows(signer_of(ADA), NOTHING, NOW)
+    alone = [
+        each
+        for each in grants
+        if isinstance(TrustStore((each,)).allows(signer_of(ADA), NOTHING, NOW), Allowed)
+    ]
     if isinstance(decision, Allowed):
         assert decision.grant in alone
     else:

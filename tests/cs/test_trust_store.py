@@ -18,10 +18,18 @@ from rjs.bundle.testing import NOW, Party, make_party, make_signer
 from rjs.bundle.verify import spki_of
 from rjs.errors import ConfigError
 from rjs.ids import SpkiDigest
+from rjs.permissions import PlaceRefusedError
 
 ADA = make_signer("Ada")
 ONE = Grant(SpkiDigest("1" * 64), "One", "signer", NOW)
-TWO = Grant(SpkiDigest("2" * 64), "Two", "ca", NOW, NOW + timedelta(days=1))
+TWO = Grant(
+    SpkiDigest("2" * 64),
+    "Two",
+    "ca",
+    NOW,
+    NOW + timedelta(days=1),
+    ("data.example.org:443", "[2001:db8::1]:80"),
+)
 ENTRY = f'[[grant]]\nspki = "{"1" * 64}"\nkind = "signer"\nlabel = "One"\nadded = 2026-06-01T12:00:00Z\n'
 
 
@@ -247,3 +255,22 @@ def test_what_names_no_key_is_refused(given_text: str, code: str) -> None:
     with pytest.raises(TrustRefusedError) as refused:
         grant_for(given_text, now=datetime(2026, 1, 1, tzinfo=UTC))
     assert refused.value.code == code
+
+
+def test_places_are_kept_in_one_form() -> None:
+    """However they were typed, each once."""
+    made = grant_for(
+        "ab" * 32, now=NOW, network=["Data.Example.ORG:443", "[2001:DB8:0::1]:80", "data.example.org:443"]
+    )
+    assert made.network == ("data.example.org:443", "[2001:db8::1]:80")
+
+
+def test_what_is_no_place_is_refused(folder: Path) -> None:
+    """By the command and in the file, which then trusts nobody; and a grant names a hundred at most."""
+    with pytest.raises(PlaceRefusedError):
+        grant_for("ab" * 32, now=NOW, network=["data.example.org"])
+    with pytest.raises(TrustRefusedError, match="at most 100"):
+        grant_for("ab" * 32, now=NOW, network=[f"n{number}.example.org:443" for number in range(101)])
+    write(folder, ENTRY + 'network = ["*.example.org:443"]\n')
+    fault = TrustFolder(folder).current().fault
+    assert fault is not None and "'*.example.org:443' is no network place" in fault

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from invariants import check_board
 from samples import CS1, CS2, A, B, attempt, brief, cs_state
@@ -10,6 +11,7 @@ from lus import limits
 from lus.board import Board, Stage
 from lus.instructions import DropServer, Instruction, ReportVanished, Return, Start, Stop, TellWant
 from rjs.limits import CS_LEASE, LUS_LEASE
+from rjs.needs import Needs
 from rjs.wire.messages import AttemptId, CsState, LeasedTask
 
 
@@ -114,6 +116,29 @@ class TestPlacing:
         board.start_refused(CS1, attempt(1), "not-trusted", "no", 0.0)
         board.cs_state(CS1, "b1", "", cs_state(epoch=1), False, 1.0)
         assert board.granted(1, brief(), [LeasedTask(2, 0)], 1.0) == [start(2, sequence=2)]
+
+    @pytest.mark.parametrize("code", ["not-trusted", "permission-not-granted"])
+    def test_the_owners_word_lasts(self, board: Board, code: str) -> None:
+        """Time alone does not make an owner's refusal worth another question, a change of trust does."""
+        board.granted(1, brief(), [LeasedTask(1, 0)], 0.0)
+        assert board.start_refused(CS1, attempt(1), code, "no", 0.0) == [
+            Return(A, (1,), 1, "not-accepted", f"cs: {code}: no")
+        ]
+        for second in range(int(2 * limits.REFUSED_AGAIN)):
+            board.cs_heard(CS1, float(second))
+            assert board.tick(float(second)) == []
+        now = 2 * limits.REFUSED_AGAIN
+        assert board.cs_state(CS1, "b1", "", cs_state(epoch=1), False, now) == [TellWant(2, 2)]
+
+    def test_a_larger_offer_is_worth_another_try(self, board: Board) -> None:
+        """A job that needed more is returned with the reason, and wanted again when there is more, not less."""
+        wanting = msgspec.structs.replace(brief(), needs=Needs(memory=200))
+        assert board.granted(1, wanting, [LeasedTask(1, 0)], 0.0) == [
+            Return(A, (1,), 1, "needs-memory", "cs: it needs 0 MiB of memory, 0 MiB are given")
+        ]
+        assert board.cs_state(CS1, "b1", "", cs_state(memory=50), False, 1.0) == []
+        assert board.cs_state(CS1, "b1", "", cs_state(memory=200), False, 1.0) == [TellWant(2, 2)]
+        assert board.granted(1, wanting, [LeasedTask(2, 0)], 1.0) == [Start(CS1, "cs", wanting, attempt(2))]
 
     @pytest.mark.parametrize("code", ["stopped", "cannot-start", "no-blob", "replayed", "superseded", "name"])
     def test_other_refusals_pass(self, board: Board, code: str) -> None:

@@ -35,6 +35,7 @@ from cs.spool import Spooled
 from cs.task_machine import Slot, TaskMachine
 from lus.board import Board
 from rjs.background import Tasks, sleep
+from rjs.descriptor.model import Descriptor, Permissions
 from rjs.errors import OverloadedError, RefusedError
 from rjs.identity.names import RjsName, Role
 from rjs.ids import BundleId
@@ -47,6 +48,7 @@ from ws import store
 from ws.answers import AnswerDesk
 from ws.job import Job
 
+DESCRIPTOR = Descriptor(name="job", runtime="python", entry="run.py")
 OFFER = Offer(memory=GIB, cores=1, disk=GIB, python="3.11.7")
 
 P = ParamSpec("P")
@@ -112,7 +114,7 @@ class WebServer(Server):
         self.shell = ws.shell.Shell(
             self.queue, self.storage(cluster.disk), self.timers, cluster.defects.append
         )
-        desk = Desk(self.shell, self.workers, Path(), cast(Any, None), dict, cluster)
+        desk = Desk(self.shell, self.workers, Path(), cast(Any, None), dict, cast(Any, None), cluster)
         self.door = ws.api.WsDoor(self.shell, cast(Any, None), desk, cast(Any, None), self.workers)
         self.tasks.repeat(self.timers, "tick", 1.0, self._tick)
 
@@ -227,10 +229,13 @@ class Preparation:
             raise RefusedError("no-blob", "the bundle cannot be had now")
         await server.ledger.write(partial(ledger.record, attempt=attempt, not_after=1e12))
         return SimpleNamespace(
-            attempt=attempt, workplace=SimpleNamespace(tail=lambda: "tail"), bundle=job.job
+            attempt=attempt,
+            workplace=SimpleNamespace(tail=lambda: "tail"),
+            bundle=job.job,
+            descriptor=DESCRIPTOR,
         )
 
-    def check_may_run(self, bundle: str) -> None:
+    def check_may_run(self, bundle: str, _: Permissions) -> None:
         """See cs.attempt."""
         if bundle in self.server.distrusts:
             raise RefusedError("not-trusted", "the owner does not trust its signer any more")

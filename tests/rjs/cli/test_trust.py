@@ -64,6 +64,14 @@ def test_trust_is_given_listed_and_taken_back(
     assert {grant["kind"] for grant in grants.values()} == {"ca", "signer"}
     assert grants["ab" * 32]["label"] == "Eve"
     assert grants["ab" * 32]["until"] is not None
+    assert grants["ab" * 32]["network"] == []
+    places = ["--network", "data.example.org:443", "--network", "192.0.2.7:80"]
+    given = rjs("trust", "add", "ab" * 32, "--cs", cs, *places)
+    assert given.status == 0
+    assert "and grants data.example.org:443, 192.0.2.7:80" in given.err
+    listed = rjs("trust", "list", "--cs", cs).out
+    assert "Eve" in listed
+    assert "data.example.org:443, 192.0.2.7:80" in listed
     assert rjs("trust", "remove", "abababab", "--cs", cs).status == 0
     listed = rjs("trust", "list", "--cs", cs).out
     assert root in listed
