@@ -19,6 +19,7 @@ from rjs.descriptor.mistakes import Mistakes
 from rjs.descriptor.model import DESCRIPTOR_NAME, Descriptor, Resource
 from rjs.descriptor.patterns import FileNames, TooManyStepsError
 from rjs.descriptor.platforms import left_out, stated_platforms, with_entries
+from rjs.descriptor.reading import remedy_of
 from rjs.descriptor.settings import answer_of, java_of, permissions_of
 from rjs.descriptor.task_file import TaskFileError, count_tasks
 from rjs.needs import Needs, Platform, is_specifier
@@ -47,7 +48,6 @@ def descriptor_of(table: JobTable, files: Files, mistakes: Mistakes) -> Descript
         java=java_of(table, mistakes),
         lock=_lock(table, files, mistakes),
     )
-    _check_arguments(descriptor, mistakes)
     _check_entries(table, descriptor, files, mistakes)
     return descriptor
 
@@ -76,15 +76,7 @@ def _amount(value: int | str, name: str, units: Mapping[str, int], allowed: rang
     found = amount(value, units)
     if found is not None and found in allowed:
         return found
-    least, most = (
-        ("1 s", "30 d")
-        if units is TIME_UNITS
-        else ("1 MiB", "1 TiB" if allowed.stop == MOST_MEMORY + 1 else "16 TiB")
-    )
-    mistakes.field(
-        ("needs", name),
-        f"must be from {least} to {most}, a number and one of the units {', '.join(units)}, not {shown(str(value))}",
-    )
+    mistakes.field(("needs", name), remedy_of(NeedsTable, name))
     return allowed.start
 
 
@@ -176,23 +168,6 @@ def _tasks_in_file(name: str, files: Files, mistakes: Mistakes) -> int:
         for mistake in error.mistakes:
             mistakes.field(("tasks",), f"names {shown(name)}: {mistake}")
     return 1
-
-
-def _check_arguments(descriptor: Descriptor, mistakes: Mistakes) -> None:
-    """The arguments of one task together are what one process is given."""
-    rows = descriptor.each_task if isinstance(descriptor.each_task, tuple) else ()
-    common = _bytes_of(descriptor.args)
-    if common > limits.MAX_ARGUMENT_BYTES:
-        mistakes.field(
-            ("args",), f"must have at most {limits.MAX_ARGUMENT_BYTES:,} bytes; put the rest into a file"
-        )
-    for index, row in enumerate(rows):
-        if common + _bytes_of(row) > limits.MAX_ARGUMENT_BYTES:
-            mistakes.field(("tasks", index), "has arguments that are too long; put them into a file")
-
-
-def _bytes_of(arguments: tuple[str, ...]) -> int:
-    return sum(len(each.encode()) for each in arguments)
 
 
 def _lock(table: JobTable, files: Files, mistakes: Mistakes) -> str:

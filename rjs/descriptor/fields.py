@@ -270,12 +270,7 @@ class JobTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 "number of tasks. Nothing else is special."
             ),
             examples=[["--part", "{index}", "--of", "{count}"]],
-            extra={
-                "must": (
-                    f"a list of at most {limits.MAX_ARGUMENTS:,} texts without NUL, together of at most "
-                    f"{limits.MAX_ARGUMENT_BYTES:,} bytes"
-                )
-            },
+            extra={"must": f"a list of at most {limits.MAX_ARGUMENTS:,} texts without NUL"},
         ),
     ] = ()
     tasks: Annotated[
