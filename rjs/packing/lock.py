@@ -37,10 +37,24 @@ class LockedFile:
     sha256: str
 
 
+@attrs.frozen
+class Resolved:
+    """A lock that holds on every platform, or only where one of the markers is true that were asked for."""
+
+    lock: Pylock
+    everywhere: bool
+
+
 def resolve(
-    specs: Sequence[str], python: str, *, find_links: Path | None = None, index_url: str | None = None
-) -> Pylock:
-    """Give the lock of ``specs`` for ``python`` (such as ``3.11``) and later, on every platform.
+    specs: Sequence[str],
+    python: str,
+    markers: Sequence[str],
+    *,
+    find_links: Path | None = None,
+    index_url: str | None = None,
+) -> Resolved:
+    """Give the lock of ``specs`` for ``python`` (such as ``3.11``) and later: on every platform, or else where one of
+    the environment ``markers`` is true, since what others require may not be there.
 
     With ``find_links``, a folder of wheels, and no ``index_url`` there is nothing else to take from. Raises
     RefusedError ``pack``: without ``uv``, or with its words where it finds no answer.
@@ -59,26 +73,32 @@ def resolve(
         options += ["--find-links", str(find_links.resolve()), *(() if index_url else _ALONE)]
     if index_url is not None:
         options += ["--default-index", index_url]
-    return read_lock(_compiled(options, "\n".join(specs)))
+    everywhere = _compiled(options, specs, ())
+    done = _compiled(options, specs, markers) if everywhere.returncode else everywhere
+    if done.returncode:
+        words = done.stderr.decode("utf-8", "replace").strip()
+        raise RefusedError("pack", f"the requirements cannot be resolved to wheels: {words}")
+    return Resolved(read_lock(done.stdout), done is everywhere)
 
 
-def _compiled(options: Sequence[str], specs: str) -> bytes:
-    """What ``uv pip compile`` prints; in a folder of its own, where no project's settings lie."""
+def _compiled(
+    options: Sequence[str], specs: Sequence[str], markers: Sequence[str]
+) -> subprocess.CompletedProcess[bytes]:
+    """What ``uv pip compile`` says; in a folder of its own, where no other project's settings lie."""
     with tempfile.TemporaryDirectory(prefix="rjs-lock-") as folder:
+        if markers:
+            settings = toml_table("[tool.uv]", {"environments": markers})
+            Path(folder, "pyproject.toml").write_text(settings, "utf-8")
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 [_uv(), "pip", "compile", "-", *options],
-                input=specs.encode(),
+                input="\n".join(specs).encode(),
                 capture_output=True,
                 cwd=folder,
                 timeout=limits.RESOLVING,
             )
         except subprocess.TimeoutExpired:
             raise RefusedError("pack", f"no lock was found within {limits.RESOLVING:.0f} s") from None
-    if done.returncode:
-        words = done.stderr.decode("utf-8", "replace").strip()
-        raise RefusedError("pack", f"the requirements cannot be resolved to wheels: {words}")
-    return done.stdout
 
 
 def _uv() -> str:

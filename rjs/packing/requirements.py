@@ -25,7 +25,7 @@ from rjs.errors import RefusedError, UsageError
 from rjs.needs import Platform
 from rjs.packing.fetch import FetchedFile, Scratch, fetch
 from rjs.packing.job_files import JobFile
-from rjs.packing.lock import LockedFile, resolve, written_lock
+from rjs.packing.lock import LockedFile, Resolved, resolve, written_lock
 from rjs.packing.made import Value, toml_table
 from rjs.packing.modules import modules_of
 from rjs.packing.targets import LATER, PLATFORMS, PYTHONS, marker_of, specifier_of, targets_of, this_platform
@@ -109,10 +109,15 @@ def vendor(requirements: Requirements) -> Vendored:
     asked = _names_asked(requirements.specs)
     platforms = requirements.platforms or (_here(),)
     pythons = _pythons(requirements.python)
-    places, links = requirements.find_links, requirements.index_url
-    lock = resolve(requirements.specs, pythons[0], find_links=places, index_url=links)
-    picks = _picked(lock, _checked(platforms), pythons)
-    served = _served(lock, picks, platforms, pythons)
+    resolved = resolve(
+        requirements.specs,
+        pythons[0],
+        [marker_of(place) for place in _checked(platforms)],
+        find_links=requirements.find_links,
+        index_url=requirements.index_url,
+    )
+    picks = _picked(resolved.lock, platforms, pythons)
+    served = _served(resolved, picks, platforms, pythons)
     scratch = Scratch()
     taken = [_taken(each, scratch) for each in picks]
     return _vendored(taken, asked, platforms, *served)
@@ -231,19 +236,19 @@ def _required_names(wheel: Wheel) -> Iterator[NormalizedName]:
 
 
 def _served(
-    lock: Pylock, picks: Sequence[_Pick], platforms: Sequence[Platform], pythons: Sequence[str]
+    resolved: Resolved, picks: Sequence[_Pick], platforms: Sequence[Platform], pythons: Sequence[str]
 ) -> tuple[tuple[Platform, ...], tuple[str, ...]]:
     """All platforms and Pythons that need no other wheels than these; what was asked for is among them."""
     digests = {each.sha256 for each in picks}
 
     def serves(place: Platform, python: str) -> bool:
         choices = (
-            choose(lock, target, lambda wheel: wheel.hashes.get("sha256") in digests)
+            choose(resolved.lock, target, lambda wheel: wheel.hashes.get("sha256") in digests)
             for target in targets_of(place, python)
         )
         return not any(choice.without for choice in choices)
 
-    if all(_is_for_any(each.wheel) for each in picks):
+    if resolved.everywhere and all(_is_for_any(each.wheel) for each in picks):
         places = tuple(
             place
             for place in PLATFORMS

@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -107,10 +107,14 @@ def _version_of(found: os.stat_result) -> _Version:
 
 
 class Tree:
-    """The folder ``path`` and what is below it; names are relative to it, with slashes. Listings are kept."""
+    """The folder ``path`` and what is below it; names are relative to it, with slashes. Listings are kept.
 
-    def __init__(self, path: Path) -> None:
+    With ``only``, nothing else at the top is there.
+    """
+
+    def __init__(self, path: Path, only: Collection[str] | None = None) -> None:
         self.path = path
+        self._only = only
         self._listings: dict[str, Mapping[str, os.DirEntry[str]]] = {}
         self._files: dict[str, DiskFile] = {}
 
@@ -154,7 +158,10 @@ class Tree:
             if entry is None or not entry.is_dir(follow_symlinks=False) or folder_fault(folder, entry):
                 return {}
         with os.scandir(self.path / folder) as entries:
-            return {entry.name: entry for entry in sorted(entries, key=lambda entry: entry.name)}
+            found = {entry.name: entry for entry in sorted(entries, key=lambda entry: entry.name)}
+        if folder or self._only is None:
+            return found
+        return {name: entry for name, entry in found.items() if name in self._only}
 
 
 def folder_fault(name: str, entry: os.DirEntry[str]) -> str | None:

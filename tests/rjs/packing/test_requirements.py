@@ -130,6 +130,14 @@ def test_markers_are_those_of_the_platform_asked_for(wheels: Path) -> None:
     assert vendored.modules == {"both": (), "helper": (LINUX,)}
 
 
+def test_what_others_require_need_not_be_there(wheels: Path) -> None:
+    """A package that only Windows needs is not asked for on Linux; then the job is for Linux alone."""
+    make_wheel(wheels, "both", {"both.py": ""}, requires=["absent; sys_platform == 'win32'"])
+    vendored = vendor(Requirements(("both",), (LINUX,), "3.12", wheels))
+    assert [file.name for file in vendored.files[1:]] == ["wheels/both-1.0-py3-none-any.whl"]
+    assert vendored.platforms == (LINUX,)
+
+
 @pytest.mark.parametrize(
     ("specs", "python", "said"),
     [
