@@ -33,7 +33,9 @@ _DT_STRTAB: Final = 5
 _PT_LOAD: Final = 1
 _PT_DYNAMIC: Final = 2
 _MANY: Final = 4096
-"""No executable has so many segments, libraries or architectures: what says so is broken."""
+"""No executable has so many segments or libraries: what says so is broken."""
+_FAT_COUNT: Final = range(1, 45)
+"""Processors of a universal executable. A Java class begins with the same four bytes, and then 45 or more."""
 
 
 class ExecutableError(Exception):
@@ -120,7 +122,7 @@ def _macho_libraries(data: bytes, count: int) -> Iterator[str]:
 def _fat(data: bytes) -> Executable:
     """A universal executable: the head is big-endian and lists one Mach-O for each processor."""
     count = struct.unpack_from(">I", data, 4)[0]
-    if count > _MANY:  # a Java class begins with the same four bytes
+    if count not in _FAT_COUNT:
         raise ExecutableError("is no universal executable; Java classes are packed with --main-class")
     machines = [struct.unpack_from(">I", data, 8 + 20 * i)[0] for i in range(count)]
     return Executable(
