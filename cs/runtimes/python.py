@@ -17,35 +17,41 @@ _INTERPRETER: Final = (sys.executable, "-E", "-s", "-S", "-B")
 
 _BOOT: Final = """\
 import sys
-count, entry, *rest = sys.argv[1:]
-paths, sys.argv[:] = rest[:int(count)], [entry, *rest[int(count):]]
-script, _, name = entry.partition(":")
-if name:
-    import functools, importlib
-    sys.path[0] = sys.path[0] or __import__("os").getcwd()
-    sys.path.extend(paths)
-    sys.exit(functools.reduce(getattr, name.split("."), importlib.import_module(script))())
-import os.path, runpy
-sys.path[0] = os.path.dirname(script)
+count, *rest = sys.argv[1:]
+paths, sys.argv[:] = rest[:int(count)], rest[int(count):]
 sys.path.extend(paths)
-runpy.run_path(script, run_name="__main__")
+"""
+_SCRIPT: Final = """\
+import os.path, runpy
+sys.path[0] = os.path.dirname(sys.argv[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+_FUNCTION: Final = """\
+import functools, importlib, os
+sys.path[0] = os.getcwd()
+module, _, name = sys.argv[0].partition(":")
+sys.exit(functools.reduce(getattr, name.split("."), importlib.import_module(module))())
 """
 
 
 def python_argv_of(prepared: Prepared) -> list[str]:
     """Run the job's entry: a file of the bundle, or an object reference ``package.module:function``."""
     entry = prepared.descriptor.entry
-    where = entry if ":" in entry else str(prepared.workplace.job / entry)
-    return python_argv(where, prepared.arguments, prepared.paths)
+    if ":" in entry:  # no file of a bundle has one in its name
+        return [*_boot(_FUNCTION, prepared.paths), entry, *prepared.arguments]
+    return python_argv(prepared.workplace.job / entry, prepared.arguments, prepared.paths)
 
 
-def python_argv(entry: Path | str, args: Sequence[str] = (), paths: Sequence[Path] = ()) -> list[str]:
-    """Run ``entry`` with ``args`` in this server's interpreter.
+def python_argv(script: Path, args: Sequence[str] = (), paths: Sequence[Path] = ()) -> list[str]:
+    """Run ``script`` with ``args`` in this server's interpreter.
 
-    A script's ``sys.path[0]`` is its folder, so that it imports its neighbours; that of an object reference is the
-    working folder, and what the function returns becomes the exit status, as with a console script. ``paths`` come
-    last on ``sys.path``, where installed packages are.
+    ``sys.path[0]`` is its folder, so that it imports its neighbours; ``paths`` come last, where installed packages
+    are. A function's ``sys.path[0]`` is the job's folder, ``sys.argv[0]`` its reference, and what it returns the exit
+    status, as with a console script.
     """
-    if not paths and ":" not in str(entry):
-        return [*_INTERPRETER, str(entry), *args]
-    return [*_INTERPRETER, "-c", _BOOT, str(len(paths)), str(entry), *map(str, paths), *args]
+    start = _boot(_SCRIPT, paths) if paths else _INTERPRETER
+    return [*start, str(script), *args]
+
+
+def _boot(code: str, paths: Sequence[Path]) -> list[str]:
+    return [*_INTERPRETER, "-c", _BOOT + code, str(len(paths)), *map(str, paths)]
