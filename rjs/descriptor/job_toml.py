@@ -21,8 +21,10 @@ from rjs.descriptor.model import Descriptor
 from rjs.descriptor.reading import read_table
 from rjs.descriptor.toml_lines import line_index
 
-_KEY_PART = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+"""
-_LONG_KEY: Final = re.compile(f"(?:{_KEY_PART}){{{limits.MAX_KEY_PARTS}}}")
+_TOLD: Final = 300
+"""Characters of what tomllib says, which may quote all of a key."""
+_KEY_PART: Final = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+"""
+_LONG_KEY: Final = re.compile(rf"(?<![A-Za-z0-9_-])(?:{_KEY_PART}){{{limits.MAX_KEY_PARTS}}}")
 
 
 def parse_descriptor(toml: bytes, entries: Collection[str], read: Read | None = None) -> Descriptor:
@@ -57,4 +59,4 @@ def _loaded(toml: bytes) -> tuple[str, dict[str, Any]]:
     except RecursionError:
         raise DescriptorError(["it is nested too deeply; no field needs more than two levels"]) from None
     except ValueError as error:  # also what numbers and dates out of all bounds raise
-        raise DescriptorError([f"it is not TOML: {error}"]) from None
+        raise DescriptorError([f"it is not TOML: {str(error)[:_TOLD]}"]) from None

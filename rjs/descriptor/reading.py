@@ -28,7 +28,7 @@ _ELEMENT: Final = re.compile(r"at `\$((?:\[\d+\])+)")
 
 def read_table(kind: type[T], table: Mapping[str, Any], path: Path, mistakes: Mistakes) -> T:
     """The ``kind`` that ``table`` at ``path`` states. A wrong field has its default, a required one is empty."""
-    hints = _hints(kind)
+    hints = hints_of(kind)
     _refuse_unknown(table, hints, path, mistakes)
     values: dict[str, Any] = {}
     for field in msgspec.structs.fields(kind):
@@ -36,9 +36,8 @@ def read_table(kind: type[T], table: Mapping[str, Any], path: Path, mistakes: Mi
         if field.name in table:
             value = _read(hints[field.name], table[field.name], (*path, field.name), mistakes)
         elif field.required:
-            mistakes.field(
-                (*path, field.name), f"is missing; add {field.name} = {example_of(hints[field.name])}"
-            )
+            example = examples_of(hints[field.name])[0]
+            mistakes.field((*path, field.name), f"is missing; add {field.name} = {example}")
         if value is not _WRONG:
             values[field.name] = value
         elif field.required:
@@ -64,26 +63,39 @@ def table_of(hint: Any) -> tuple[type[Struct], bool] | None:
     return None
 
 
-def example_of(hint: Any) -> str:
-    """The first example of a field, as TOML."""
+def examples_of(hint: Any) -> list[str]:
+    """The examples of a field, as TOML; at least one."""
     examples = meta_of(hint).examples
     assert examples, f"{hint} has no example"
-    return toml_value(examples[0])
+    return [toml_value(each) for each in examples]
+
+
+def words_of(hint: Any) -> str:
+    """The form of a field, as it follows "must be"."""
+    extra = meta_of(hint).extra
+    assert extra is not None, f"{hint} has no words"
+    return str(extra["must"])
+
+
+def remedy_of(kind: type[Struct], name: str) -> str:
+    """What a field must be, with an example, as it follows its name."""
+    return _remedy(hints_of(kind)[name])
 
 
 def toml_value(value: object) -> str:
-    """An example as TOML: texts, numbers, booleans, lists, and tables within a line."""
+    """A value as TOML: a text, number or boolean, a list, or a table within a line."""
     if isinstance(value, dict):
         return (
             "{ " + ", ".join(f"{json.dumps(key)} = {toml_value(each)}" for key, each in value.items()) + " }"
         )
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return "[" + ", ".join(map(toml_value, value)) + "]"
     return json.dumps(value, ensure_ascii=False)
 
 
 @cache
-def _hints(kind: type[Struct]) -> Mapping[str, Any]:
+def hints_of(kind: type[Struct]) -> Mapping[str, Any]:
+    """The types of a table's fields, with their descriptions."""
     return MappingProxyType(get_type_hints(kind, include_extras=True))
 
 
@@ -96,6 +108,10 @@ def _refuse_unknown(table: Mapping[str, Any], known: Collection[str], path: Path
             mistakes.other(
                 f"field {shown(field_name(full))} is not implemented in this release; {remedy}", full
             )
+
+
+def _remedy(hint: Any) -> str:
+    return f"must be {words_of(hint)}, such as {examples_of(hint)[0]}"
 
 
 def _read(hint: Any, value: object, path: Path, mistakes: Mistakes) -> Any:
@@ -114,9 +130,7 @@ def _plain(hint: Any, value: object, path: Path, mistakes: Mistakes) -> Any:
     except msgspec.ValidationError as error:
         element = _ELEMENT.search(str(error))
         where = (*path, *map(int, re.findall(r"\d+", element[1]))) if element else path
-        extra = meta_of(hint).extra
-        assert extra is not None, f"{path} has no words"
-        mistakes.field(where, f"must be {extra['must']}, such as {example_of(hint)}")
+        mistakes.field(where, _remedy(hint))
         return _WRONG
 
 
