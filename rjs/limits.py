@@ -26,7 +26,7 @@ BLOB_CHUNK = 256 * KIB
 BLOB_WINDOW = 8
 """Chunks that a reader asks for ahead (2 MiB in flight): fills a fast LAN, bounds both ends' memory."""
 
-BLOB_GAP = 32 * KIB
+BLOB_GAP = 8 * KIB
 """Bytes between two ranges of a blob below which both are asked for as one: a call costs as much time as they do."""
 
 INLINE_ANSWER = 64 * KIB
@@ -272,10 +272,17 @@ RENEWAL_AT = 2 / 3
 """Part of a token certificate's life after which its holder renews it: a day off still leaves hours to do so."""
 
 HANDOVER_AT = 5 / 6
-"""Part of a token certificate's life after which sessions opened with it hand over: both ends have renewed by then."""
+"""Part of a token certificate's life after which sessions opened with it hand over: both ends have renewed then."""
 
 RENEWAL_GRACE = 30 * _DAY
 """Seconds after its end for which a token certificate may still renew itself, and nothing else: a long holiday."""
+
+RENEWAL_LOOK_FIRST = 1.0
+RENEWAL_LOOK = 60.0
+"""Seconds between looks at a certificate, as clocks are set; after a failure doubling from the first, with jitter."""
+
+RENEWAL_PATIENCE = 60.0
+"""Seconds that a member waits for its renewed certificate before it asks again: a LUS may have lost its WS."""
 
 SIGNING_LIFETIME = 3 * 365 * _DAY
 """Seconds a signing certificate lives; the key is kept at renewal."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,23 +16,26 @@ from twisted.internet.task import Clock
 
 from cs import limits
 from cs.bundles import Bundles
+from cs.opened_job import OpenedJob
 from rjs.background import ImmediateWorkers
 from rjs.bundle.sign import job_attributes
 from rjs.bundle.testing import make_signer, signed_jar
-from rjs.bundle.verify import OpenedBundle, open_bundle
+from rjs.bundle.verify import open_bundle
 from rjs.errors import RefusedError
-from rjs.needs import Needs
+from rjs.needs import Needs, Platform
 from rjs.wire.messages import BlobData, BlobRead, JobBrief, Message
 from rjs.wire.session import Session, SessionLostError
 
 SIGNER = make_signer()
+DESCRIPTOR = b'name = "test"\nruntime = "python"\nentry = "main.py"\n'
+HERE = Platform("linux", "x86_64")
 DAY = timedelta(days=1)
 
 
 def jar(number: int) -> tuple[JobBrief, bytes]:
     now = datetime.now(UTC)
     attributes = job_attributes("test", bytes([number]) * 16, now - DAY, now + DAY)
-    content = signed_jar(SIGNER, {"main.py": b"x" * 1000}, attributes)
+    content = signed_jar(SIGNER, {"main.py": b"x" * 1000, "job.toml": DESCRIPTOR}, attributes)
     with open_bundle(io.BytesIO(content), at=now) as bundle:
         job = bundle.bundle_id
     sha256 = hashlib.sha256(content).hexdigest()
@@ -76,14 +80,16 @@ class Lus:
 class Desk:
     """Bundles in a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cap: int = limits.CACHE) -> None:
         self.folder = folder
-        self.bundles = Bundles(folder, ImmediateWorkers(), Clock())
+        self.bundles = Bundles(folder, ImmediateWorkers(), Clock(), HERE, cap)
 
     def open(self, number: int, lus: Lus) -> list[Any]:
         """What opening ends with, when it has ended."""
         ended: list[Any] = []
-        opening = Deferred.fromCoroutine(self.bundles.opened(JARS[number][0], cast(Session, lus)))
+        opening = Deferred.fromCoroutine(
+            self.bundles.opened(JARS[number][0], cast(Session, lus), lambda _: None)
+        )
         opening.addBoth(lambda result: ended.append(getattr(result, "value", result)))
         return ended
 
@@ -110,7 +116,7 @@ def test_one_fetch_for_all_who_ask(desk: Desk, lus: Lus) -> None:
     asked = [desk.open(0, lus) for _ in range(5)]
     lus.serve()
     assert lus.fetched == 1
-    assert all(each[0] is asked[0][0] for each in asked) and isinstance(asked[0][0], OpenedBundle)
+    assert all(each[0] is asked[0][0] for each in asked) and isinstance(asked[0][0], OpenedJob)
     assert desk.open(0, lus)[0] is asked[0][0]
 
 
@@ -122,7 +128,7 @@ def test_a_lost_session_fails_its_own_asker_only(desk: Desk, lus: Lus) -> None:
     lus.lose()
     assert isinstance(first[0], SessionLostError) and newer.fetched == 1
     newer.serve()
-    assert isinstance(second[0], OpenedBundle)
+    assert isinstance(second[0], OpenedJob)
 
 
 def test_a_spoiled_file_is_fetched_again(desk: Desk, lus: Lus) -> None:
@@ -130,7 +136,7 @@ def test_a_spoiled_file_is_fetched_again(desk: Desk, lus: Lus) -> None:
     desk.path(0).write_bytes(JARS[0][1][:-7] + b"spoiled")
     asked = desk.open(0, lus)
     lus.serve()
-    assert isinstance(asked[0], OpenedBundle) and desk.path(0).read_bytes() == JARS[0][1]
+    assert isinstance(asked[0], OpenedJob) and desk.path(0).read_bytes() == JARS[0][1]
 
 
 def test_another_bundle_under_this_name_is_refused(desk: Desk, lus: Lus) -> None:
@@ -142,7 +148,7 @@ def test_another_bundle_under_this_name_is_refused(desk: Desk, lus: Lus) -> None
         needs=Needs(),
     )  # fmt: skip
     ended: list[Any] = []
-    Deferred.fromCoroutine(desk.bundles.opened(lie, cast(Session, lus))).addBoth(ended.append)
+    Deferred.fromCoroutine(desk.bundles.opened(lie, cast(Session, lus), lambda _: None)).addBoth(ended.append)
     lus.serve()
     assert isinstance(ended[0].value, RefusedError) and ended[0].value.code == "wrong-bundle"
     assert list(desk.folder.iterdir()) == []
@@ -153,20 +159,75 @@ def test_after_a_restart_nothing_is_fetched_twice(desk: Desk, lus: Lus) -> None:
     desk.open(0, lus)
     lus.serve()
     restarted = Desk(desk.folder)
-    assert isinstance(restarted.open(0, Lus())[0], OpenedBundle)
+    assert isinstance(restarted.open(0, Lus())[0], OpenedJob)
     restarted.bundles.close()
 
 
-def test_open_bundles_are_never_removed(desk: Desk, lus: Lus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_bundles_are_never_removed(tmp_path: Path, lus: Lus, monkeypatch: pytest.MonkeyPatch) -> None:
     """However little room there is, a bundle that is open stays; one that is not goes."""
-    monkeypatch.setattr(limits, "CACHE", 0)
     monkeypatch.setattr(limits, "OPEN_BUNDLES", 2)
+    desk = Desk(tmp_path, cap=0)
     for number in range(4):
         asked = desk.open(number, lus)
         lus.serve()
-        assert isinstance(asked[0], OpenedBundle)
-        assert asked[0].read("main.py", 1000) == b"x" * 1000
+        assert isinstance(asked[0], OpenedJob)
+        assert asked[0].bundle.read("main.py", 1000) == b"x" * 1000
     assert [desk.path(number).exists() for number in range(4)] == [False, False, True, True]
+    desk.bundles.close()
+
+
+def test_the_least_recently_used_goes_first(
+    tmp_path: Path, lus: Lus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond the cap the files go whose last use is longest ago, also across a restart, whenever they came."""
+    monkeypatch.setattr(limits, "OPEN_BUNDLES", 1)
+    room = Desk(tmp_path)
+    for number in (0, 1, 2, 0):
+        room.open(number, lus)
+        lus.serve()
+    room.bundles.close()
+    assert lus.fetched == 3
+    small = Desk(tmp_path, cap=2 * room.path(0).stat().st_blocks * 512)
+    small.open(3, lus)
+    lus.serve()
+    assert [room.path(number).exists() for number in range(4)] == [True, False, False, True]
+    small.bundles.close()
+
+
+def test_a_file_that_took_the_place_of_another_is_noticed(desk: Desk, lus: Lus) -> None:
+    """Another file under the name of an open bundle, even a valid one of another job, is fetched again."""
+    desk.open(0, lus)
+    lus.serve()
+    other = desk.folder / "other"
+    other.write_bytes(JARS[1][1])
+    other.replace(desk.path(0))
+    asked = desk.open(0, lus)
+    lus.serve()
+    assert isinstance(asked[0], OpenedJob) and asked[0].bundle.bundle_id == JARS[0][0].job
+    assert lus.fetched == 2 and desk.path(0).read_bytes() == JARS[0][1]
+
+
+def test_a_file_of_another_length_is_noticed(desk: Desk, lus: Lus) -> None:
+    """A file that was cut off, or removed, while its bundle was open is fetched again."""
+    for spoil in (lambda path: os.truncate(path, 100), Path.unlink):
+        desk.open(0, lus)
+        lus.serve()
+        spoil(desk.path(0))
+        asked = desk.open(0, lus)
+        lus.serve()
+        assert isinstance(asked[0], OpenedJob) and desk.path(0).read_bytes() == JARS[0][1]
+
+
+def test_what_may_not_run_is_not_kept(desk: Desk, lus: Lus) -> None:
+    """A bundle whose signer may run nothing leaves nothing in the cache."""
+
+    def refuse(_: object) -> None:
+        raise RefusedError("not-trusted", "no")
+
+    ended: list[Any] = []
+    Deferred.fromCoroutine(desk.bundles.opened(JARS[0][0], cast(Session, lus), refuse)).addBoth(ended.append)
+    lus.serve()
+    assert ended[0].value.code == "not-trusted" and list(desk.folder.iterdir()) == []
 
 
 def test_a_dropped_bundle_is_fetched_again(desk: Desk, lus: Lus) -> None:
@@ -176,4 +237,4 @@ def test_a_dropped_bundle_is_fetched_again(desk: Desk, lus: Lus) -> None:
     desk.bundles.drop(JARS[0][0].job)
     asked = desk.open(0, lus)
     lus.serve()
-    assert isinstance(asked[0], OpenedBundle) and lus.fetched == 2
+    assert isinstance(asked[0], OpenedJob) and lus.fetched == 2
