@@ -15,7 +15,7 @@ SEAL_CODES: Final[Mapping[str, str]] = MappingProxyType(
         "sealed-form": "not the one DER form of CMS AuthEnvelopedData that is accepted",
         "sealed-algorithm": "sealed with an algorithm that is not accepted",
         "sealed-limit": "more recipients, or more content, than is read",
-        "sealed-recipient": "not sealed for this certificate",
+        "sealed-recipient": "not sealed for this certificate, or not for exactly those whom the job names",
         "sealed-key": "no private key that can be read, or not that of the certificate",
         "sealed-data": "changed or cut off after sealing, or sealed for another key under the same name",
         "sealed-outputs": "the sealed outputs are not those of the answer that they came in",
