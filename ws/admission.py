@@ -86,4 +86,5 @@ def admit(
         sealed=bool(descriptor.answer.recipients),
         jars=jars,
     )
-    return Job(brief, upload.account, upload.file_name, now.timestamp(), job_not_after(bundle).timestamp())
+    until = job_not_after(bundle).timestamp()
+    return Job(brief, upload.account, upload.file_name, now.timestamp(), until, descriptor.attempts)

@@ -21,13 +21,14 @@ _LEASED = int(TaskState.LEASED)  # comparing with the enumeration costs ten time
 @attrs.frozen
 class Job:
     """An accepted job, as journalled. ``accepted`` and ``not_after`` are Unix times; ``file_name`` is the
-    name in ``jobs/`` under which it was uploaded."""
+    name in ``jobs/`` under which it was uploaded; ``attempts`` at a task may fail before the task is failed."""
 
     brief: JobBrief
     user: str
     file_name: str
     accepted: float
     not_after: float
+    attempts: int
 
     @property
     def id(self) -> BundleId:
@@ -54,9 +55,11 @@ class Story:
             self.avoid.append(cs)
         self.detail = detail
 
-    def verdict(self) -> str:
-        """Why the task is failed for good; empty while another attempt is due."""
-        if len(self.failed) >= limits.ATTEMPTS:
+    def verdict(self, attempts: int) -> str:
+        """Why the task, of which so many attempts may fail, is failed for good; empty while another is due."""
+        if attempts == 1 and self.failed:
+            return f"failed (on {self.failed[0]}), and the job allows one attempt: {self.detail}"
+        if len(self.failed) >= attempts:
             names = ", ".join(self.failed)
             return f"failed {len(self.failed)} times (on {names}); the last time: {self.detail}"
         if len(self.vanished) >= limits.VANISHED:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from rjs.limits import GIB, MAX_ARCHIVE_BYTES
 
-ATTEMPTS = 3
-"""Attempts at a task that may fail (non-zero exit, limit hit) before the task is failed."""
-
 VANISHED = 5
 """Machines that may vanish under a task before the task itself is suspected (poison) and failed."""
 
 AVOID = 16
-"""CSs named in a lease's ``avoid``: more than ATTEMPTS + VANISHED can never gather."""
+"""CSs named in a lease's ``avoid``: more than MAX_ATTEMPTS + VANISHED can never gather."""
 
 PLACEMENTS = 64
 """Placements remembered of one task, the newest: a hostile LUS that places without end fills no disk."""

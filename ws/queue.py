@@ -266,7 +266,7 @@ class Queue:
         entry = AttemptLogged(lease.job, lease.task, counted, cs, lease.cs_name, detail)
         state = self.jobs[lease.job]
         story = self._remember(state, entry)
-        verdict = story.verdict()
+        verdict = story.verdict(state.job.attempts)
         if verdict:
             state.move(lease.task, TaskEvent.FAIL)
             ended = TaskEnded(lease.job, lease.task, TaskState.FAILED, verdict)

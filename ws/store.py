@@ -83,6 +83,7 @@ MIGRATIONS = (
         PRIMARY KEY (account, file_name)
     ) STRICT, WITHOUT ROWID;
     """,
+    "ALTER TABLE jobs ADD COLUMN attempts INTEGER NOT NULL DEFAULT 3;",
 )
 
 
@@ -98,9 +99,17 @@ def persist(db: Connection, entries: Iterable[Entry]) -> None:
 def _job_added(db: Connection, entry: JobAdded) -> None:
     job = entry.job
     db.execute(
-        "INSERT INTO jobs (id, number, account, file_name, brief, accepted, not_after)"
-        " VALUES (?, (SELECT ifnull(max(number), 0) + 1 FROM jobs), ?, ?, ?, ?, ?)",
-        (job.id, job.user, job.file_name, msgspec.msgpack.encode(job.brief), job.accepted, job.not_after),
+        "INSERT INTO jobs (id, number, account, file_name, brief, accepted, not_after, attempts)"
+        " VALUES (?, (SELECT ifnull(max(number), 0) + 1 FROM jobs), ?, ?, ?, ?, ?, ?)",
+        (
+            job.id,
+            job.user,
+            job.file_name,
+            msgspec.msgpack.encode(job.brief),
+            job.accepted,
+            job.not_after,
+            job.attempts,
+        ),
     )
 
 
@@ -192,12 +201,13 @@ def load_queue(db: Connection, now: float) -> Queue:
 
 def _jobs(db: Connection) -> list[tuple[Job, JobClosed | None]]:
     rows = db.execute(
-        "SELECT id, account, file_name, brief, accepted, not_after, closed_state, closed_reason"
+        "SELECT id, account, file_name, brief, accepted, not_after, attempts, closed_state, closed_reason"
         " FROM jobs ORDER BY number"
     )
     jobs = []
-    for job_id, account, file_name, brief, accepted, not_after, state, reason in rows:
-        job = Job(msgspec.msgpack.decode(brief, type=JobBrief), account, file_name, accepted, not_after)
+    for job_id, account, file_name, brief, accepted, not_after, attempts, state, reason in rows:
+        known = msgspec.msgpack.decode(brief, type=JobBrief)
+        job = Job(known, account, file_name, accepted, not_after, attempts)
         closed = None if state is None else JobClosed(BundleId(job_id), TaskState(state), reason)
         jobs.append((job, closed))
     return jobs

@@ -7,13 +7,14 @@ from collections import Counter
 from cs import limits as cs_limits
 from cs.task_machine import Slot, TaskMachine
 from lus.board import Board, Stage
-from rjs.jobs import TaskState
+from rjs.jobs import ENDED, TaskState
 from ws.queue import Queue
 
 
 def check_queue(queue: Queue) -> None:
     """Counts add up; every leased task has exactly one lease, its holder's clock runs, and only tasks that have
-    not ended have placements; whoever could be given a task is in a rotation for it."""
+    not ended have placements; no task failed more often than its job allows; whoever could be given a task is in a
+    rotation for it."""
     leased = set()
     live: Counter[str] = Counter()
     for job, state in queue.jobs.items():
@@ -23,6 +24,9 @@ def check_queue(queue: Queue) -> None:
         live[state.job.user] += not state.ended
         for task, placed in queue._placements._known.get(job, {}).items():
             assert not placed or state.state(task) in (TaskState.OPEN, TaskState.LEASED)
+        for task, story in state.stories.items():
+            assert len(story.failed) <= state.job.attempts
+            assert not story.verdict(state.job.attempts) or state.state(task) in ENDED
         for lus in queue._lus.values():
             assert not state.open or job in lus._ready or job in lus._aside, "a job that nobody is offered"
     assert leased == set(queue._by_task)

@@ -28,9 +28,11 @@ def brief(job: str = A, tasks: int = 2, memory: int = 1) -> JobBrief:
     )
 
 
-def job(job: BundleId = A, tasks: int = 2, user: str = "ada", not_after: float = 1e9) -> Job:
+def job(
+    job: BundleId = A, tasks: int = 2, user: str = "ada", not_after: float = 1e9, attempts: int = 3
+) -> Job:
     """An accepted job."""
-    return Job(brief(job, tasks), user, f"{job[:4]}.jar", 1.0, not_after)
+    return Job(brief(job, tasks), user, f"{job[:4]}.jar", 1.0, not_after, attempts)
 
 
 def attempt(lease: int, job: str = A, task: int = 0, sequence: int = 1, generation: int = 1) -> AttemptId:

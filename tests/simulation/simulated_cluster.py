@@ -355,7 +355,9 @@ class SimulatedCluster:
                 needs=Needs(wall_time=30.0),
             )
             now = self.clock.now
-            added = server.queue.add_job(Job(brief, "ada", "job.jar", now, now + life), now)
+            added = server.queue.add_job(
+                Job(brief, "ada", "job.jar", now, now + life, self.random.choice((1, 3))), now
+            )
             server.shell.perform(added).addCallback(lambda _: self.accepted.setdefault(job, tasks))
 
     def cancel(self) -> None:

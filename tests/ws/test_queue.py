@@ -358,7 +358,7 @@ class TestAttempts:
         assert logged == AttemptLogged(A, 0, "", CS1, "cs1", "shuts down")
         assert sent == word(LeasedTask(3, 0))
 
-    @pytest.mark.parametrize(("kind", "times"), [("failed", limits.ATTEMPTS), ("vanished", limits.VANISHED)])
+    @pytest.mark.parametrize(("kind", "times"), [("failed", 3), ("vanished", limits.VANISHED)])
     def test_so_many_fail_the_task_for_good(self, queue: Queue, kind: str, times: int) -> None:
         """The reason names the machines; nothing of the task is left but that."""
         for count in range(times):
@@ -371,6 +371,22 @@ class TestAttempts:
         assert ended.reason.count("cs1") == times
         assert last[2:] == [LeaseClosed(number), JobChanged(A)]
         assert queue.judge(made, CS1, "d1") is not None
+
+    @pytest.mark.parametrize("attempts", [1, 2, 10])
+    def test_a_job_says_how_many_may_fail(self, attempts: int) -> None:
+        """Not one more is made, and not one less."""
+        queue = Queue(1)
+        queue.lus_opened("l", "b1", 0.0)
+        queue.want("l", 1, 1, 0.0)
+        queue.add_job(job(A, 1, attempts=attempts), 0.0)
+        for count in range(attempts):
+            assert queue.jobs[A].state(0) is TaskState.LEASED
+            made = place(queue, queue._by_task[A, 0], sequence=count + 1)
+            last = queue.attempt_ended("l", made, CS1, "failed", "it broke", 1.0)
+        assert queue.jobs[A].state(0) is TaskState.FAILED
+        ended = last[1]
+        assert isinstance(ended, TaskEnded)
+        assert "it broke" in ended.reason and "cs1" in ended.reason
 
     def test_failures_and_vanishings_are_counted_apart(self, queue: Queue) -> None:
         """Machines that vanish cost no attempts."""

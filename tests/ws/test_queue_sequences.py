@@ -22,6 +22,7 @@ from ws.queue import Queue
 LUSES = st.sampled_from(["k", "l"])
 CSS = st.sampled_from([CS1, CS2])
 SIZES = {A: 1, B: 3, C: 6}
+ATTEMPTS = {A: 1, B: 3, C: 10}
 
 
 class Events(RuleBasedStateMachine):
@@ -30,7 +31,8 @@ class Events(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.db = sqlite3.connect(":memory:", isolation_level=None)
-        self.db.executescript(store.MIGRATIONS[0])
+        for each in store.MIGRATIONS:
+            self.db.executescript(each)
         self.queue = Queue(1)
         self.now = 0.0
         self.ended: dict[tuple[BundleId, int], TaskState] = {}
@@ -56,7 +58,8 @@ class Events(RuleBasedStateMachine):
     @rule(of=st.sampled_from([A, B, C]), life=st.sampled_from([100.0, 1e9]))
     def add(self, of: BundleId, life: float) -> None:
         if of not in self.queue.jobs:
-            self.perform(self.queue.add_job(job(of, SIZES[of], not_after=self.now + life), self.now))
+            made = job(of, SIZES[of], not_after=self.now + life, attempts=ATTEMPTS[of])
+            self.perform(self.queue.add_job(made, self.now))
 
     @rule(of=st.sampled_from([A, B, C]))
     def cancel(self, of: BundleId) -> None:
@@ -147,6 +150,7 @@ class Events(RuleBasedStateMachine):
         """kill -9 and a start: everything but connections and reasons is as it was."""
         before, self.queue = self.queue, store.load_queue(self.db, self.now)
         for of, state in before.jobs.items():
+            assert self.queue.jobs[of].job == state.job
             assert self.queue.jobs[of].states == state.states
             for task, story in state.stories.items():
                 assert self.queue.jobs[of].stories[task] == story

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from samples import CS1, A, B, attempt, job
 from simulated_cluster import disk
@@ -42,6 +43,37 @@ def test_a_job_comes_back_whole(db: Connection) -> None:
     assert [state.job for state in queue.jobs.values()] == [job(B, 3, "bob"), job(A)]
     assert queue.jobs[B].line().reason == "by bob"
     assert (queue.jobs[B].summary(), queue.jobs[A].summary()) == ("cancelled", "waiting")
+
+
+def test_the_number_of_attempts_survives(db: Connection) -> None:
+    """A task that failed before the process was killed has one attempt less after it, and no more than its job
+    allows."""
+    write(
+        db,
+        JobAdded(job(A, attempts=2)),
+        AttemptLogged(A, 0, "failed", CS1, "cs1", "exit status 1"),
+        LeaseGranted(7, A, 0, "l", "b1"),
+        PlacementKnown(attempt(7), CS1, "cs1"),
+    )
+    queue = store.load_queue(db, 0.0)
+    assert queue.jobs[A].job.attempts == 2
+    _, ended, *_ = queue.attempt_ended("l", attempt(7), CS1, "failed", "exit status 2", 1.0)
+    assert ended == TaskEnded(
+        A, 0, TaskState.FAILED, "failed 2 times (on cs1, cs1); the last time: exit status 2"
+    )
+
+
+def test_jobs_of_older_journals_have_three_attempts() -> None:
+    """What was journalled before jobs said how many attempts they allow is tried as often as it was then."""
+    db = disk(store.MIGRATIONS[:1])
+    brief = msgspec.msgpack.encode(job(A).brief)
+    db.execute(
+        "INSERT INTO jobs (id, number, account, file_name, brief, accepted, not_after) VALUES (?, 1, ?, ?, ?, 1, 2)",
+        (A, "ada", "a.jar", brief),
+    )
+    for migration in store.MIGRATIONS[1:]:
+        db.executescript(migration)
+    assert store.load_queue(db, 0.0).jobs[A].job.attempts == 3
 
 
 def test_lease_numbers_never_come_again(db: Connection) -> None:
