@@ -94,7 +94,7 @@ class Signing:
 
 _OPTIONS: Final = (
     click.option("--sign-with", type=_folder, metavar="DIR",
-                 help="Folder with signing.key and signing.pem [your own]."),
+                 help="Folder with signing.key, signing.pem and root.pem [your own]."),
     click.option("--key", type=_file, metavar="FILE", help="Or the private key (PEM) of any CA's certificate."),
     click.option("--certificate", type=_file, metavar="FILE",
                  help="The key's certificate, and those of the CAs above it (PEM)."),
