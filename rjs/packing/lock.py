@@ -12,6 +12,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -22,8 +23,9 @@ from packaging.pylock import Package, Pylock
 from rjs import limits
 from rjs.errors import RefusedError
 from rjs.packing.made import toml_table
-from rjs.wheels import read_lock
+from rjs.wheels import lock_from
 
+_SOURCES: Final = frozenset({"wheels", "sdist", "archive", "directory", "vcs"})
 _ALONE: Final = ("--no-index", "--offline")
 
 
@@ -78,7 +80,17 @@ def resolve(
     if done.returncode:
         words = done.stderr.decode("utf-8", "replace").strip()
         raise RefusedError("pack", f"the requirements cannot be resolved to wheels: {words}")
-    return Resolved(read_lock(done.stdout), done is everywhere)
+    return Resolved(_lock_of(done.stdout), done is everywhere)
+
+
+def _lock_of(toml: bytes) -> Pylock:
+    """Read what ``uv`` wrote. A package of which no wheel fits these Pythons is left with nothing by it, which is no
+    lock: it is given a folder, from which nothing is taken."""
+    fields = tomllib.loads(toml.decode())
+    for package in fields.get("packages", ()):
+        if not _SOURCES & package.keys():
+            package["directory"] = {"path": "."}
+    return lock_from(fields)
 
 
 def _compiled(

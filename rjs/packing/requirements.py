@@ -204,10 +204,9 @@ def _picked(lock: Pylock, platforms: Sequence[Platform], pythons: Sequence[str])
 
 
 def _lacking(package: Package, place: Platform, python: str) -> str:
-    there = "it has wheels for others only" if package.wheels else "it is published as sources only"
     return (
-        f"{package.name} {package.version} has no wheel for {place} and Python {python}: {there}; ask for another "
-        "version, platform or --python, or build a wheel there and name its folder with --find-links"
+        f"{package.name} {package.version} has no wheel for {place} and Python {python}: ask for another version, "
+        "platform or --python, or build a wheel there and name its folder with --find-links"
     )
 
 

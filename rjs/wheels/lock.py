@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import attrs
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName, default_environment
@@ -60,8 +60,16 @@ def read_lock(toml: bytes) -> Pylock:
     if len(toml) > MAX_LOCK_BYTES:
         raise _bad(f"it is larger than {MAX_LOCK_BYTES} bytes")
     try:
-        lock = Pylock.from_dict(tomllib.loads(toml.decode()))
-    except (ValueError, RecursionError, PylockValidationError, PylockUnsupportedVersionError) as error:
+        return lock_from(tomllib.loads(toml.decode()))
+    except (ValueError, RecursionError) as error:
+        raise _bad(str(error)) from None
+
+
+def lock_from(fields: Mapping[str, Any]) -> Pylock:
+    """The lock that these fields of TOML are. Raises RefusedError ``bad-lock``."""
+    try:
+        lock = Pylock.from_dict(fields)
+    except (PylockValidationError, PylockUnsupportedVersionError) as error:
         raise _bad(str(error)) from None
     if len(lock.packages) > MAX_LOCKED_PACKAGES:
         raise _bad(f"it names more than {MAX_LOCKED_PACKAGES} packages")
