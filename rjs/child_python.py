@@ -3,6 +3,7 @@
 Such a child (the spawner, the benchmark, the token authority) must load exactly this copy of the code, installed or
 not, and nothing that the environment or the current folder suggests.
 """
+
 from __future__ import annotations
 
 import sys

@@ -44,7 +44,7 @@ class WsDoor:
     workers: Workers
     luses: dict[str, Session] = attrs.field(factory=dict)
     _uploading: Counter[str] = attrs.field(factory=Counter)
-    welcome: frozenset[Role] = frozenset({Role.LUS, Role.USER, Role.ADMIN, Role.INVITATION})
+    welcome: frozenset[Role] = frozenset({Role.LUS, Role.USER, Role.ADMIN, Role.INVITATION, Role.EXPIRED})
 
     def __attrs_post_init__(self) -> None:
         self.shell.to_lus = self._to_lus
@@ -55,6 +55,7 @@ class WsDoor:
     def _all_routes(self) -> Routes:
         return {
             m.MemberEnrol: self._enrol,
+            m.MemberRenew: self._renew_member,
             m.JobSubmit: self._submit,
             m.JobList: self._list,
             m.JobShow: self._show,
@@ -109,10 +110,13 @@ class WsDoor:
             case SendLeaseEnded(_, leases, code, sentence):
                 session.tell(m.LeaseEnded(leases=leases, code=code, sentence=sentence[:1024]))
 
-    # --- joining ------------------------------------------------------------------------------------
+    # --- joining and renewing -----------------------------------------------------------------------
 
     async def _enrol(self, session: Session, message: m.MemberEnrol) -> m.MemberEnrolled:
         return m.MemberEnrolled(chain=await self.members.enrol(session.peer, message.request))
+
+    async def _renew_member(self, session: Session, message: m.MemberRenew) -> m.MemberRenewed:
+        return m.MemberRenewed(chain=await self.members.renew(session.peer, message.request))
 
     # --- people -------------------------------------------------------------------------------------
 

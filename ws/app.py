@@ -12,18 +12,19 @@ from typing import Any
 import attrs
 from twisted.internet.base import ReactorBase
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.posixbase import PosixReactorBase
 from twisted.logger import Logger
 
 from rjs import __version__
 from rjs.background import Tasks, ThreadWorkers
 from rjs.config import read_config, write_config
 from rjs.files import make_private_folder
-from rjs.identity.authority import TokenAuthority
 from rjs.identity.ca import OperatorFolder
 from rjs.identity.folder import IdentityFolder, Member
 from rjs.identity.names import Role
 from rjs.identity.tls import server_context
 from rjs.process import fail_stop, run_server
+from rjs.renewal import TokenKeeper
 from rjs.state import Boot, StateFolder, cluster_folder, private_folder
 from rjs.status import serve_status
 from rjs.storage import StorageThread, open_database
@@ -32,7 +33,10 @@ from rjs.wire.session import Self
 from ws import limits, store
 from ws.answers import AnswerDesk, Delivery
 from ws.api import WsDoor
+from ws.authority.child import AuthorityChild
+from ws.authority.messages import Begin
 from ws.bundles import Bundles
+from ws.certificate import OwnCertificate
 from ws.config import WsSettings
 from ws.homes import Homes
 from ws.intake import Intake
@@ -89,12 +93,17 @@ class WebServer:
         self._boot = boot
         self._tasks = Tasks("ws")
         self._wall = WallClock(reactor.seconds(), time.time())
+        self._authority: AuthorityChild | None = None
         self._parts: _Parts | None = None
 
     async def start(self) -> None:
         """Read the journal, recover what a crash left, and open the door."""
         member, folder = self._state.member(Role.WS), self._state.cluster()
-        parts = self._build(member, folder)
+        self._authority = self._new_authority(member)
+        await self._authority.start()
+        certificate = OwnCertificate(member, self._authority)
+        keeper = TokenKeeper(await certificate.next(), certificate.next, self._reactor)
+        parts = self._build(member, folder, self._authority, keeper)
         await parts.members.load()
         parts.intake.bundles.clear_incoming()
         parts.homes.clear_unfinished(parts.members.accounts)
@@ -107,6 +116,7 @@ class WebServer:
         parts.watcher.start()
         self._tasks.repeat(self._reactor, "leases and expiry", limits.TICK, lambda: self._tick(parts))
         self._tasks.repeat(self._reactor, "delivery", limits.RESCAN, parts.delivery.retry)
+        self._tasks.spawn("own certificate", keeper.run())
         parts.port = parts.acceptor.listen(self._settings.port, self._settings.listen)
         parts.status_port = serve_status(self._reactor, self._state.path, lambda: self._document(parts))
         self._parts = parts
@@ -117,22 +127,34 @@ class WebServer:
         """Say goodbye, finish what is being written, close the journal."""
         parts, self._parts = self._parts, None
         if parts is None:
+            if self._authority is not None:
+                await self._authority.close()
             return
         await parts.acceptor.close("the web server stops")
         await parts.watcher.stop()
         await self._tasks.stop()
+        await parts.authority.close()
         await parts.storage.close()
 
-    def _build(self, member: Member, folder: Path) -> _Parts:
+    def _new_authority(self, member: Member) -> AuthorityChild:
+        assert isinstance(self._reactor, PosixReactorBase)
+        begin = Begin(
+            folder=str(self._state.identity().authority),
+            user=self._settings.authority_user,
+            name=member.name.uri(),
+            common_name=member.common_name,
+            lifetime=self._settings.token_lifetime,
+        )
+        return AuthorityChild(self._reactor, begin)
+
+    def _build(self, member: Member, folder: Path, authority: AuthorityChild, keeper: TokenKeeper) -> _Parts:
         reactor, workers = self._reactor, ThreadWorkers(self._reactor)
         database = open_database(folder / "ws.sqlite", store.MIGRATIONS, application_id=store.APPLICATION_ID)
         queue = store.load_queue(database, reactor.seconds())
         storage = StorageThread(reactor, database)
         shell = Shell(queue, storage, reactor, lambda why: fail_stop(reactor, why))
         homes = Homes(private_folder(self._state.path / self._settings.homes))
-        identity = self._state.identity()
-        authority = TokenAuthority.open(identity.authority)
-        root = identity.root()
+        root = self._state.identity().root()
         members = Members(storage, workers, homes, authority, root)
         bundles = Bundles(private_folder(folder / "bundles"))
         intake = Intake(shell, bundles, homes, JobSets(homes), workers, member.cluster, members.signers)
@@ -143,9 +165,9 @@ class WebServer:
         answers = AnswerDesk(shell, workers, staging, root, lambda: members.answer_keys, Seals(bundles))
         door = WsDoor(shell, intake, answers, members, workers)
         me = Self(member.name.uri(), member.cluster, self._boot.id, self._boot.count, __version__)
-        now = dt.datetime.now(dt.UTC)
-        own = authority.own_identity(member.name, member.common_name, now)
-        acceptor = Acceptor(reactor, me, door, server_context(own, Role), limits.SESSIONS)
+        context = server_context(keeper.identity, Role)
+        keeper.renewed = context.renew
+        acceptor = Acceptor(reactor, me, door, context, limits.SESSIONS)
         watcher = Watcher(
             reactor,
             homes,
@@ -157,7 +179,20 @@ class WebServer:
             {},
         )
         members.new_home = watcher.wake  # or its first upload would wait for the rescan
-        return _Parts(homes, storage, shell, members, intake, delivery, status, watcher, door, acceptor)
+        return _Parts(
+            homes,
+            storage,
+            shell,
+            members,
+            intake,
+            delivery,
+            status,
+            watcher,
+            door,
+            acceptor,
+            authority,
+            keeper,
+        )
 
     async def _tick(self, parts: _Parts) -> None:
         now = parts.shell.now()
@@ -170,6 +205,8 @@ class WebServer:
             "boot": self._boot.id,
             "port": parts.port,
             "lus": sorted(session.peer.common_name for session in parts.door.luses.values()),
+            "certificate": parts.keeper.document(),
+            "authority": parts.authority.document(),
             "accounts": len(parts.members.accounts),
             "jobs": len(parts.shell.queue.jobs),
             "live": lines[: limits.LIST_JOBS],
@@ -190,5 +227,7 @@ class _Parts:
     watcher: Watcher
     door: WsDoor
     acceptor: Acceptor
+    authority: AuthorityChild
+    keeper: TokenKeeper
     port: int = 0
     status_port: IListeningPort | None = None

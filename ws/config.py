@@ -6,6 +6,8 @@ from typing import Annotated
 
 import msgspec
 
+from ws.authority.limits import LONGEST_LIFETIME, SHORTEST_LIFETIME
+
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
@@ -18,6 +20,21 @@ class WsSettings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[
         Port, msgspec.Meta(description="TCP port for LUSs, people, admins and invitations; 0: any free one.")
     ] = 9000
+    token_lifetime: Annotated[
+        int,
+        msgspec.Meta(
+            ge=SHORTEST_LIFETIME,
+            le=LONGEST_LIFETIME,
+            description="Seconds that members' certificates live; they renew themselves at two thirds of that.",
+        ),
+    ] = LONGEST_LIFETIME
+    authority_user: Annotated[
+        str,
+        msgspec.Meta(
+            description="Account for the process that holds the key of the token authority, if root starts this "
+            "server; empty: this server's own."
+        ),
+    ] = ""
     homes: Annotated[
         str, msgspec.Meta(description="Folder with the users' homes; relative to this state folder.")
     ] = "home"

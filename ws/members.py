@@ -1,7 +1,8 @@
 """Members: turns invitations into token certificates, and knows the accounts and the enrolled answer keys.
 
 The invitation is recorded as used, durably, before a certificate is issued; the same key asking again (its
-reply was lost) gets a certificate again, another key is refused.
+reply was lost) gets a certificate again, another key is refused. Certificates are the token authority's, which
+judges every request again by itself.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from twisted.logger import Logger
 
 from rjs.background import Workers
 from rjs.errors import RefusedError
-from rjs.identity.authority import TokenAuthority
 from rjs.identity.enrolment import CheckedEnrolment, EnrolmentRequest, check_enrolment
 from rjs.identity.keys import spki_digest
 from rjs.identity.names import Role
 from rjs.identity.peers import PeerIdentity
+from rjs.identity.renewal import RenewalRequest, check_renewal
 from rjs.storage import Connection, Storage
 from ws import store
+from ws.authority.child import Issuer
 from ws.homes import Homes
 
 _log = Logger("ws.members")
@@ -37,7 +39,7 @@ class Members:
     storage: Storage
     workers: Workers
     homes: Homes
-    authority: TokenAuthority
+    issuer: Issuer
     root: x509.Certificate
     accounts: dict[str, frozenset[str]] = attrs.field(factory=dict)
     answer_keys: dict[str, str] = attrs.field(factory=dict)
@@ -69,9 +71,23 @@ class Members:
         if checked.name.role is Role.USER:
             await self.workers.run(partial(self.homes.create, checked.name.id))
             self.new_home()
-        chain = self.authority.issue(checked.token_public_key, checked.name, checked.common_name, now)
+        came_with = tuple(each.public_bytes(Encoding.DER) for each in peer.chain)
+        chain = await self.issuer.enrol(request, came_with)
         _log.info("{name} ({common}) joined", name=checked.name.uri(), common=checked.common_name)
-        return tuple(each.public_bytes(Encoding.DER) for each in chain)
+        return chain
+
+    async def renew(self, peer: PeerIdentity, request: RenewalRequest) -> tuple[bytes, ...]:
+        """The next token chain of the member that made ``request``, DER, leaf first. Raises RefusedError.
+
+        ``peer`` brought it: the member itself, or a LUS for a CS of its own.
+        """
+        name = check_renewal(request, self.root, dt.datetime.now(dt.UTC)).name
+        carried = peer.name.role is Role.LUS and name.role is Role.CS
+        if name != peer.certified and not carried:
+            raise RefusedError("not-yours", f"{peer.name.uri()} cannot ask for a certificate of {name.uri()}")
+        chain = await self.issuer.renew(request)
+        _log.info("renewed the certificate of {name}", name=name.uri())
+        return chain
 
 
 def _mirror(db: Connection) -> tuple[dict[str, frozenset[str]], dict[str, str]]:

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+from cryptography import x509
+
 from rjs.identity.certificates import Identity, Subject, mint
 from rjs.identity.errors import IdentityError
 from rjs.identity.invitation import Invitation
@@ -37,6 +39,11 @@ class TokenAuthority:
     def open(cls, path: Path) -> Self:
         """The authority whose ``intermediate.key`` and ``intermediate.pem`` lie in the folder ``path``."""
         return cls(load_private(path / "intermediate.key"), load_chain(path / "intermediate.pem"))
+
+    @property
+    def root(self) -> x509.Certificate:
+        """The organisation's root, under which its tokens count."""
+        return self._identity.root
 
     @property
     def not_after(self) -> dt.datetime:

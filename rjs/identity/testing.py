@@ -27,7 +27,13 @@ from rjs.identity.names import SERVERS, RjsName, Role, signer_uri
 from rjs.identity.peers import PeerIdentity
 from rjs.identity.profiles import PROFILES, Kind
 from rjs.identity.tls import peer_identity, refusal
-from rjs.limits import ENROLMENT_CA_LIFETIME, ROOT_LIFETIME, SIGNING_LIFETIME, TOKEN_INTERMEDIATE_LIFETIME
+from rjs.limits import (
+    CLOCK_SKEW,
+    ENROLMENT_CA_LIFETIME,
+    ROOT_LIFETIME,
+    SIGNING_LIFETIME,
+    TOKEN_INTERMEDIATE_LIFETIME,
+)
 
 WS_ADDRESS = "127.0.0.1:9000"
 
@@ -54,6 +60,12 @@ class Organisation:
         """Somebody with a token certificate issued at ``now``; the id is a new UUID, or ``ada`` for people."""
         name = RjsName(role, identifier or (uuid.uuid4().hex if role in SERVERS else "ada"))
         return self.tokens.own_identity(name, f"{role.value} of tests", now or self.now)
+
+    def expired(self, role: Role) -> Identity:
+        """A server whose token certificate ended some minutes ago."""
+        key, name = new_key(), RjsName(role, uuid.uuid4().hex)
+        made = self.now - dt.timedelta(seconds=CLOCK_SKEW / 2)
+        return Identity(key, self.tokens.issue(key.public_key(), name, "late", made, lifetime=60.0))
 
     def invitation(self, role: Role, name: str | None = None) -> Invitation:
         """An invitation as ``role``; people are called ``ada`` unless named."""

@@ -314,6 +314,8 @@ def cluster_id(organisation: Organisation) -> ClusterId:
 def _identity(organisation: Organisation, who: Role | Identity) -> Identity:
     if isinstance(who, Identity):
         return who
+    if who is Role.EXPIRED:
+        return organisation.expired(Role.CS)
     return organisation.invitation(Role.CS).identity if who is Role.INVITATION else organisation.member(who)
 
 

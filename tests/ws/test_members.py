@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from cryptography import x509
 from twisted.internet.defer import Deferred
@@ -17,11 +18,14 @@ from rjs.errors import RefusedError
 from rjs.identity.enrolment import EnrolmentRequest
 from rjs.identity.folder import IdentityFolder
 from rjs.identity.invitation import Invitation
-from rjs.identity.names import Role
-from rjs.identity.peers import identify
+from rjs.identity.keys import new_key
+from rjs.identity.names import RjsName, Role
+from rjs.identity.peers import PeerIdentity, identify
+from rjs.identity.renewal import RenewalRequest, ask_renewal
 from rjs.identity.testing import Organisation
 from rjs.storage import ImmediateStorage, open_database
 from ws import store
+from ws.authority.testing import RulesIssuer
 from ws.homes import Homes
 from ws.members import Members
 
@@ -41,7 +45,7 @@ class Office:
             self.storage,
             ImmediateWorkers(),
             Homes(folder / "home"),
-            self.organisation.tokens,
+            RulesIssuer(self.organisation.tokens, RjsName(Role.WS, "a" * 32)),
             self.organisation.root,
         )
 
@@ -83,3 +87,25 @@ def test_an_invitation_makes_one_member(office: Office) -> None:
     assert isinstance(late, RefusedError)
     assert late.code == "invitation-used"
     assert list(office.members.answer_keys) == [invitation.subject.id]
+
+
+def renewed(office: Office, peer: PeerIdentity, request: RenewalRequest) -> Any:
+    """The chain, or the error."""
+    ended: list[Any] = []
+    Deferred.fromCoroutine(office.members.renew(peer, request)).addBoth(ended.append)
+    return ended[0].value if isinstance(ended[0], Failure) else ended[0]
+
+
+def test_who_may_bring_a_renewal(office: Office) -> None:
+    """Oneself, expired or not, and a lookup server for a compute server; nobody else for anybody."""
+    organisation = office.organisation
+    now = organisation.now
+    lus, cs, ada = (organisation.member(role) for role in (Role.LUS, Role.CS, Role.USER))
+    by_lus, by_cs, by_ada = (identify(who.chain, organisation.root, now) for who in (lus, cs, ada))
+    by_late = attrs.evolve(by_ada, name=by_ada.name.when_expired())
+    for peer, asker, allowed in [
+        (by_lus, lus, True), (by_ada, ada, True), (by_late, ada, True), (by_lus, cs, True),
+        (by_lus, ada, False), (by_ada, lus, False), (by_late, lus, False), (by_cs, lus, False), (by_ada, cs, False),
+    ]:  # fmt: skip
+        outcome = renewed(office, peer, ask_renewal(asker, new_key(), now))
+        assert isinstance(outcome, tuple) if allowed else outcome.code == "not-yours", (peer, asker)

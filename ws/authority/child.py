@@ -1,0 +1,309 @@
+"""The web server's end of its token authority: starts the process, asks it, and starts it again when it dies.
+
+    authority = AuthorityChild(reactor, begin)
+    await authority.start()
+    chain = await authority.renew(request)
+
+A question outlives the authority: all are answered the same however often they are asked, so what was not answered is
+asked again of the next process, for as long as a caller's patience.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import socket
+import subprocess
+from collections.abc import Callable
+from typing import Any
+from typing import Protocol as Port
+
+import attrs
+from twisted.internet.base import DelayedCall
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.posixbase import PosixReactorBase
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from rjs.child_python import module_argv
+from rjs.errors import ConfigError, ProtocolError, RefusedError
+from rjs.identity.enrolment import EnrolmentRequest
+from rjs.identity.renewal import RenewalRequest
+from ws.authority import limits
+from ws.authority.errors import CannotIssueError
+from ws.authority.messages import (
+    ANSWERS,
+    Answer,
+    Begin,
+    Enrol,
+    Inbox,
+    Issued,
+    Own,
+    Question,
+    Ready,
+    Refused,
+    Renew,
+    frame,
+)
+
+_log = Logger("ws.authority")
+
+Chain = tuple[bytes, ...]
+
+
+class Issuer(Port):
+    """Who certifies, for those who ask: chains are DER, leaf first."""
+
+    async def own(self, token_request: bytes) -> Chain:
+        """The web server's own certificate."""
+        ...
+
+    async def enrol(self, request: EnrolmentRequest, chain: Chain) -> Chain:
+        """A joiner's, by its invitation."""
+        ...
+
+    async def renew(self, request: RenewalRequest) -> Chain:
+        """A member's next."""
+        ...
+
+
+@attrs.frozen
+class _Asked:
+    question: Own | Enrol | Renew
+    answer: Deferred[Chain]
+
+
+class AuthorityChild:
+    """One token authority, whichever process it is just now. ``trouble`` says why it cannot issue, or is empty."""
+
+    def __init__(self, reactor: PosixReactorBase, begin: Begin) -> None:
+        self._reactor = reactor
+        self._begin = begin
+        self._numbers = itertools.count(1)
+        self._asked: dict[int, _Asked] = {}
+        self._process: _Process | None = None
+        self._restart: DelayedCall | None = None
+        self._pause = limits.RESTART_FIRST
+        self._first: Deferred[None] | None = Deferred()
+        self._closed: Deferred[None] | None = None
+        self.trouble = "it was not started yet"
+        self.ready: Ready | None = None
+        """What the process said of itself when it began; None while there is none."""
+        self.restarts = 0
+
+    @property
+    def not_after(self) -> dt.datetime | None:
+        """When its own certificate ends, and with it all issuing; None while it is not known."""
+        return None if self.ready is None else dt.datetime.fromtimestamp(self.ready.not_after, dt.UTC)
+
+    @property
+    def pid(self) -> int | None:
+        """The process number; None while there is none."""
+        return None if self._process is None else self._process.pid
+
+    def document(self) -> dict[str, Any]:
+        """What the web server's status says of it."""
+        until = self.not_after
+        return {
+            "issues": self.ready is not None,
+            "trouble": self.trouble,
+            "user": None if self.ready is None else self.ready.user,
+            "own_account": self.ready is not None and self.ready.apart,
+            "until": None if until is None else until.isoformat(timespec="seconds"),
+            "restarts": self.restarts,
+        }
+
+    async def start(self) -> None:
+        """Start the process and wait until it can issue. Raises ConfigError with its reason when it cannot."""
+        first = self._first
+        assert first is not None
+        self._begin_process()
+        first.addTimeout(limits.READY, self._reactor)
+        try:
+            await first
+        except TimeoutError:
+            raise ConfigError(f"the token authority was not ready within {limits.READY:.0f} s") from None
+        finally:
+            self._first = None
+
+    async def close(self) -> None:
+        """End the process; returns when it is gone. Whoever waits is refused."""
+        self._closed = self._closed or Deferred()
+        if self._restart is not None and self._restart.active():
+            self._restart.cancel()
+        for asked in list(self._asked.values()):
+            asked.answer.errback(CannotIssueError("it stops"))
+        if self._process is not None:
+            self._process.end(limits.FAREWELL)
+            await self._closed
+
+    async def own(self, token_request: bytes) -> Chain:
+        """See Issuer."""
+        return await self._ask(Own(next(self._numbers), token_request))
+
+    async def enrol(self, request: EnrolmentRequest, chain: Chain) -> Chain:
+        """See Issuer."""
+        return await self._ask(Enrol(next(self._numbers), request, chain))
+
+    async def renew(self, request: RenewalRequest) -> Chain:
+        """See Issuer."""
+        return await self._ask(Renew(next(self._numbers), request))
+
+    async def _ask(self, question: Own | Enrol | Renew) -> Chain:
+        """The certificate. Raises RefusedError: the rules' own, or CannotIssueError."""
+        if self._closed is not None:
+            raise CannotIssueError("it stops")
+        if len(self._asked) >= limits.WAITING:
+            raise CannotIssueError(f"{limits.WAITING} requests wait already")
+        answer: Deferred[Chain] = Deferred()
+        self._asked[question.id] = _Asked(question, answer)
+        answer.addTimeout(limits.PATIENCE, self._reactor)
+        if self.ready is not None and self._process is not None:
+            self._process.send(question)
+        try:
+            return await answer
+        except TimeoutError:
+            raise CannotIssueError(self.trouble or "it does not answer") from None
+        finally:
+            del self._asked[question.id]
+
+    # --- the process ------------------------------------------------------------------------------------
+
+    def _begin_process(self) -> None:
+        try:
+            self._process = _Process(self._reactor, self._received, self._gone)
+        except OSError as error:
+            self._ended(f"it cannot be started: {error}")
+            return
+        self._process.send(self._begin)
+
+    def _received(self, answer: Answer) -> None:
+        match answer:
+            case Ready():
+                self._serves(answer)
+            case Refused(0, _, sentence):
+                self.trouble = sentence
+                if self._first is not None and not self._first.called:
+                    self._first.errback(ConfigError(f"the token authority cannot begin: {sentence}"))
+            case Issued(number, chain):
+                self._settle(number, chain)
+            case Refused(number, code, sentence):
+                self._settle(number, Failure(RefusedError(code, sentence)))
+
+    def _serves(self, ready: Ready) -> None:
+        self.ready, self.trouble = ready, ""
+        account = ready.user if ready.apart else f"{ready.user}, the web server's own account"
+        _log.info("the token authority (process {pid}) runs as {account}", pid=self.pid, account=account)
+        for asked in list(self._asked.values()):
+            assert self._process is not None
+            self._process.send(asked.question)
+        if self._first is not None and not self._first.called:
+            self._first.callback(None)
+
+    def _settle(self, number: int, outcome: Chain | Failure) -> None:
+        asked = self._asked.get(number)
+        if asked is not None and not asked.answer.called:
+            asked.answer.callback(outcome)
+
+    def _gone(self, lived: float, why: str) -> None:
+        self._process = None
+        was_ready, self.ready = self.ready is not None, None
+        if self._closed is not None:
+            self._closed.callback(None)
+            return
+        if lived >= limits.RESTART_MOST:
+            self._pause = limits.RESTART_FIRST
+        self._ended(why if was_ready or not self.trouble else self.trouble)
+
+    def _ended(self, why: str) -> None:
+        self.trouble = f"the token authority ended: {why}"
+        self.restarts += 1
+        _log.error("no certificates can be issued: {why}; it is started again in {pause:.1f} s", why=self.trouble,
+                   pause=self._pause)  # fmt: skip
+        self._restart = self._reactor.callLater(self._pause, self._begin_process)
+        self._pause = min(limits.RESTART_MOST, 2 * self._pause)
+
+
+class _Process:
+    """One authority process and the connection to it. ``gone`` is told how long it lived, and why it ended."""
+
+    def __init__(
+        self,
+        reactor: PosixReactorBase,
+        received: Callable[[Answer], None],
+        gone: Callable[[float, str], None],
+    ) -> None:
+        self._reactor = reactor
+        self._received = received
+        self._gone = gone
+        self._began = reactor.seconds()
+        self._why = ""
+        self._inbox = Inbox(ANSWERS)
+        self._link = _Link(self._bytes, self._lost)
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            self._process = subprocess.Popen(
+                module_argv("ws.authority.main", str(theirs.fileno())),
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                cwd="/",
+                env={},
+                start_new_session=True,
+            )
+            reactor.adoptStreamConnection(
+                ours.fileno(), socket.AF_UNIX, Factory.forProtocol(lambda: self._link)
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, question: Question) -> None:
+        if self._link.transport is not None:
+            self._link.transport.write(frame(question))
+
+    def end(self, patience: float) -> None:
+        """Let it end: it does when its connection closes."""
+        self._why = "it was told to"
+        if self._link.transport is not None:
+            self._link.transport.loseConnection()
+        self._kill_at = self._reactor.seconds() + patience
+
+    def _bytes(self, data: bytes) -> None:
+        try:
+            for answer in self._inbox.messages(data):
+                self._received(answer)
+        except ProtocolError as error:
+            self._why = str(error)
+            self._process.kill()
+
+    def _lost(self) -> None:
+        self._kill_at = self._reactor.seconds() + limits.FAREWELL
+        self._bury()
+
+    def _bury(self) -> None:
+        """Wait for its end without blocking."""
+        status = self._process.poll()
+        if status is None:
+            if self._reactor.seconds() > self._kill_at:
+                self._process.kill()
+            self._reactor.callLater(0.02, self._bury)
+            return
+        why = self._why or (f"signal {-status}" if status < 0 else f"exit status {status}")
+        self._gone(self._reactor.seconds() - self._began, why)
+
+
+class _Link(Protocol):
+    """Bytes to and from the authority."""
+
+    def __init__(self, received: Callable[[bytes], None], lost: Callable[[], None]) -> None:
+        self._received = received
+        self._lost = lost
+
+    def dataReceived(self, data: bytes) -> None:
+        self._received(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.transport = None
+        self._lost()

@@ -1,0 +1,88 @@
+"""The authority's record of what it issued to whom: one line of JSON each in ``issued.jsonl``, only ever added to.
+
+A line is durable before its certificate leaves the process, so every certificate out there is listed. A last line
+that a crash cut off speaks of something that nobody got; it is removed at the next start.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from rjs.errors import ConfigError
+from rjs.files import sync_folder
+from rjs.ids import SpkiDigest
+
+LOG = "issued.jsonl"
+
+
+class IssuedToken(msgspec.Struct, frozen=True, kw_only=True):
+    """One token certificate. ``evidence``: an enrolment's invitation serial, a renewal's SHA-256 of its statement."""
+
+    when: dt.datetime
+    kind: str
+    name: str
+    serial: str
+    spki: str
+    until: dt.datetime
+    evidence: str
+
+
+class IssueLog:
+    """The log in the folder ``folder``, open for adding to. Raises OSError."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / LOG
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        os.ftruncate(self._file, _whole_lines(self._file))
+        os.fsync(self._file)
+        sync_folder(folder)
+
+    def append(self, lines: Iterable[IssuedToken]) -> None:
+        """Add these lines, durable on return. Raises OSError: then nothing that they speak of may leave."""
+        data = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
+        while data:
+            data = data[os.write(self._file, data) :]
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        """Nothing is added any more."""
+        os.close(self._file)
+
+
+def read_log(folder: Path) -> Iterator[IssuedToken]:
+    """Everything that was issued, oldest first. Raises ConfigError that names the line where one is damaged."""
+    path, decoder = folder / LOG, msgspec.json.Decoder(IssuedToken)
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield decoder.decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise ConfigError(f"{path}, line {number}: {error}; restore it from a copy") from error
+
+
+def used_invitations(folder: Path) -> dict[str, SpkiDigest]:
+    """Which key each invitation, by serial number, has certified."""
+    lines = (line for line in read_log(folder) if line.kind == "enrolment")
+    return {line.evidence: SpkiDigest(line.spki) for line in lines}
+
+
+def _whole_lines(file: int) -> int:
+    """Length without a last line that a crash cut off."""
+    end = os.lseek(file, 0, os.SEEK_END)
+    position = end
+    while position:
+        start = max(0, position - 4096)
+        found = os.pread(file, position - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        position = start
+    return 0

@@ -1,0 +1,148 @@
+"""The token authority's process: reads its key, and certifies what the rules allow until its connection closes.
+
+Started by ``ws.authority.child`` with one end of a socket pair and nothing else: no environment, no arguments of
+weight, no other files. It is single-threaded, has no reactor, and ends with the web server that started it, however
+that ends. What it cannot make durable in its log it does not give out: it ends instead, and is started again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import pwd
+import resource
+import socket
+import time
+from pathlib import Path
+
+import attrs
+
+from rjs.errors import ConfigError, RefusedError, RjsError
+from rjs.identity.authority import TokenAuthority
+from rjs.identity.names import RjsName
+from ws.authority import limits
+from ws.authority.log import IssuedToken, IssueLog, used_invitations
+from ws.authority.messages import (
+    QUESTIONS,
+    Answer,
+    Begin,
+    Enrol,
+    Inbox,
+    Issued,
+    Own,
+    Question,
+    Ready,
+    Refused,
+    Renew,
+    frame,
+)
+from ws.authority.rates import Rates
+from ws.authority.rules import Authority
+
+
+def main(arguments: list[str]) -> int:
+    """Serve the connection whose file descriptor is the only argument; the exit status."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the key is in no dump
+    os.umask(0o077)
+    with socket.socket(fileno=int(arguments[0])) as connection:
+        connection.set_inheritable(False)
+        inbox = Inbox(QUESTIONS)
+        begin, *early = _received(connection, inbox)
+        assert isinstance(begin, Begin)
+        try:
+            desk = _open(begin)
+        except (RjsError, OSError, KeyError) as error:
+            code = error.code if isinstance(error, RefusedError) else "authority"
+            connection.sendall(frame(Refused(0, code, f"{error}")))
+            return 1
+        connection.sendall(frame(desk.ready))
+        questions = early
+        while True:
+            connection.sendall(b"".join(map(frame, desk.answer(questions))))
+            questions = _received(connection, inbox)
+            if not questions:
+                return 0
+
+
+def _received(connection: socket.socket, inbox: Inbox[Question]) -> list[Question]:
+    """The next questions, as many as are there; none when the web server has gone."""
+    found: list[Question] = []
+    while not found:
+        data = connection.recv(limits.FRAME)
+        if not data:
+            return []
+        found += inbox.messages(data)
+    return found
+
+
+def _open(begin: Begin) -> Desk:
+    """Become the account to run as, and read key and log. From here on paths are relative to the folder, which alone
+    that account can enter."""
+    os.chdir(begin.folder)
+    before = os.geteuid()
+    if begin.user:
+        _become(begin.user)
+    here = Path()
+    tokens = TokenAuthority.open(here)
+    used = used_invitations(here)
+    own = RjsName.parse(begin.name)
+    authority = Authority(tokens, own, begin.common_name, begin.lifetime, used, Rates(time.monotonic()))
+    user = pwd.getpwuid(os.geteuid()).pw_name if _is_known(os.geteuid()) else str(os.geteuid())
+    ready = Ready(tokens.not_after.timestamp(), user, os.geteuid() != before)
+    return Desk(authority, IssueLog(here), ready)
+
+
+def _is_known(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
+
+
+def _become(user: str) -> None:
+    """Give this folder to ``user``, and be nobody else from now on. Only root can."""
+    if os.geteuid() != 0:
+        raise ConfigError(f"only a web server that root starts can run its authority as {user!r}")
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError:
+        raise ConfigError(
+            f"there is no account {user!r} for the authority; make it, or empty the setting"
+        ) from None
+    for path in (Path(), *Path().iterdir()):
+        os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+    os.setgroups([])
+    os.setgid(account.pw_gid)
+    os.setuid(account.pw_uid)
+
+
+@attrs.define(eq=False)
+class Desk:
+    """The rules, with the log in front of every answer."""
+
+    authority: Authority
+    log: IssueLog
+    ready: Ready
+
+    def answer(self, questions: list[Question]) -> list[Answer]:
+        """The answers, in order; every certificate among them is durably in the log."""
+        answers: list[Answer] = []
+        for start in range(0, len(questions), limits.BATCH):
+            lines: list[IssuedToken] = []
+            batch = [self._decide(each, lines) for each in questions[start : start + limits.BATCH]]
+            if lines:
+                self.log.append(lines)
+            answers += batch
+        return answers
+
+    def _decide(self, question: Question, lines: list[IssuedToken]) -> Answer:
+        if not isinstance(question, Own | Enrol | Renew):
+            return Refused(0, "protocol", "it began already")
+        try:
+            grant = self.authority.decide(question, dt.datetime.now(dt.UTC), time.monotonic())
+        except RefusedError as error:
+            return Refused(question.id, error.code, error.sentence)
+        if grant.line is not None:
+            lines.append(grant.line)
+        return Issued(question.id, grant.chain)

@@ -1,0 +1,138 @@
+"""What the token authority certifies: the rules, without keys on disk, sockets or clocks.
+
+It believes nothing that the web server says. Who gets a certificate has proved to the authority itself who it is: by
+an invitation's one-time key, or by the key of the certificate that is renewed. Only for its own name does the web
+server need no proof. What is certified is a token of at most 48 hours; the key could sign nothing else that counts.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import OrderedDict
+
+import attrs
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from rjs.errors import RefusedError
+from rjs.identity.authority import TokenAuthority
+from rjs.identity.enrolment import check_enrolment
+from rjs.identity.errors import IdentityError
+from rjs.identity.invitation import serial_of
+from rjs.identity.keys import PublicKey, spki_digest
+from rjs.identity.names import RjsName, Role
+from rjs.identity.paths import read_chain
+from rjs.identity.renewal import check_renewal
+from rjs.identity.requests import read_request
+from rjs.ids import SpkiDigest
+from ws.authority import limits
+from ws.authority.log import IssuedToken
+from ws.authority.messages import Enrol, Own, Renew
+from ws.authority.rates import Rates
+
+
+@attrs.frozen
+class Grant:
+    """A certificate that was made: it may leave once ``line`` is durable; None: it left before, and is repeated."""
+
+    chain: tuple[bytes, ...]
+    line: IssuedToken | None
+
+
+@attrs.frozen
+class _Order:
+    """What was proved: who shall be certified for which key, and by what."""
+
+    public_key: PublicKey
+    name: RjsName
+    common_name: str
+    kind: str
+    evidence: str
+
+
+@attrs.define(eq=False)
+class Authority:
+    """The rules with what they remember. ``used`` maps an invitation's serial number to the key that it certified."""
+
+    tokens: TokenAuthority
+    own: RjsName
+    common_name: str
+    lifetime: int
+    used: dict[str, SpkiDigest]
+    rates: Rates
+    _repeats: OrderedDict[str, Grant] = attrs.field(factory=OrderedDict)
+
+    def __attrs_post_init__(self) -> None:
+        if not limits.SHORTEST_LIFETIME <= self.lifetime <= limits.LONGEST_LIFETIME:
+            raise IdentityError(
+                "lifetime",
+                f"token certificates live for {limits.SHORTEST_LIFETIME} to {limits.LONGEST_LIFETIME} seconds, "
+                f"not {self.lifetime}",
+            )
+        if self.own.role is not Role.WS:
+            raise IdentityError("name", f"{self.own.uri()} is no web server")
+
+    def decide(self, question: Own | Enrol | Renew, now: dt.datetime, steady: float) -> Grant:
+        """The certificate that was asked for. ``steady`` is the time by which rates are counted.
+
+        1. The evidence holds: see ``check_enrolment`` and ``check_renewal``.
+        2. The same request again gets the same certificate again.
+        3. An invitation certifies one key, however often it is shown.
+        4. Neither its name nor all together were certified too often.
+
+        Raises RefusedError.
+        """
+        order = self._proved(question, now)  # 1
+        repeated = self._repeats.get(order.evidence) if order.kind == "renewal" else None  # 2
+        if repeated is not None:
+            return attrs.evolve(repeated, line=None)
+        if order.kind == "enrolment":  # 3
+            self._use(order)
+        self.rates.take(order.name.uri(), steady)  # 4
+        return self._issue(order, now)
+
+    def _proved(self, question: Own | Enrol | Renew, now: dt.datetime) -> _Order:
+        root = self.tokens.root
+        match question:
+            case Own(_, token_request):
+                key, uri = read_request(token_request)
+                if uri != self.own.uri():
+                    raise IdentityError("other_name", f"this web server is {self.own.uri()}, not {uri!r}")
+                return _Order(key, self.own, self.common_name, "own", "")
+            case Enrol(_, request, encoded):
+                joiner = check_enrolment(request, read_chain(encoded), root, now)
+                return _Order(
+                    joiner.token_public_key, joiner.name, joiner.common_name, "enrolment", joiner.serial
+                )
+            case Renew(_, renewal):
+                member = check_renewal(renewal, root, now)
+                if member.name.role is Role.WS:
+                    raise IdentityError("role", "a web server has its certificates made, and renews none")
+                return _Order(
+                    member.public_key, member.name, member.common_name, "renewal", member.digest.hex()
+                )
+
+    def _use(self, order: _Order) -> None:
+        digest = spki_digest(order.public_key)
+        if self.used.setdefault(order.evidence, digest) != digest:
+            raise RefusedError(
+                "invitation-used",
+                "this invitation was used already; ask the operator for another: rjs ca invite",
+            )
+
+    def _issue(self, order: _Order, now: dt.datetime) -> Grant:
+        chain = self.tokens.issue(order.public_key, order.name, order.common_name, now, self.lifetime)
+        line = IssuedToken(
+            when=now,
+            kind=order.kind,
+            name=order.name.uri(),
+            serial=serial_of(chain[0]),
+            spki=spki_digest(order.public_key),
+            until=chain[0].not_valid_after_utc,
+            evidence=order.evidence,
+        )
+        grant = Grant(tuple(each.public_bytes(Encoding.DER) for each in chain), line)
+        if order.kind == "renewal":
+            self._repeats[order.evidence] = grant
+            if len(self._repeats) > limits.REPEATS:
+                self._repeats.popitem(last=False)
+        return grant
