@@ -33,6 +33,10 @@ _FILE_MODE = 0o444
 _FOLDER_MODE = 0o555
 
 
+Look = list[tuple[str, int, int, int, int]]
+"""Path, inode, mode, size and ctime of all that is in a folder: nobody who changes anything can set the ctime."""
+
+
 @attrs.frozen
 class WantedWheel:
     """One wheel of a job: the file of the bundle, the name that says what it is, and its SHA-256 (hex)."""
@@ -55,7 +59,7 @@ class _Kept:
     """An unpacked wheel: its size in bytes, and how its folder looked then."""
 
     size: int
-    look: bytes = attrs.field(repr=False)
+    look: Look = attrs.field(repr=False)
 
 
 class Wheels:
@@ -122,7 +126,7 @@ class Wheels:
     def _unpack(self, wheel: Wheel, folder: Path) -> None:
         unpack_files(wheel.unpacked(), folder)
         for path, found in _below(folder):
-            path.chmod(_FOLDER_MODE if stat.S_ISDIR(found.st_mode) else _FILE_MODE)
+            Path(path).chmod(_FOLDER_MODE if stat.S_ISDIR(found.st_mode) else _FILE_MODE)
         folder.chmod(_FOLDER_MODE)
 
     def _make_room(self, size: int) -> None:
@@ -174,27 +178,24 @@ def _copy(bundle: OpenedBundle, wanted: WantedWheel, file: BinaryIO) -> None:
         raise RefusedError("bad-lock", f"{LOCK_NAME} states another SHA-256 of {shown(wanted.file)}")
 
 
-def _look_of(folder: Path) -> bytes:
-    """A digest of what changes when anything below ``folder`` does: whoever writes there cannot set the ctime."""
-    digest = hashlib.sha256()
-    for path, found in _below(folder):
-        stamp = found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-        digest.update(f"{path}\0{stamp}\n".encode("utf-8", "surrogateescape"))
-    return digest.digest()
+def _look_of(folder: Path) -> Look:
+    return [
+        (path, found.st_ino, found.st_mode, found.st_size, found.st_ctime_ns)
+        for path, found in _below(folder)
+    ]
 
 
-def _below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Everything below ``folder``, no link followed; nothing where there is no folder."""
-    waiting = [folder]
+def _below(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Everything below ``folder`` in its file system's order, no link followed; nothing where there is no folder."""
+    waiting = [str(folder)]
     while waiting:
-        here = waiting.pop()
         try:
-            with os.scandir(here) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+            entries = os.scandir(waiting.pop())
         except OSError:
             continue
-        for entry in entries:
-            path = here / entry.name
-            yield path, entry.stat(follow_symlinks=False)
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append(path)
+        with entries:
+            for entry in entries:
+                found = entry.stat(follow_symlinks=False)
+                yield entry.path, found
+                if stat.S_ISDIR(found.st_mode):
+                    waiting.append(entry.path)
