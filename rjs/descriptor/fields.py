@@ -294,7 +294,10 @@ class JobTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     attempts: Annotated[
         int,
         Meta(
-            description="How often a task is begun until it has failed. Compute servers that vanish do not count.",
+            description=(
+                "How many attempts at a task may fail before the task has failed. Those that end because a compute "
+                "server vanished are counted apart."
+            ),
             examples=[1],
             ge=1,
             le=limits.MAX_ATTEMPTS,
