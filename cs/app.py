@@ -208,6 +208,7 @@ class ComputeServer:
             "port": self._port,
             "mflops": self._record.median_mflops,
             "measured": self._record.date,
+            "java": f"{self._java.version} at {self._java.path}" if self._java else None,
             "confined": False,
             "state": machine.slot.value,
             "task": None if machine.attempt is None else f"{machine.attempt.job[:16]}/{machine.attempt.task}",
