@@ -31,20 +31,11 @@ class Kind(Enum):
     SCRIPT = "a Python script"
     JAVA = "Java classes"
     NATIVE = "native executables"
+    COMMAND = "an installed command"
 
 
-_PYTHON: Final = frozenset(
-    {
-        "include",
-        "reached_only",
-        "allow_missing",
-        "requirement",
-        "platform",
-        "python",
-        "find_links",
-        "index_url",
-    }
-)
+_WHEELS: Final = frozenset({"platform", "python", "find_links", "index_url"})
+_PYTHON: Final = frozenset({"include", "reached_only", "allow_missing", "requirement"}) | _WHEELS
 _MADE: Final = frozenset({"tasks", "name", "include", "encrypt_for"})
 """What everything takes for which a job.toml is made."""
 
@@ -53,6 +44,7 @@ _TAKES: Final[Mapping[Kind, frozenset[str]]] = {
     Kind.SCRIPT: _PYTHON | _MADE,
     Kind.JAVA: _MADE | {"allow_missing", "main_class", "class_path"},
     Kind.NATIVE: _MADE | {"native"},
+    Kind.COMMAND: (_PYTHON | _MADE | {"entry_point"}) - {"include", "reached_only"},
 }
 
 
@@ -65,6 +57,10 @@ def gather_job(path: Path, packing: Packing, *, without: Path | None = None) -> 
 
     kind = kind_of(path, packing)
     packing.require_only(_TAKES[kind], kind.value)
+    if kind is not Kind.COMMAND and not packing.requirement and (lost := _WHEELS.intersection(packing.given)):
+        raise click.UsageError(
+            f"--{min(lost).replace('_', '-')} is for packages; name them with --requirement"
+        )
     recipients = [one_certificate(each) for each in packing.encrypt_for]
     files = sealed_for(_GATHER[kind](path, packing, without), recipients, path)
     _warn(files.warnings)
@@ -72,11 +68,13 @@ def gather_job(path: Path, packing: Packing, *, without: Path | None = None) -> 
 
 
 def kind_of(path: Path, packing: Packing) -> Kind:
-    """Say what ``path`` is; where nothing lies there, it can only be the name of a native job."""
+    """Say what ``path`` is: a name, where options say so, else what lies there."""
     if packing.native:
         return Kind.NATIVE
+    if packing.entry_point:
+        return Kind.COMMAND
     if not path.exists():
-        raise click.UsageError(f"there is no {path}; only a job of --native executables is given by its name")
+        raise click.UsageError(f"there is no {path}; only --native and --entry-point take a name")
     if packing.main_class or packing.class_path or path.suffix == ".jar":
         return Kind.JAVA
     return Kind.FOLDER if path.is_dir() else Kind.SCRIPT
@@ -92,19 +90,23 @@ def _python(path: Path, packing: Packing, without: Path | None) -> JobFiles:
 
     return gather(
         path, without=without, tasks=packing.tasks or 1, name=packing.name, include=packing.include,
-        reached_only=packing.reached_only, allow_missing=packing.allow_missing, requirements=_requirements(packing),
+        reached_only=packing.reached_only, allow_missing=packing.allow_missing,
+        requirements=_requirements(packing) if packing.requirement else None,
     )  # fmt: skip
 
 
-def _requirements(packing: Packing) -> Requirements | None:
+def _command(path: Path, packing: Packing, without: Path | None) -> JobFiles:
+    from rjs.packing import gather_entry_point
+
+    return gather_entry_point(
+        str(path), tasks=packing.tasks or 1, name=packing.name, allow_missing=packing.allow_missing,
+        requirements=_requirements(packing),
+    )  # fmt: skip
+
+
+def _requirements(packing: Packing) -> Requirements:
     from rjs.packing import Requirements, read_requirements
 
-    if not packing.requirement:
-        if about := {"platform", "python", "find_links", "index_url"}.intersection(packing.given):
-            raise click.UsageError(
-                f"--{min(about).replace('_', '-')} is for packages; name them with --requirement"
-            )
-        return None
     specs = [
         each
         for text in packing.requirement
@@ -138,6 +140,7 @@ _GATHER: Final[Mapping[Kind, Callable[[Path, Packing, Path | None], JobFiles]]] 
     Kind.SCRIPT: _python,
     Kind.JAVA: _java,
     Kind.NATIVE: _native,
+    Kind.COMMAND: _command,
 }
 
 

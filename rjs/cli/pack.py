@@ -34,14 +34,16 @@ def command(
     """Make a signed bundle from a folder, a script, classes or executables.
 
     PATH is a folder with a job.toml, which is taken whole; one Python script, with the modules beside it that it
-    imports; a folder of Java classes or a .jar, of which what the main class reaches is taken; or, with --native,
-    the job's name or a folder of files that go along. The bundle's id, by which the cluster knows the job, is printed
-    on stdout; what was taken and why, what was left out, and warnings, on stderr.
+    imports; a folder of Java classes or a .jar, of which what the main class reaches is taken; with --entry-point,
+    the command of an installed package; or, with --native, the job's name or a folder of files that go along. The
+    bundle's id, by which the cluster knows the job, is printed on stdout; what was taken and why, what was left out,
+    and warnings, on stderr.
 
     \b
     Example:
       rjs pack examples/mandelbrot -o mandelbrot.jar
       rjs pack simulate.py --tasks 100 --include 'data/*.csv'
+      rjs pack simulate.py -r 'numpy>=2' --platform linux-x86_64 --platform linux-aarch64
       rjs pack build/classes --main-class org.example.Main --class-path lib/math.jar
       rjs pack simulate --native linux-x86_64=build/sim --native macos-aarch64=mac/sim
     """

@@ -60,6 +60,7 @@ class Packing:
     python: str | None
     find_links: Path | None
     index_url: str | None
+    entry_point: bool
     main_class: str | None
     class_path: tuple[Path, ...]
     native: tuple[tuple[Platform, Path], ...]
@@ -93,6 +94,7 @@ _OPTIONS: Final = (
     click.option("--find-links", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
                  help="Python: a folder of wheels to take them from."),
     click.option("--index-url", metavar="URL", help="Python: the package index to take them from."),
+    click.option("--entry-point", is_flag=True, help="Python: PATH is a command of an installed package."),
     click.option("--main-class", metavar="CLASS", help="Java: what to run [the manifest's Main-Class]."),
     click.option("--class-path", multiple=True, type=click.Path(exists=True, path_type=Path), metavar="PATH",
                  help="Java: a further folder of classes or JAR; only what is reached is taken."),
