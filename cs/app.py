@@ -38,7 +38,7 @@ from rjs.ids import ServerId
 from rjs.limits import MIB
 from rjs.process import run_server
 from rjs.state import Boot, StateFolder, private_folder
-from rjs.status import serve_status
+from rjs.status import offer_facts, serve_status
 from rjs.storage import StorageThread, open_database
 from rjs.wire import messages as m
 from rjs.wire.dial import Acceptor
@@ -208,6 +208,7 @@ class ComputeServer:
             "port": self._port,
             "mflops": self._record.median_mflops,
             "measured": self._record.date,
+            "offer": offer_facts(self._offering.now()),
             "java": f"{self._java.version} at {self._java.path}" if self._java else None,
             "confined": False,
             "state": machine.slot.value,

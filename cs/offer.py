@@ -40,7 +40,7 @@ def offering(settings: CsSettings, work: Path, java: str = "") -> Offering:
         memory=min(settings.memory * MIB or memory_of_machine() // 2, _MOST),
         cores=min(settings.cores or limits.CORES, cores_of_machine()),
         platform=platform_of(platform.system(), platform.machine()),
-        python=platform.python_version(),
+        python=platform.python_version().removesuffix("+"),  # a build between versions; PEP 440 has none
         java=java,
     )
     return Offering(fixed, settings.disk * MIB, work)

@@ -25,7 +25,7 @@ from rjs.identity.tls import client_context
 from rjs.limits import LUS_RENEWAL
 from rjs.process import run_server
 from rjs.state import Boot, StateFolder, private_folder
-from rjs.status import serve_status
+from rjs.status import offer_facts, serve_status
 from rjs.wire.dial import Dialler, host_and_port
 from rjs.wire.session import Self
 
@@ -119,6 +119,7 @@ class LookupServer:
                     "address": each.address,
                     "mflops": each.state.mflops,
                     "state": "free" if each.free else "busy" if each.connected else "lost",
+                    "offer": offer_facts(each.state.offer),
                     "age_ms": round(1000 * (now - each.heard)),
                     "task": None if each.attempt is None else f"{each.attempt.job[:16]}/{each.attempt.task}",
                 }

@@ -21,6 +21,7 @@ from twisted.logger import Logger
 
 from rjs.errors import ConfigError, UnreachableError
 from rjs.limits import STATUS_DOCUMENT, STATUS_PATIENCE
+from rjs.needs import Offer
 
 SOCKET = "status.sock"
 """The socket's name in the state folder."""
@@ -28,6 +29,11 @@ SOCKET = "status.sock"
 _PATH = 100  # bytes; the shortest limit of a platform is 104, with the final zero
 
 _log = Logger("rjs.status")
+
+
+def offer_facts(offer: Offer) -> dict[str, Any]:
+    """What a compute server offers one task, as status documents state it. Bytes, processor threads, versions."""
+    return {**msgspec.structs.asdict(offer), "platform": str(offer.platform)}
 
 
 class _Answer(Protocol):

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rjs.cli.console import json_option, print_json, print_table
-from rjs.cli.server import run_server, state_folder, status_of
+from rjs.cli.server import offer_words, run_server, state_folder, status_of
 
 
 @click.command("run")
@@ -40,6 +40,7 @@ def status(folder: Path, as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
+    document["offer"] = offer_words(document["offer"])
     rows = [[key.replace("_", " "), _words(value)] for key, value in document.items() if key != "boot"]
     print_table(["COMPUTE SERVER", ""], rows)
 

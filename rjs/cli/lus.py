@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rjs.cli.console import json_option, print_json, print_table, say
-from rjs.cli.server import run_server, state_folder, status_of
+from rjs.cli.server import offer_words, run_server, state_folder, status_of
 
 
 @click.command("run")
@@ -44,6 +44,7 @@ def status(folder: Path, as_json: bool) -> None:
     how = "connected" if ws["connected"] else f"not connected: {ws['trouble']}"
     say(f"web server {', '.join(ws['addresses'])}: {how}")
     say(f"task leases: {document['leases']}, of them waiting: {document['waiting']}")
-    columns = ["address", "mflops", "state", "age_ms", "name", "task"]
-    headings = ["ADDRESS", "MFLOPS", "STATE", "AGE ms", "NAME", "RUNNING TASK"]
-    print_table(headings, [[server[column] for column in columns] for server in document["servers"]])
+    columns = ["address", "mflops", "state", "age_ms", "name", "offer", "task"]
+    headings = ["ADDRESS", "MFLOPS", "STATE", "AGE ms", "NAME", "OFFERS", "RUNNING TASK"]
+    rows = [{**server, "offer": offer_words(server["offer"])} for server in document["servers"]]
+    print_table(headings, [[row[column] for column in columns] for row in rows])

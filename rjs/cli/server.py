@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rjs.cli.group import role_entry
+from rjs.limits import GIB
 
 if TYPE_CHECKING:
     from rjs.identity.names import Role
@@ -30,3 +32,11 @@ def status_of(role: Role, folder: Path) -> Any:
 
     member_of(folder, role)
     return read_status(folder)
+
+
+def offer_words(offer: Mapping[str, Any]) -> str:
+    """What a compute server offers one task, as its status document states it, in one short line."""
+    cores = "1 core" if offer["cores"] == 1 else f"{offer['cores']} cores"
+    amounts = [f"{offer[name] / GIB:.1f} GiB {name}" for name in ("memory", "disk")]
+    runtimes = [f"{name} {offer[name]}" for name in ("python", "java") if offer[name]]
+    return ", ".join([offer["platform"], cores, *amounts, *runtimes])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import signal
 import stat
 import subprocess
@@ -130,6 +131,10 @@ def test_status_of_servers(cluster: Cluster) -> None:
     assert {each["name"] for each in listed["servers"]} == {"cs1", "cs2"}
     assert all(each["mflops"] > 0 and each["age_ms"] < 5000 for each in listed["servers"])
     shown = json.loads(cluster.rjs("cs", "status", cluster["cs1"].folder, "--json").stdout)
+    offer = next(each["offer"] for each in listed["servers"] if each["name"] == "cs1")
+    assert offer["platform"] == shown["offer"]["platform"] in table
+    assert f"python {platform.python_version()}" in table
+    assert offer["memory"] > 0 and offer["cores"] > 0
     assert (shown["name"], shown["confined"], shown["lus"]) == ("cs1", False, "lus")
 
 

@@ -115,6 +115,10 @@ def run(seed: int) -> SimulatedCluster:
     return cluster
 
 
+FAILED = {1: "failed (on ", 3: "failed 3 times (on "}
+"""How the reason begins when all the attempts that a job allows failed."""
+
+
 def check_outcome(cluster: SimulatedCluster) -> None:
     """What the disks say when all is over."""
     queue = store.load_queue(cluster.disk, cluster.clock.now)
@@ -134,7 +138,8 @@ def check_outcome(cluster: SimulatedCluster) -> None:
             "SELECT reason FROM ends WHERE job = ? AND state = ?", (job, TaskState.FAILED)
         ).fetchall()
         assert all(
-            reason.startswith(("failed 3 times", f"{limits.VANISHED} machines")) for (reason,) in reasons
+            reason.startswith((FAILED[state.job.attempts], f"{limits.VANISHED} machines"))
+            for (reason,) in reasons
         )
         assert closed[0] is None or closed[1]
     assert all(spool.files == {} for spool, _ in cluster.cs_disks.values())

@@ -245,6 +245,11 @@ class Preparation:
         """Nothing is fetched here."""
         return SimpleNamespace(stop_fetching=lambda: None)
 
+    @property
+    def wheels(self) -> Any:
+        """Nothing is unpacked here."""
+        return SimpleNamespace(release=lambda attempt: None)
+
 
 class ComputeServer(Server):
     """A CS process; its spool and its ledger are older."""

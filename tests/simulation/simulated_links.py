@@ -198,6 +198,10 @@ class End:
             self.reason = sentence
             self.owner.timers.callLater(0, self.lost, sentence)
 
+    def give_way(self, newer: Session) -> None:
+        """As a session's; at once: the hardest case for what is under way."""
+        self.close("superseded", f"a newer session of {newer.peer.common_name} was opened")
+
     def receive(self, message: m.Message) -> None:
         """A message arrives, the hello first."""
         if self.reason or not self.owner.timers.alive:
