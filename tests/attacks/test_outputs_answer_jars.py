@@ -80,13 +80,13 @@ def test_a_job_may_do_without_the_folder(place: Workplace, kind: str) -> None:
 
 def test_a_bundle_may_have_the_folder_or_a_file(tmp_path: Path) -> None:
     """Unpacked before it is made: nothing of the job is replaced."""
-    for number, make in enumerate([Path.mkdir, Path.touch]):
+    for number, is_file in enumerate([False, True]):
         made = Workplace(tmp_path, attempt(number + 1))
         made.create()
         made.job.mkdir()
-        make(made.answer_jars)
+        (made.answer_jars.touch if is_file else made.answer_jars.mkdir)()
         made.add_answer_folders(java=True)
-        assert made.answer_jars.is_file() == (make is Path.touch)
+        assert made.answer_jars.is_file() == is_file
 
 
 def test_one_name_twice_is_refused(place: Workplace) -> None:
