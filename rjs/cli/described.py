@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from rjs.errors import RefusedError
 
 if TYPE_CHECKING:
+    from cryptography import x509
+
     from rjs.bundle.verify import OpenedBundle, Signer
     from rjs.descriptor import Descriptor
 
@@ -16,16 +18,21 @@ TASKS_SHOWN: Final = 5
 """Tasks whose arguments are shown: enough to see how they go on."""
 
 
-def described(file: BinaryIO, at: datetime) -> dict[str, Any]:
-    """Everything worth knowing, by heading; raises RefusedError for what is not in order."""
+def described(
+    file: BinaryIO, at: datetime, roots: Sequence[x509.Certificate] | None = None
+) -> dict[str, Any]:
+    """Everything worth knowing, by heading; raises RefusedError for what is not in order.
+
+    The signer's path must lead to one of ``roots``; where none are given, the file's own root proves form and dates.
+    """
     from rjs.bundle.verify import open_bundle
 
     try:
-        bundle = open_bundle(file, at=at)
+        bundle = open_bundle(file, at=at, roots=roots)
     except RefusedError as refused:
         if refused.code != "certificate":  # not for code signing: an answer, perhaps
             raise
-        return _answer(file, at, refused)
+        return _answer(file, at, roots, refused)
     bundle.check_all()
     return _job(bundle)
 
@@ -58,8 +65,10 @@ def _job(bundle: OpenedBundle) -> dict[str, Any]:
     }
 
 
-def _answer(file: BinaryIO, at: datetime, otherwise: RefusedError) -> dict[str, Any]:
-    """Describe an answer, judged under the root that it brings itself; what is none is refused as ``otherwise``."""
+def _answer(
+    file: BinaryIO, at: datetime, roots: Sequence[x509.Certificate] | None, otherwise: RefusedError
+) -> dict[str, Any]:
+    """Describe an answer, by its own root where none is given; what is no answer is refused as ``otherwise``."""
     import msgspec
     from cryptography import x509
 
@@ -68,10 +77,10 @@ def _answer(file: BinaryIO, at: datetime, otherwise: RefusedError) -> dict[str, 
     from rjs.identity.oids import ANSWER_EKU
 
     try:
-        path = open_bundle(file, at=at, purpose=ANSWER_EKU).signer.path
+        path = open_bundle(file, at=at, roots=roots, purpose=ANSWER_EKU).signer.path
     except RefusedError as refused:
         raise otherwise if refused.code == "certificate" else refused from None
-    answer = open_answer(file, roots=[x509.load_der_x509_certificate(path[-1])], at=at)
+    answer = open_answer(file, roots=roots or [x509.load_der_x509_certificate(path[-1])], at=at)
     receipt = msgspec.to_builtins(answer.receipt)
     del receipt["digests"]  # the same as those of the files
     return {

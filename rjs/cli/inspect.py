@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import click
 
+from rjs.cli.certificates import one_certificate
 from rjs.cli.console import json_option, print_json, print_table, say
 from rjs.cli.described import described
 from rjs.cli.options import at_option
@@ -18,21 +19,28 @@ from rjs.limits import KIB, MIB
 
 @click.command("inspect")
 @click.argument("bundle", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--trust",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PEM",
+    help="Certificate of the CA that must lead to the signer; for an answer, the organisation's root.",
+)
 @at_option
 @json_option
-def command(bundle: Path, at: datetime | None, as_json: bool) -> None:
+def command(bundle: Path, trust: Path | None, at: datetime | None, as_json: bool) -> None:
     """Show what a bundle or an answer holds.
 
-    Signature, dates and every file are checked first, and a file that fails is refused. Whether you trust the
-    signer is another question: see rjs verify.
+    Signature, dates and every file are checked first, and a file that fails is refused. Without --trust, whether to
+    trust the signer is another question: see rjs verify.
 
     \b
     Example:
       rjs inspect mandelbrot.jar
-      rjs inspect ans/1f0c5a7e9d3b2c48/0.jar
+      rjs inspect ans/1f0c5a7e9d3b2c48/0.jar --trust root.pem
     """
+    roots = None if trust is None else [one_certificate(trust)]
     with bundle.open("rb") as file:
-        found = described(file, at or datetime.now(UTC))
+        found = described(file, at or datetime.now(UTC), roots)
     if as_json:
         print_json(found)
         return
@@ -40,7 +48,10 @@ def command(bundle: Path, at: datetime | None, as_json: bool) -> None:
         if rows := list(_ROWS.get(heading, _plain)(facts)):
             print_table([heading, *[""] * (len(rows[0]) - 1)], rows)
             click.echo()
-    say("The signature holds. It does not say whether to trust the signer: rjs verify and rjs trust do.")
+    if trust is None:
+        say("The signature holds. It does not say whether to trust the signer: rjs verify and rjs trust do.")
+    else:
+        say(f"The signature holds, and {trust} leads to the signer.")
 
 
 Row = Sequence[str | int]

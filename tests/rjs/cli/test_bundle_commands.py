@@ -201,6 +201,55 @@ def test_an_answer_never_passes_as_a_job_nor_a_job_as_an_answer(
     assert rjs("verify", answer, "--answer", "--trust", home / "ada.pem").status == 2
 
 
+def test_an_answer_without_the_option_is_named_as_one(
+    rjs: Rjs, answer: Path, jar: Path, home: Path, tmp_path: Path
+) -> None:
+    """Who forgot ``--answer`` is told so; who verifies something else is not."""
+    assert "judge it with --answer" in rjs("verify", answer, "--trust", home / "root.pem").err
+    jar.write_bytes(jar.read_bytes()[:-1])
+    assert "--answer" not in rjs("verify", jar, "--trust", home / "root.pem").err
+
+
+def test_inspect_judges_by_a_root_where_one_is_named(
+    rjs: Rjs, answer: Path, jar: Path, home: Path, tmp_path: Path
+) -> None:
+    """An answer under the organisation's root is shown offline, under another root it is not; a bundle alike."""
+    save_chain(tmp_path / "other.pem", [Organisation(dt.datetime.now(dt.UTC)).root])
+    for file in (answer, jar):
+        said = rjs("inspect", file, "--trust", home / "root.pem")
+        assert said.status == 0, said.err
+        assert "leads to the signer" in said.err
+        strange = rjs("inspect", file, "--trust", tmp_path / "other.pem")
+        assert (strange.status, strange.out) == (1, "")
+        assert strange.err.startswith("refused: path: ")
+
+
+def test_inspect_shows_the_whole_descriptor(rjs: Rjs, home: Path, job: Path, tmp_path: Path) -> None:
+    """Needs, platforms, permissions, what each platform has and its size, and what the first tasks are given."""
+    (job / "table.bin").write_bytes(bytes(5 << 20))
+    (job / "job.toml").write_text(
+        'name = "whole"\nruntime = "python"\nentry = "run.py"\nargs = ["--part", "{index}"]\ntasks = 9\n'
+        "attempts = 2\n"
+        '[needs]\nmemory = "2 GiB"\nwall_time = "10 min"\nos = "linux"\narch = "aarch64"\npython = ">=3.12"\n'
+        '[permissions]\nnetwork = ["data.example.org:443"]\n'
+        '[[resources]]\nos = "linux"\narch = "aarch64"\nfiles = ["table.bin"]\n'
+    )
+    assert rjs("--home", home, "pack", job, "-o", tmp_path / "x.jar").status == 0
+    words = " ".join(rjs("inspect", tmp_path / "x.jar").out.split())
+    for part in (
+        "tasks 9", "attempts 2", "task 0 --part 0", "task 4 --part 4", "and 4 more tasks", "memory 2,048 MiB",
+        "wall_time 600 s", "platforms linux-aarch64", "python >=3.12", "asks to reach data.example.org:443",
+        "linux-aarch64 1 files, 5 MiB", "sealed no", "table.bin 5242880",
+    ):  # fmt: skip
+        assert part in words, part
+    found = json.loads(rjs("inspect", tmp_path / "x.jar", "--json").out)
+    assert found["needs"]["memory"] == 2 << 30
+    assert found["job"]["first_tasks"][1] == ["--part", "1"]
+    assert found["resources"] == [
+        {"platform": "linux-aarch64", "entry": None, "files": ["table.bin"], "size": 5 << 20, "jars": []}
+    ]
+
+
 def test_an_answer_needs_lists_where_they_are_asked_for(
     rjs: Rjs, answer: Path, home: Path, tmp_path: Path
 ) -> None:
