@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -14,8 +15,11 @@ import pytest
 from cluster import Cluster, running_cluster
 from wheelhouse import make_wheel
 
+from rjs.limits import MIB
+
 pytestmark = pytest.mark.integration
 
+LARGE = 3 * MIB
 MACHINE = platform.machine()
 HERE, ELSEWHERE = f"linux-{MACHINE}", "windows-x86_64"
 PYTHON = f"cp3{sys.version_info.minor}"
@@ -51,8 +55,12 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_wheel(
         folder, "msgspec", compiled, version=version("msgspec"), tag=f"{PYTHON}-{PYTHON}-linux_{MACHINE}"
     )
-    for tag, where in ((f"linux_{MACHINE}", "here"), ("win_amd64", "elsewhere")):
-        make_wheel(folder, "placed", {"placed.py": f"WHERE = {where!r}\n"}, tag=f"py3-none-{tag}")
+    for tag, where, data in (
+        (f"linux_{MACHINE}", "here", b""),
+        ("win_amd64", "elsewhere", os.urandom(LARGE)),
+    ):
+        files = {"placed.py": f"WHERE = {where!r}\n", "placed.bin": data}
+        make_wheel(folder, "placed", files, tag=f"py3-none-{tag}")
     return folder
 
 
@@ -87,8 +95,8 @@ def test_a_compiled_package_is_imported_on_a_compute_server(
     cluster.quiet()
 
 
-def test_wheels_for_another_platform_are_left_out(cluster: Cluster, wheels: Path, tmp_path: Path) -> None:
-    """Of a package with a wheel for each of two platforms, the server takes its own."""
+def test_wheels_for_another_platform_are_not_fetched(cluster: Cluster, wheels: Path, tmp_path: Path) -> None:
+    """Of a package with a wheel for each of two platforms, a compute server fetches and unpacks its own."""
     script = tmp_path / "run.py"
     script.write_text("import pathlib, placed\npathlib.Path('out/where').write_text(placed.WHERE)\n")
     bundle = cluster.ada.pack(
@@ -96,8 +104,15 @@ def test_wheels_for_another_platform_are_left_out(cluster: Cluster, wheels: Path
     )
     shown = cluster.ada.rjs("inspect", bundle).stdout
     assert "wheels/windows-x86_64/placed-1.0-py3-none-win_amd64.whl" in shown
-    answers = cluster.ada.answers(cluster.ada.place(bundle), tasks=1)
+    job = cluster.ada.place(bundle)
+    answers = cluster.ada.answers(job, tasks=1)
     assert answers[0].files["out/where"] == b"here"
+    assert bundle.stat().st_size > LARGE
+    fetched = [
+        path for each in cluster.compute_servers for path in each.folder.glob(f"clusters/*/cache/{job}.jar")
+    ]
+    assert fetched
+    assert all(path.stat().st_blocks * 512 < LARGE // 2 for path in fetched)
     cluster.quiet()
 
 
