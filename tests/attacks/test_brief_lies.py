@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from lone_desktop import OFFER, Desktop
 
 from cs.attempt import request_of
 from rjs.limits import MIB
 from rjs.needs import Needs
-from tests.attacks.lone_desktop import OFFER, Desktop
 
 JOB = b'name = "test"\nruntime = "python"\nentry = "main.py"\n[needs]\n'
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from lone_desktop import Desktop
 from twisted.internet.defer import CancelledError
 from twisted.python.failure import Failure
 
@@ -14,7 +15,6 @@ from cs.trust import TrustStore
 from rjs.descriptor.model import Permissions
 from rjs.errors import RefusedError
 from rjs.limits import MAX_ARCHIVE_BYTES
-from tests.attacks.lone_desktop import Desktop
 
 
 @pytest.fixture

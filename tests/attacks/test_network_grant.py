@@ -8,13 +8,13 @@ from pathlib import Path
 
 import attrs
 import pytest
+from lone_desktop import Desktop
 
 from cs.trust import Allowed, Grant, NotGranted, TrustStore
 from rjs.bundle.verify import Signer
 from rjs.descriptor.model import Permissions
 from rjs.errors import RefusedError
 from rjs.ids import SpkiDigest
-from tests.attacks.lone_desktop import Desktop
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 ADA = SpkiDigest("a" * 64)
