@@ -154,7 +154,7 @@ def test_our_own_expired_certificate_is_told_once(servers: WebServers) -> None:
 def test_a_person_gives_what_was_offered_and_nothing_else(
     servers: WebServers, tmp_path: Path, kind: str, key: str, given: bool
 ) -> None:
-    """The web server can read the bundle that was offered, by its digest, and no other file."""
+    """The web server can read the bundle that was offered, by its digest, and no other file; who offered it hears."""
     bundle = tmp_path / "x.jar"
     bundle.write_bytes(b"PK" * 1000)
     sha256, size = digest_of(bundle)
@@ -166,6 +166,8 @@ def test_a_person_gives_what_was_offered_and_nothing_else(
         return m.JobLines(jobs=())
 
     member.door.routes = {m.JobList: pull}
-    reply = servers.ask([servers.serve(member)], m.JobList(), door=PersonDoor(bundle, sha256))
+    told: list[int] = []
+    reply = servers.ask([servers.serve(member)], m.JobList(), door=PersonDoor(bundle, sha256, told.append))
     assert (got.getvalue() == b"PK" * 1000) == given
+    assert told[-1:] == ([2000] if given else [])
     assert isinstance(reply, m.JobLines) if given else reply.code == "no-blob"
