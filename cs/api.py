@@ -41,7 +41,7 @@ class CsDoor:
             return
         self.shell.session_opened(session)
         if current is not None:
-            current.close("superseded", "a newer session of this LUS was opened")
+            current.give_way(session)
         _log.info("serving the lookup server {name}", name=session.peer.common_name)
 
     def heard(self, session: Session) -> None:

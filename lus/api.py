@@ -90,7 +90,7 @@ class CsDoor:
         old = self.shell.servers.get(session.peer.name.id)
         self.shell.servers[session.peer.name.id] = session
         if old is not None:
-            old.close("superseded", "a newer session of this compute server was opened")
+            old.give_way(session)
 
     def heard(self, session: Session) -> None:
         """A CS's heartbeat renews its lease."""

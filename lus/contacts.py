@@ -7,6 +7,7 @@ was reached before proves that process dead, and only that does.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import attrs
 from twisted.internet.base import ReactorBase
@@ -18,7 +19,8 @@ from rjs.background import Tasks, sleep
 from rjs.discovery import Seen
 from rjs.errors import UnreachableError
 from rjs.identity.tls import ClientContext
-from rjs.wire.dial import Backoff, RefusedConnectionError, dial, until_gone
+from rjs.wire.dial import Backoff, RefusedConnectionError, dial
+from rjs.wire.handover import hold
 from rjs.wire.session import Self, Session
 
 _log = Logger("lus.contacts")
@@ -69,7 +71,7 @@ class Contacts:
                 session = await self._dial(cs, contact)
                 if session is not None:
                     began = self.reactor.seconds()
-                    contact.trouble = await until_gone(session)
+                    contact.trouble = await hold(self.reactor, session, partial(self._dial, cs, contact))
                     contact.at = self.reactor.seconds()
                     held = contact.at - began
                 elif contact.reached is None and not self._is_announced(contact):

@@ -68,6 +68,12 @@ MAX_JARS = 64
 LINGER = 1.0
 """Seconds that a peer has to take our last word and close; then the connection is dropped."""
 
+HANDOVER_QUIET = 2.0
+"""Seconds without a call after which a session that a newer one replaced ends: nothing uses it any more."""
+
+HANDOVER_MOST = 300.0
+"""Seconds after which it ends whatever still uses it: then that starts again on the newer one."""
+
 PEER_SESSIONS = 256
 """Sessions that one member may have at one door: a person's many commands at once, not the whole door."""
 

@@ -83,7 +83,7 @@ class WsDoor:
             return
         self.luses[name.id] = session
         if old is not None:
-            old.close("superseded", "a newer session of this LUS was opened")
+            old.give_way(session)
         self.shell.perform(self.shell.queue.lus_opened(name.id, session.peer_hello.boot, self.shell.now()))
 
     def heard(self, session: Session) -> None:

@@ -170,16 +170,17 @@ class ServerContext:
 
 @implementer(IOpenSSLClientConnectionCreator)
 class ClientContext:
-    """The dialling end; see ``client_context``. ``leaf`` is the certificate that it will show."""
+    """The dialling end; see ``client_context``. ``leaf`` is the certificate that it will show,
+    ``wall`` the time by which certificates are judged."""
 
     def __init__(self, identity: Identity, expected: Expected, wall: Wall) -> None:
         self._context, self._root, self._expected = _context(identity), identity.root, expected
-        self._wall = wall
+        self.wall = wall
         self.leaf = identity.chain[0]
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802, N803
         """Twisted's door: the TLS state of one dialled connection."""
-        return _PeerConnection(self._context, self._root, self._expected, self._wall())
+        return _PeerConnection(self._context, self._root, self._expected, self.wall())
 
 
 def server_context(identity: Identity, roles: Iterable[Role], wall: Wall = utc_now) -> ServerContext:

@@ -31,8 +31,10 @@ from twisted.python.failure import Failure
 from rjs import limits
 from rjs.background import sleep
 from rjs.errors import UnreachableError
-from rjs.identity.tls import ClientContext, ServerContext, utc_now
+from rjs.identity.lifetimes import RENEWAL_GRACE_TIME, beyond_grace
+from rjs.identity.tls import ClientContext, ServerContext
 from rjs.wire.frames import FrameFactory, FrameProtocol, TlsDoor
+from rjs.wire.handover import hold
 from rjs.wire.session import Door, Self, Session
 
 _log = Logger("rjs.dial")
@@ -131,20 +133,27 @@ def _log_no_session(address: object, failure: Failure) -> None:
 
 
 async def dial(
-    reactor: ReactorBase, host: str, port: int, me: Self, door: Door, creator: ClientContext, number: int = 0
+    reactor: ReactorBase,
+    host: str,
+    port: int,
+    me: Self,
+    door: Door,
+    creator: ClientContext,
+    number: int = 0,
+    *,
+    to_renew: bool = False,
 ) -> Session:
     """Connect and exchange hellos, within ``limits.HANDSHAKE``. Cancelling it drops the connection.
+
+    ``to_renew`` dials with an expired certificate too, as long as that may renew itself; it may do nothing else.
 
     Raises RefusedConnectionError when nobody listens there, OwnCertificateError before anything is sent, and
     UnreachableError with the reason otherwise (the peer's certificate was refused, or ours, the peer said
     bye, it did not answer).
     """
-    until = creator.leaf.not_valid_after_utc
-    if utc_now() >= until:
-        raise OwnCertificateError(
-            f"our own certificate, {me.name}, expired at {until.isoformat(' ', 'seconds')}: join again"
-        )
-    session = Session(reactor, me, door, number)
+    _check_own(creator, me.name, to_renew)
+    session = Session(reactor, me, door, number, creator.wall)
+    session.shown = creator.leaf
     attempt = Deferred.fromCoroutine(_connected(reactor, host, port, session, creator))
     attempt.addTimeout(
         limits.HANDSHAKE, reactor
@@ -156,6 +165,18 @@ async def dial(
         NotConnectingError,
     ):  # the latter where TLS failed to start, so neither hears the end
         raise UnreachableError(f"{host}:{port} said no hello within {limits.HANDSHAKE:.0f} s") from None
+
+
+def _check_own(creator: ClientContext, name: str, to_renew: bool) -> None:
+    now, until = creator.wall(), creator.leaf.not_valid_after_utc
+    if now < until:
+        return
+    if now > until + RENEWAL_GRACE_TIME:
+        raise OwnCertificateError(beyond_grace(creator.leaf, now))
+    if not to_renew:
+        raise OwnCertificateError(
+            f"our own certificate, {name}, expired at {until.isoformat(' ', 'seconds')} and is not renewed yet"
+        )
 
 
 async def _connected(
@@ -202,16 +223,6 @@ class Backoff:
         return pause
 
 
-async def until_gone(session: Session) -> str:
-    """The reason of the session's end. Cancelling it says goodbye, and then waits for the end."""
-    try:
-        return await session.gone()
-    except CancelledError:
-        session.close("closing", "this side stops")
-        await session.gone()
-        raise
-
-
 class Dialler:
     """Keeps one session to the first of ``addresses`` that answers: dials, waits for its end, dials again."""
 
@@ -240,9 +251,8 @@ class Dialler:
             session = await self._dialled()
             if session is not None:
                 began = self._reactor.seconds()
-                self.session, self.trouble = session, ""
                 try:
-                    self.trouble = await until_gone(session)
+                    self.trouble = await hold(self._reactor, session, self._dialled)
                 finally:
                     self.session = None
                 held = self._reactor.seconds() - began
@@ -252,7 +262,11 @@ class Dialler:
         host, port = self._addresses[self._numbers % len(self._addresses)]
         self._numbers += 1
         try:
-            return await dial(self._reactor, host, port, self._me, self._door, self._creator(), self._numbers)
+            self.session = await dial(
+                self._reactor, host, port, self._me, self._door, self._creator(), self._numbers
+            )
+            self.trouble = ""
+            return self.session
         except CancelledError:
             raise
         except UnreachableError as error:

@@ -48,6 +48,11 @@ class Serving:
         self.paused = False
 
     @property
+    def busy(self) -> bool:
+        """Something that the peer asked for is under way or waits."""
+        return bool(self._under_way or self._reads or self._held)
+
+    @property
     def holding(self) -> bool:
         """No call may be done now: the peer does not read what we send, or has as much under way as it may."""
         return self.paused or self._under_way + len(self._reads) >= limits.REQUESTS_IN_FLIGHT

@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 
 import attrs
 import msgspec
+from cryptography import x509
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.logger import Logger
@@ -25,6 +26,7 @@ from rjs import limits
 from rjs.background import Timer, Timers
 from rjs.errors import ProtocolError, RefusedError, UnreachableError
 from rjs.identity.errors import IdentityError
+from rjs.identity.lifetimes import hand_over_at
 from rjs.identity.names import Role
 from rjs.identity.tls import PeerIdentity, peer_identity, refusal, utc_now
 from rjs.wire import messages as m
@@ -87,7 +89,7 @@ class Session:
         self._me = me
         self._door = door
         self._dial = dial
-        self._wall = wall
+        self.wall = wall
         self._numbers = itertools.count(1)
         self._waiting: dict[int, Deferred[m.Message]] = {}
         self._pings: dict[int, float] = {}
@@ -98,11 +100,14 @@ class Session:
         self._open = False
         self._doing_held = False
         self._heard_unasked = False
-        self._last_heard = reactor.seconds()
+        self._last_heard = self._last_call = reactor.seconds()
+        self._gives_way: float | None = None
         self.reason = ""
         self.ended = False
         self.identity: PeerIdentity | None = None
         self.hello: m.Hello | None = None
+        self.shown: x509.Certificate | None = None
+        """Our own certificate, where we dialled: the session is left before either end's has ended."""
         self.ready: Deferred[Session] = Deferred()
         self._frames = FrameProtocol(self._made, self._received, self._lost)
 
@@ -134,6 +139,17 @@ class Session:
         address = transport.getPeer() if transport is not None else None
         return str(getattr(address, "host", address))
 
+    def due_in(self) -> float:
+        """Seconds until a new session should take over, for a certificate of either end is old enough."""
+        return min((hand_over_at(each) - self.wall()).total_seconds() for each in self._leaves())
+
+    def ends_in(self) -> float:
+        """Seconds until the certificate of either end ends, and this session with it."""
+        return min((each.not_valid_after_utc - self.wall()).total_seconds() for each in self._leaves())
+
+    def _leaves(self) -> list[x509.Certificate]:
+        return [self.peer.chain[0], *([] if self.shown is None else [self.shown])]
+
     def gone(self) -> Deferred[str]:
         """Fires with the reason when the session has ended; each caller's own, to wait for or to cancel."""
         if self.ended:
@@ -160,6 +176,7 @@ class Session:
         """
         if self.reason:
             raise SessionLostError(self.reason)
+        self._last_call = self._reactor.seconds()
         number = next(self._numbers)
         waiting: Deferred[m.Message] = Deferred()
         self._waiting[number] = waiting
@@ -183,6 +200,14 @@ class Session:
         if not self.reason:
             self.tell(m.Bye(code=words(code, 64), sentence=words(sentence)))
             self._leave(f"{code}: {sentence}")
+
+    def give_way(self, newer: Session) -> None:
+        """The same peer has opened ``newer``. This one ends: at once where it belonged to an earlier process, else as
+        soon as nothing is under way on it, for a handover shall disturb nothing."""
+        if newer.peer_hello.boot != self.peer_hello.boot:
+            self.close("superseded", "a newer session of this peer was opened")
+        elif self._gives_way is None:
+            self._gives_way = self._reactor.seconds()
 
     def abort(self, sentence: str) -> None:
         """Drop the connection without a word: the peer does not read."""
@@ -294,6 +319,8 @@ class Session:
             self.tell(m.Unsupported(re=unknown.rid, what=unknown.tag))
 
     def _hear(self, frame: bytes, message: m.Message) -> None:
+        if not isinstance(message, m.Ping | m.Pong):
+            self._last_call = self._reactor.seconds()
         if isinstance(message, m.Ping):
             self._pinged(message)
         elif isinstance(message, m.Pong):
@@ -367,9 +394,12 @@ class Session:
         if silent > limits.SILENCE:
             self.abort(f"nothing heard for {silent:.1f} s")
             return
-        if self._wall() >= self.peer.not_after:
+        if self.wall() >= self.peer.not_after:
             uri, until = self.peer.name.uri(), self.peer.not_after.isoformat(" ", "seconds")
             self.close("certificate-expired", f"the certificate of {uri} expired at {until}: renew it")
+            return
+        if self._is_superseded(now):
+            self.close("superseded", "a newer session of this peer took over")
             return
         number = next(self._numbers)
         if len(self._pings) > 2 * limits.SILENCE / limits.HEARTBEAT:
@@ -377,6 +407,14 @@ class Session:
         self._pings[number] = now
         self.tell(m.Ping(n=number))
         self._after("beat", limits.HEARTBEAT, self._beat)
+
+    def _is_superseded(self, now: float) -> bool:
+        if self._gives_way is None:
+            return False
+        if now - self._gives_way > limits.HANDOVER_MOST:
+            return True
+        busy = bool(self._waiting) or self._serving.busy
+        return not busy and now - max(self._gives_way, self._last_call) > limits.HANDOVER_QUIET
 
     def _pinged(self, ping: m.Ping) -> None:
         if self._serving.paused:

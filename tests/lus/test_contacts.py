@@ -36,8 +36,11 @@ class FakeSession:
     def peer_hello(self) -> FakeSession:
         return self
 
+    def due_in(self) -> float:
+        return 3600.0
+
     def gone(self) -> Deferred[str]:
-        self.ending.append(Deferred())
+        self.ending.append(Deferred(self.ending.remove))
         return self.ending[-1]
 
     def close(self, code: str, sentence: str) -> None:

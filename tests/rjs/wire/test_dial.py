@@ -281,6 +281,9 @@ class FakeSession:
         self.ended: Deferred[str] = Deferred()
         self.closed: list[str] = []
 
+    def due_in(self) -> float:
+        return 3600.0
+
     def gone(self) -> Deferred[str]:
         self.ended = Deferred()
         return self.ended
