@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import re
 import shutil
 import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +25,7 @@ from rjs.identity.folder import IdentityFolder
 pytestmark = pytest.mark.integration
 
 EXAMPLE = example_folder("mandelbrot").parent / "mandelbrot_java"
+ROOT = Path(__file__).parents[2]
 DESCRIPTOR = "JNLP-INF/APPLICATION.JNLP"
 
 
@@ -169,6 +173,44 @@ def test_a_program_that_needs_too_much_fails_by_itself(cluster: Cluster, tmp_pat
     job = cluster.ada.place(bundle)
     shown = cluster.ada.wait_until(job, "failed")
     assert "OutOfMemoryError" in json.dumps(shown)
+
+
+def test_the_page_works_as_it_stands(cluster: Cluster, tmp_path: Path) -> None:
+    """The commands of docs/java.md and of the example's README lead to the picture, whole and in full size."""
+    (tmp_path / "examples").symlink_to(EXAMPLE.parent)
+    (tmp_path / "home" / ".config").mkdir(parents=True)
+    (tmp_path / "home" / ".config" / "rjs").symlink_to(cluster.ada.folder)
+    packing, signing = shell_blocks(ROOT / "docs" / "java.md")
+    again, splicing = shell_blocks(EXAMPLE / "README.md")
+    assert again == packing
+    upload = signing[signing.index("scp ") :]
+    signed, job = shell(packing, tmp_path).split()
+    assert signed == job
+    shell(signing.removesuffix(upload), tmp_path)
+    second = cluster.ada.place(tmp_path / "again.jar")
+    cluster.ada.answers(job, tasks=8)
+    for task, path in cluster.ada.delivered(job).items():
+        shutil.copy(path, tmp_path / f"{task}.jar")
+    shell(splicing, tmp_path)
+    assert (tmp_path / "mandelbrot.png").read_bytes().startswith(b"\x89PNG")
+    assert second != job
+    cluster.ada.answers(second, tasks=8)
+
+
+def shell_blocks(page: Path) -> list[str]:
+    """The ``sh`` blocks of a Markdown page."""
+    return re.findall(r"^```sh\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def shell(script: str, folder: Path) -> str:
+    """What the script says on stdout; each of its commands must end well."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {"PATH": path, "HOME": str(folder / "home"), "LANG": "C.UTF-8"}
+    done = subprocess.run(
+        ["bash", "-euc", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def test_a_native_job(cluster: Cluster, tmp_path: Path) -> None:
