@@ -10,7 +10,7 @@ import attrs
 
 from rjs import limits
 from rjs.bundle.names import shown
-from rjs.descriptor.java_machine import heap_in, memory_for
+from rjs.descriptor.java_machine import memory_for
 from rjs.descriptor.jnlp_words import Mistakes
 from rjs.descriptor.model import DEFAULT_ATTEMPTS
 from rjs.descriptor.xml_tree import Element
@@ -19,7 +19,8 @@ from rjs.needs import Needs
 
 PREFIX: Final = "rjs."
 _DAY: Final = 86_400
-_TIB: Final = 1024 * GIB
+LARGEST: Final = 1024 * GIB
+"""Bytes of memory, heap or disk that a job can ask for."""
 _SIZE: Final = re.compile(r"([1-9][0-9]{0,14})([kKmMgG]?)", re.ASCII)
 _UNITS: Final = {"": 1, "k": limits.KIB, "m": MIB, "g": GIB}
 _DEFAULTS: Final = Needs()
@@ -48,8 +49,8 @@ AMOUNTS: Final[Mapping[str, _Amount]] = {
     "rjs.attempts": _Amount(1, 10),
     "rjs.cores": _Amount(1, limits.MAX_NEEDED_CORES),
     "rjs.wall_time": _Amount(1, 30 * _DAY),
-    "rjs.memory": _Amount(MIB, _TIB, size=True),
-    "rjs.disk": _Amount(MIB, _TIB, size=True),
+    "rjs.memory": _Amount(MIB, LARGEST, size=True),
+    "rjs.disk": _Amount(MIB, LARGEST, size=True),
 }
 
 
@@ -79,10 +80,10 @@ class JobProperties:
                 mistakes.add(element, f"property {name} is {shown(text)}; it must be {AMOUNTS[name]}")
             else:
                 found[name.removeprefix(PREFIX)] = amount
-        memory = found.setdefault("memory", max(_DEFAULTS.memory, memory_for(heap) if heap else 0))
-        if "rjs.memory" in stated and (memory < heap + JAVA_ROOM if heap else not heap_in(memory)):
-            least = heap + JAVA_ROOM if heap else memory_for(0)
+        least = heap + JAVA_ROOM if heap else memory_for(0)
+        if found.get("memory", least) < least:
             mistakes.add(stated["rjs.memory"][0], f"property rjs.memory must be {-(-least // MIB)}m at least")
+        found.setdefault("memory", max(_DEFAULTS.memory, memory_for(heap)))
         return cls(**found)
 
 

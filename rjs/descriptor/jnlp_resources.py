@@ -13,11 +13,12 @@ from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.names import check_coexistence, parts_of, shown
 from rjs.descriptor.java_options import heap_of, option_faults, property_faults
 from rjs.descriptor.jnlp_platforms import UnknownNameError, platforms_of
-from rjs.descriptor.jnlp_properties import PREFIX, size_of
+from rjs.descriptor.jnlp_properties import LARGEST, PREFIX, size_of
 from rjs.descriptor.jnlp_versions import VersionError, specifier_of
 from rjs.descriptor.jnlp_words import Mistakes
 from rjs.descriptor.model import Jar, Resource
 from rjs.descriptor.xml_tree import Element
+from rjs.limits import GIB
 from rjs.needs import Platform
 
 _JAVA: Final = ("java", "j2se")
@@ -83,6 +84,8 @@ class Resources:
         given = [f"{option}{size}" for option, size in stated if size]
         self.options = (*(each for each in options if heap_of([each]) is None), *given)
         self.heap = max(initial, most)
+        if self.heap > LARGEST:
+            mistakes.add(java, f"the heap may have {LARGEST // GIB} GiB at most")
 
     def _read_properties(self, sections: _Sections, mistakes: Mistakes) -> None:
         properties: dict[str, str] = {}

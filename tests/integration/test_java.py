@@ -19,13 +19,13 @@ from jdk import run, sign_with_jarsigner
 from jobs import HEIGHT, WIDTH, band
 
 from rjs.bundle.testing import Party
-from rjs.cli.example import example_folder, example_module
+from rjs.cli.example import example_module
 from rjs.identity.folder import IdentityFolder
 
 pytestmark = pytest.mark.integration
 
-EXAMPLE = example_folder("mandelbrot").parent / "mandelbrot_java"
 ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "mandelbrot_java"
 DESCRIPTOR = "JNLP-INF/APPLICATION.JNLP"
 
 

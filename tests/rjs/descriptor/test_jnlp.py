@@ -166,6 +166,8 @@ def test_every_mistake_is_told_with_its_line() -> None:
         (small("".join(f"<property name='p{n}' value=''/>" for n in range(257))), "256 are allowed"),
         (small("<java version='17' max-heap-size='1m' java-vm-args='-Xmx2m'/>"), "keep one"),
         (small("<java version='17' max-heap-size='1m' initial-heap-size='2m'/>"), "smaller"),
+        (small("<java version='17' max-heap-size='1025g'/>"), "1024 GiB at most"),
+        (small("<java version='17' java-vm-args='-Xmx999999999999t'/>"), "1024 GiB at most"),
         (small("<property name='rjs.memory' value='60m'/>"), "64m at least"),
         (small("<java version='17' max-heap-size='1g'/><property name='rjs.memory' value='1g'/>"), "1072m at least"),
         (small(arguments="<argument><b/></argument>"), "cannot have the element 'b'"),
