@@ -21,6 +21,7 @@ from lus.instructions import DropServer, Instruction, ReportVanished, Return, St
 from lus.registry import Registry, Server
 from lus.waiting import Kind, Waiting
 from rjs.limits import LUS_LEASE
+from rjs.needs import Needs
 from rjs.wire.messages import AttemptId, CsState, Fence, JobBrief, LeasedTask
 
 
@@ -54,7 +55,7 @@ class Board:
         self.registry = Registry()
         self._held: dict[int, Held] = {}
         self._waiting = Waiting()
-        self._settled: dict[str, placement.Wait | placement.Unplaceable] = {}
+        self._settled: dict[str | Needs, placement.Wait | placement.Unplaceable] = {}
         self._settled_at = 0
         self._sequence = 0
         self._upto = 0
@@ -260,19 +261,23 @@ class Board:
     def _choice(
         self, held: Held, free: list[placement.Candidate], now: float
     ) -> placement.Place | placement.Wait | placement.Unplaceable:
-        """As placement chooses among all CSs; what that says of a job without a free one is asked once."""
+        """As placement chooses among all CSs; what that says without a free one is asked once of jobs that are alike:
+        that need the same and that nobody refused."""
         demand, job = self._demand(held, now), held.job.job
-        for each in free:
-            if placement.suits(demand, attrs.evolve(each, refusal=self._refusal(each.cs, job))):
-                return placement.Place(each.cs)
+        alike = job if self.registry.is_refused(job) else held.job.needs
         if self._settled_at != self.registry.changes:
             self._settled, self._settled_at = {}, self.registry.changes
-        settled = self._settled.get(job) if not held.avoid else None
+        settled = self._settled.get(alike) if not held.avoid else None
+        if isinstance(settled, placement.Unplaceable):
+            return settled
+        for each in free:
+            if not self._refusal(each.cs, job) and placement.suits(demand, each):
+                return placement.Place(each.cs)
         if settled is None:
             choice = placement.choose(demand, self._candidates(job))
             if isinstance(choice, placement.Place) or held.avoid:
                 return choice
-            settled = self._settled[job] = choice
+            settled = self._settled[alike] = choice
         return settled
 
     def _return(self, kind: Kind, why: placement.Unplaceable) -> Return:

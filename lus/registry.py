@@ -100,6 +100,10 @@ class Registry:
         if code not in OWNERS_WORD:
             heapq.heappush(self._asked_again, (now + limits.REFUSED_AGAIN, cs, known.boot, job))
 
+    def is_refused(self, job: str) -> bool:
+        """Whether any CS does not take this job."""
+        return any(job in each.refusals for each in self._servers.values())
+
     def ask_again(self, now: float) -> None:
         """What was refused for a reason that may have passed is worth offering again."""
         while self._asked_again and self._asked_again[0][0] <= now:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 from invariants import check_board
-from samples import CS1, CS2, A, B, attempt, brief, cs_state
+from samples import CS1, CS2, A, B, C, attempt, brief, cs_state
 
 from lus import limits
 from lus.board import Board, Stage
@@ -116,6 +116,22 @@ class TestPlacing:
         board.start_refused(CS1, attempt(1), "not-trusted", "no", 0.0)
         board.cs_state(CS1, "b1", "", cs_state(epoch=1), False, 1.0)
         assert board.granted(1, brief(), [LeasedTask(2, 0)], 1.0) == [start(2, sequence=2)]
+
+    def test_jobs_with_the_same_needs_are_answered_each_for_itself(self, board: Board) -> None:
+        """A refusal of one is none of the other, whichever was asked first; what both lack is said of both."""
+        board.granted(1, brief(A), [LeasedTask(1, 0)], 0.0)
+        refused = board.start_refused(CS1, attempt(1), "not-trusted", "no", 0.0)
+        assert [type(each) for each in refused] == [Return]
+        assert board.granted(1, brief(B), [LeasedTask(2, 0)], 0.0) == [
+            Start(CS1, "cs", brief(B), attempt(2, B, sequence=2))
+        ]
+        assert board.granted(1, brief(C), [LeasedTask(3, 0)], 0.0) == []
+        again = board.granted(1, brief(A), [LeasedTask(4, 0)], 0.0)
+        assert again == [Return(A, (4,), 1, "not-accepted", "cs: not-trusted: no")]
+        for number, of in ((5, B), (6, C)):
+            wanting = msgspec.structs.replace(brief(of), needs=Needs(cores=2))
+            said = board.granted(1, wanting, [LeasedTask(number, 0)], 0.0)
+            assert said == [Return(of, (number,), 1, "needs-cores", "cs: it needs 2 cores, 1 are given")]
 
     @pytest.mark.parametrize("code", ["not-trusted", "permission-not-granted"])
     def test_the_owners_word_lasts(self, board: Board, code: str) -> None:
