@@ -10,6 +10,7 @@ import attrs
 
 from rjs import limits
 from rjs.bundle.names import shown
+from rjs.descriptor.fields import MOST_DISK, MOST_MEMORY, MOST_WALL_TIME
 from rjs.descriptor.java_machine import memory_for
 from rjs.descriptor.jnlp_words import Mistakes
 from rjs.descriptor.model import DEFAULT_ATTEMPTS
@@ -18,9 +19,6 @@ from rjs.limits import GIB, JAVA_ROOM, MIB
 from rjs.needs import Needs
 
 PREFIX: Final = "rjs."
-_DAY: Final = 86_400
-LARGEST: Final = 1024 * GIB
-"""Bytes of memory, heap or disk that a job can ask for."""
 _SIZE: Final = re.compile(r"([1-9][0-9]{0,14})([kKmMgG]?)", re.ASCII)
 _UNITS: Final = {"": 1, "k": limits.KIB, "m": MIB, "g": GIB}
 _DEFAULTS: Final = Needs()
@@ -48,9 +46,9 @@ AMOUNTS: Final[Mapping[str, _Amount]] = {
     "rjs.tasks": _Amount(1, limits.MAX_TASKS),
     "rjs.attempts": _Amount(1, 10),
     "rjs.cores": _Amount(1, limits.MAX_NEEDED_CORES),
-    "rjs.wall_time": _Amount(1, 30 * _DAY),
-    "rjs.memory": _Amount(MIB, LARGEST, size=True),
-    "rjs.disk": _Amount(MIB, LARGEST, size=True),
+    "rjs.wall_time": _Amount(1, MOST_WALL_TIME),
+    "rjs.memory": _Amount(MIB, MOST_MEMORY, size=True),
+    "rjs.disk": _Amount(MIB, MOST_DISK, size=True),
 }
 
 

@@ -11,9 +11,10 @@ import attrs
 from rjs import limits
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.names import check_coexistence, parts_of, shown
+from rjs.descriptor.fields import MOST_MEMORY
 from rjs.descriptor.java_options import heap_of, option_faults, property_faults
 from rjs.descriptor.jnlp_platforms import UnknownNameError, platforms_of
-from rjs.descriptor.jnlp_properties import LARGEST, PREFIX, size_of
+from rjs.descriptor.jnlp_properties import PREFIX, size_of
 from rjs.descriptor.jnlp_versions import VersionError, specifier_of
 from rjs.descriptor.jnlp_words import Mistakes
 from rjs.descriptor.model import Jar, Resource
@@ -84,8 +85,8 @@ class Resources:
         given = [f"{option}{size}" for option, size in stated if size]
         self.options = (*(each for each in options if heap_of([each]) is None), *given)
         self.heap = max(initial, most)
-        if self.heap > LARGEST:
-            mistakes.add(java, f"the heap may have {LARGEST // GIB} GiB at most")
+        if self.heap > MOST_MEMORY:
+            mistakes.add(java, f"the heap may have {MOST_MEMORY // GIB} GiB at most")
 
     def _read_properties(self, sections: _Sections, mistakes: Mistakes) -> None:
         properties: dict[str, str] = {}
