@@ -107,7 +107,7 @@ def vendor(requirements: Requirements) -> Vendored:
     a platform and Python asked for, ``bad-wheel`` for a wheel that the strict reader refuses.
     """
     asked = _names_asked(requirements.specs)
-    platforms = requirements.platforms or (_here(),)
+    platforms = tuple(dict.fromkeys(requirements.platforms)) or (_here(),)
     pythons = _pythons(requirements.python)
     resolved = resolve(
         requirements.specs,
