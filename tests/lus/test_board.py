@@ -128,7 +128,7 @@ class TestPlacing:
         assert board.granted(1, brief(C), [LeasedTask(3, 0)], 0.0) == []
         again = board.granted(1, brief(A), [LeasedTask(4, 0)], 0.0)
         assert again == [Return(A, (4,), 1, "not-accepted", "cs: not-trusted: no")]
-        for number, of in ((5, B), (6, C)):
+        for number, of in ((5, "d" * 64), (6, "e" * 64)):
             wanting = msgspec.structs.replace(brief(of), needs=Needs(memory=1, cores=2))
             said = board.granted(1, wanting, [LeasedTask(number, 0)], 0.0)
             assert said == [Return(of, (number,), 1, "needs-cores", "cs: it needs 2 cores, 1 are given")]
