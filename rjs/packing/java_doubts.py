@@ -71,9 +71,9 @@ class _Doubts:
         for name in self.reached:
             for used in sorted(graph.uses.get(name, frozenset()) & graph.missing):
                 user.setdefault(used, name)
-        wanted = sorted(name for name in user if not _is_allowed(name, allowed))
-        for package, names in groupby(wanted, lambda name: name.rpartition(".")[0]):
-            first, *more = names
+        wanted = sorted((_package(name), name) for name in user if not _is_allowed(name, allowed))
+        for package, group in groupby(wanted, lambda each: each[0]):
+            first, *more = [name for _, name in group]
             others = f" and {len(more)} more of {package}" if more else ""
             yield (
                 f"{user[first]} uses {first}{others}: neither in Java nor on the class path; give its JAR with "
@@ -90,13 +90,9 @@ class _Doubts:
     def resources(self) -> Iterator[str]:
         """Files that a class seems to ask its class path for."""
         for name, _ in self._calling(_RESOURCES):
-            folder = name.rpartition(".")[0].replace(".", "/")
             for text in self._texts(name):
-                asked = (text.removeprefix("/"), f"{folder}/{text}", f"{text.replace('.', '/')}.properties")
-                for file in asked:
-                    if file in self.places.first and file not in self.taken and not file.endswith(".class"):
-                        yield f"{name} reads resources and holds the text {shown(text)}; --include {file} takes it"
-                        break
+                if file := self._untaken_resource(_package(name).replace(".", "/"), text):
+                    yield f"{name} reads resources and holds the text {shown(text)}; --include {file} takes it"
 
     def service_providers(self) -> Iterator[str]:
         """Providers that Java would offer to the job, were they there, or that are not."""
@@ -126,6 +122,12 @@ class _Doubts:
             if calls := sorted(found.calls & methods):
                 yield name, ", ".join(f"{owner.rpartition('.')[2]}.{method}" for owner, method in calls)
 
+    def _untaken_resource(self, folder: str, text: str) -> str | None:
+        """The file that ``text`` may mean, as a path, beside the class in ``folder``, or as a bundle of texts."""
+        asked = (text.removeprefix("/"), f"{folder}/{text}", f"{text.replace('.', '/')}.properties")
+        left = (file for file in asked if file in self.places.first and file not in self.taken)
+        return next((file for file in left if not file.endswith(".class")), None)
+
     def _untaken(self, name: str, calls: str, files: Sequence[str]) -> Iterator[str]:
         known = [file for file in files if file in self.places.first]
         for file in known:
@@ -140,6 +142,10 @@ class _Doubts:
     def _is_of_use(self, service: str) -> bool:
         """Whether the job may ask for it: a class that it reaches, or one of Java's own, which Java asks for."""
         return service in self.reached or f"{service.replace('.', '/')}.class" not in self.places.first
+
+
+def _package(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 def _is_allowed(name: str, allowed: Collection[str]) -> bool:
