@@ -134,8 +134,8 @@ class Watcher:
             await self.workers.run(partial(self._watch, sorted(accounts)))
             look = await self.workers.run(partial(self.intake.sets.look, sorted(accounts)))
             self._again |= look.more
-            self._consider(look.found)
             self._tell_parts(look.parts)
+            self._consider(look.found)
             await self._tell_misnamed(sorted(accounts))
         finally:
             self._scanning = False
@@ -238,7 +238,7 @@ class Watcher:
         key = (found.account, found.file_name)
         held = self._held.get(key)
         try:
-            if held is not None and held.refusal is not None:
+            if held is not None and held.stamp == found.stamp and held.refusal is not None:
                 await self._refuse(found, held.refusal)
                 return
             job = await self.intake.take_found(found)
@@ -257,7 +257,9 @@ class Watcher:
                 self.status.known_as(found.account, found.file_name, job.id)
 
     async def _not_taken(self, found: Found, error: RefusedError) -> None:
-        """It is judged again later, or refused when it has been quiet, or now."""
+        """It is judged again later, or refused when it has been quiet, or now; or with what names it since."""
+        if (found.account, found.file_name) in self._parts:
+            return
         if isinstance(error, FurtherJarsError) and not found.file_name.endswith(JNLP_SUFFIX) and error.jars:
             self._await_jars(found, error)
         elif isinstance(error, IncompleteSetError):
@@ -274,7 +276,7 @@ class Watcher:
     def _await_jars(self, found: Found, error: FurtherJarsError) -> None:
         """A main JAR is judged again together with those that its signed descriptor names."""
         self.intake.sets.learned(found, error.jars)
-        self._hold(found, limits.QUIET, error)
+        self._hold(found, limits.QUIET)  # a look that is under way does not know them yet
         self.wake()
 
     async def _await_rest(self, found: Found, error: IncompleteSetError) -> None:
@@ -317,4 +319,5 @@ class Watcher:
             self._hold(found, limits.LATER, error)
             return
         self._settle(found)
-        self.status.refused(found.account, found.file_name, str(error))
+        if (found.account, found.file_name) not in self._parts:
+            self.status.refused(found.account, found.file_name, str(error))

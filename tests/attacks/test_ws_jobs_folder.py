@@ -29,17 +29,19 @@ from rjs.ids import BundleId, ClusterId
 from rjs.jobs import TaskEvent
 from rjs.wire.messages import BlobData, JobSubmit
 from ws import limits
-from ws.admission import Upload
+from ws.admission import FurtherJarsError, Upload
 from ws.api import WsDoor
 from ws.bundles import Bundles
 from ws.homes import JOBS, STATUS_SUFFIX, Found, Homes
 from ws.intake import Intake
 from ws.job import Job, JobState
-from ws.job_sets import JobSets
+from ws.job_sets import IncompleteSetError, JobSets
 from ws.shell import Shell
 from ws.status_files import StatusFiles
 from ws.watcher import Watcher
 
+JNLP = b"""<jnlp><information><title>Sums</title></information>
+<resources><jar href="app.jar"/><jar href="lib.jar"/></resources><application-desc main-class="Main"/></jnlp>"""
 OVERLOADED = OverloadedError("workers", "1024 pieces of work wait already")
 
 
@@ -187,6 +189,35 @@ def test_few_are_judged_at_once_and_accounts_take_turns(setting: Setting) -> Non
     assert not setting.intake.under_way
 
 
+def test_what_is_named_while_it_is_judged_is_told_to_be_a_part(setting: Setting) -> None:
+    """The verdict on it alone says nothing any more, whether it comes before the next look or after it."""
+    setting.intake.slow = True
+    setting.intake.answers["lib.jar"] = IncompleteSetError("no-job", "nothing names it")
+    setting.put("lib.jar")
+    setting.watcher.wake()
+    setting.put("job.jnlp", data=JNLP)
+    setting.watcher.wake()
+    setting.intake.finish()
+    assert setting.status("lib.jar").startswith("state: part\nof: job.jnlp\n")
+
+
+def test_a_look_that_comes_late_refuses_no_main_jar(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it names was learned after a slow look had begun: it is judged again, not refused for coming alone."""
+    setting.put("app.jar")
+    setting.intake.answers["app.jar"] = FurtherJarsError(("lib.jar",))
+    slow = setting.intake.sets.look(["ada"])
+    with monkeypatch.context() as patch:
+        patch.setattr(JobSets, "look", lambda *_: slow)
+        setting.pass_time(0)
+        setting.pass_time(limits.QUIET)
+    assert (setting.intake.recorded, setting.status("app.jar")) == ({}, "")
+    setting.intake.answers["app.jar"] = IncompleteSetError("set-incomplete", "not there yet: 'lib.jar'")
+    setting.pass_time(limits.QUIET)
+    assert setting.status("app.jar").startswith("state: waiting\nreason: set-incomplete: ")
+
+
 @pytest.mark.parametrize("error", [OVERLOADED, OSError(errno.EMFILE, "Too many open files")])
 def test_what_cannot_be_judged_now_is_judged_again(setting: Setting, error: Exception) -> None:
     """The user is told that it waits, nothing is recorded, and the next look takes it."""
@@ -247,6 +278,21 @@ def test_a_file_that_still_grows_is_judged_anew(setting: Setting) -> None:
     setting.intake.answers.clear()
     setting.put("a.jar", data=b"half and half")
     setting.pass_time(limits.QUIET)
+    assert setting.intake.recorded == {"a.jar": ""}
+
+
+def test_a_version_that_waited_meanwhile_is_judged_by_itself(setting: Setting) -> None:
+    """The verdict on the version before it, which was judged while this one came, is not its own."""
+    setting.intake.slow = True
+    setting.put("a.jar", data=b"")
+    setting.watcher.wake()
+    setting.put("a.jar", data=b"whole")
+    setting.watcher.wake()
+    setting.intake.answers["a.jar"] = BundleRefusedError("zip-end", "it is too short")
+    setting.intake.finish()
+    setting.intake.answers.clear()
+    assert (len(setting.intake.under_way), setting.intake.recorded) == (1, {})
+    setting.intake.finish()
     assert setting.intake.recorded == {"a.jar": ""}
 
 
