@@ -12,6 +12,7 @@ from pathlib import Path
 import attrs
 import pytest
 from cluster import LOOPBACK, PATIENCE, Cluster, free_port, running_cluster, wait_for
+from jnlp_job import ANSWER, NAMES, make_jnlp_job, signing_party
 from jobs import band, write_mandelbrot
 
 pytestmark = pytest.mark.integration
@@ -109,6 +110,27 @@ def test_many_at_once(cluster: Cluster, ssh: SshServer, tmp_path: Path) -> None:
     assert len(jobs) == 3
     for job in jobs:
         assert ada.answers(job, tasks=1)[0].files["out/band.ppm"] == band(0, 1)
+
+
+def test_a_jnlp_and_its_jars(cluster: Cluster, ssh: SshServer, tmp_path: Path) -> None:
+    """Java's own tools made them, scp copies them where the .jnlp says, one of them late; they run as one job."""
+    ada = cluster.ada
+    folder = make_jnlp_job(tmp_path / "sums", signing_party(ada.identity))
+    first, *others, last = NAMES
+    (ada.jobs / "libs" / "windows").mkdir(parents=True)
+    for name in (*others, first):
+        sent = ssh.scp(folder / name, f":{ada.jobs}/{name}")
+        assert sent.returncode == 0, sent.stderr
+    told = wait_for(lambda: ada.told("sums.jnlp"), story=cluster.story)
+    assert told.startswith("state: waiting\nreason: set-incomplete: ") and last in told, told
+    part = "state: part\nof: sums.jnlp\n"
+    wait_for(lambda: ada.told("sums.jar").startswith(part), story=lambda: ada.told("sums.jar"))
+    assert ssh.scp(folder / last, f":{ada.jobs}/{last}").returncode == 0
+    wait_for(lambda: "\njob: " in ada.told("sums.jnlp"), story=cluster.story)
+    job = ada.accepted("sums.jnlp")
+    assert ada.answers(job, tasks=1)[0].files["out/sum.txt"] == ANSWER
+    ada.wait_until(job, "done")
+    assert ada.told("sums.jnlp").startswith(f"state: done\njob: {job}\nname: Sums\n")
 
 
 def test_a_stranger_is_not_let_in(cluster: Cluster, ssh: SshServer, tmp_path: Path) -> None:
