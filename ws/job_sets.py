@@ -106,7 +106,7 @@ class JobSets:
         return self._whole(own, names), left
 
     def _whole(self, own: Found, names: Names) -> Found:
-        """A candidate with the files that it names: one stamp for all of them."""
+        """A candidate with the files that it names: one stamp for all of them, its own before the ``+``."""
         if not names:
             return own
         files = {name: self.homes.find(own.account, name) for name in names}

@@ -223,7 +223,7 @@ class Watcher:
         for part, leads in parts.items():
             key = (part.account, part.file_name)
             self._parts[key] = leads
-            if told.get(key) != leads and self.judged.get(key) != part.stamp:
+            if told.get(key) != leads and self.judged.get(key, "").partition("+")[0] != part.stamp:
                 self.status.part(*key, leads)
 
     async def _tell_misnamed(self, accounts: list[str]) -> None:

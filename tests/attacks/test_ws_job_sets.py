@@ -480,6 +480,20 @@ def test_a_restart_forgets_nothing_and_doubles_nothing(ws: Ws, tmp_path: Path) -
         assert ws.told("other.jar").startswith("state: waiting\njob: ")
 
 
+def test_a_main_jar_that_came_before_its_jnlp_keeps_its_status(ws: Ws, tmp_path: Path) -> None:
+    """It is the job's own, after a restart too; that of the .jnlp leads to it."""
+    made = make_set("lib.jar")
+    for name, data in made.files.items():
+        ws.put(name, data)
+    ws.put("job.jnlp", made.xml)
+    (state,) = ws.jobs()
+    ws.stop()
+    for each in (ws, Ws(tmp_path)):
+        assert each.told("app.jar").startswith(f"state: waiting\njob: {state.job.id}\n")
+        assert each.told("job.jnlp").startswith(f"state: accepted\njob: {state.job.id}\n")
+        assert "app.jar.status.txt" in each.told("job.jnlp")
+
+
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
