@@ -31,12 +31,14 @@ from rjs import __version__
 from rjs.background import Tasks, ThreadWorkers
 from rjs.config import read_config
 from rjs.discovery import Announcement, Link, Service
-from rjs.errors import ConfigError
+from rjs.errors import ConfigError, UnreachableError
+from rjs.identity.certificates import Identity
 from rjs.identity.names import Role
 from rjs.identity.tls import server_context
 from rjs.ids import ServerId
 from rjs.limits import MIB
 from rjs.process import run_server
+from rjs.renewal import TokenKeeper, renew_over
 from rjs.state import Boot, StateFolder, private_folder
 from rjs.status import offer_facts, serve_status
 from rjs.storage import StorageThread, open_database
@@ -108,11 +110,12 @@ class ComputeServer:
         )
         await self._storage.write(partial(ledger.forget_expired, wall=time.time()))
         self._shell = self._build_shell(cluster)
-        identity = self._state.identity().token()
+        self._keeper = TokenKeeper(self._state.identity().token(), self._renewed, self._reactor)
+        context = server_context(self._keeper.identity, Role)
+        self._keeper.renewed = context.renew
+        self._shell.served = self._keeper.poke
         me = Self(self._member.name.uri(), self._member.cluster, self._boot.id, self._boot.count, __version__)
-        self._acceptor = Acceptor(
-            self._reactor, me, CsDoor(self._shell), server_context(identity, Role), limits.LUS_SESSIONS
-        )
+        self._acceptor = Acceptor(self._reactor, me, CsDoor(self._shell), context, limits.LUS_SESSIONS)
         self._port = self._acceptor.listen(self._settings.port, self._settings.listen)
         self._link = Link(self._reactor, self._settings.interfaces)
         self._link.announce(
@@ -120,6 +123,7 @@ class ComputeServer:
                 Service.CS, ServerId(self._member.id), self._boot.id, self._member.cluster, self._port
             )
         )
+        self._tasks.spawn("own certificate", self._keeper.run())
         self._tasks.repeat(self._reactor, "trust", limits.TRUST_LOOK, self._look_at_trust)
         self._tasks.repeat(self._reactor, "offer", limits.OFFER_LOOK, self._look_at_offer)
         self._status = serve_status(self._reactor, self._state.path, self._document)
@@ -186,6 +190,16 @@ class ComputeServer:
             holding=machine.untold,
         )
 
+    async def _renewed(self) -> Identity:
+        """The next certificate, carried by the LUS that serves us; it dials anew where the old one had expired."""
+        session, expired = self._shell.session, self._keeper.expired
+        if session is None:
+            raise UnreachableError("no lookup server is here to carry the request to the web server")
+        identity = await renew_over(self._reactor, session, self._state.identity())
+        if expired:
+            session.close("renewed", "our certificate has been renewed; dial anew")
+        return identity
+
     def _look_at_trust(self) -> None:
         """The owner changed the trust store: what was refused before is worth offering again."""
         trust = self._trust.current()
@@ -206,6 +220,7 @@ class ComputeServer:
             "name": self._member.common_name,
             "boot": self._boot.id,
             "port": self._port,
+            "certificate": self._keeper.document(),
             "mflops": self._record.median_mflops,
             "measured": self._record.date,
             "offer": offer_facts(self._offering.now()),

@@ -64,6 +64,7 @@ class Shell:
     tasks: Tasks
     describe: Callable[[], m.CsState]
     session: Session | None = None
+    served: Callable[[], object] = lambda: None
     lease_until: float = 0.0
     _closing: bool = False
     _later: set[m.AttemptId] = attrs.field(factory=set)
@@ -78,6 +79,7 @@ class Shell:
         self.session = session
         self.lease_until = holder_until(self.timers.seconds(), CS_LEASE)
         self.perform(self.machine.session_opened())
+        self.served()
 
     def session_closed(self, session: Session) -> None:
         """It is gone; what runs goes on."""

@@ -71,14 +71,16 @@ class CsDoor:
 
     shell: Shell
     bundles: BundleCache
-    welcome: frozenset[Role] = frozenset({Role.CS})
+    welcome: frozenset[Role] = frozenset({Role.CS, Role.EXPIRED})
     routes: Routes = attrs.field(init=False)
     _described: set[Session] = attrs.field(factory=set)
+    _renewing: set[str] = attrs.field(factory=set)
 
     @routes.default
     def _routes(self) -> Routes:
         return {
             m.CsState: self._state,
+            m.MemberRenew: self._renew,
             m.AttemptEnded: self._attempt_ended,
             m.AnswerOffer: self._offered,
             m.BlobRead: self._bundle_bytes,
@@ -86,6 +88,9 @@ class CsDoor:
 
     def opened(self, session: Session) -> None:
         """It is registered once it describes itself, and gets nothing before. The newest session counts."""
+        if session.peer.name.role is Role.EXPIRED:
+            _log.info("{name} came with an expired certificate, to renew it", name=session.peer.common_name)
+            return
         self.shell.perform(self.shell.board.cs_lost(session.peer.name.id))
         old = self.shell.servers.get(session.peer.name.id)
         self.shell.servers[session.peer.name.id] = session
@@ -93,7 +98,7 @@ class CsDoor:
             old.give_way(session)
 
     def heard(self, session: Session) -> None:
-        """A CS's heartbeat renews its lease."""
+        """A CS's heartbeat renews its lease; an expired one's name is none that has a lease."""
         self.shell.board.cs_heard(session.peer.name.id, self.shell.now())
 
     def answered(self, session: Session, sent: float) -> None:
@@ -117,6 +122,17 @@ class CsDoor:
         self.shell.perform(
             self.shell.board.cs_state(cs, boot, session.remote, message, fresh, self.shell.now())
         )
+
+    async def _renew(self, session: Session, message: m.MemberRenew) -> m.MemberRenewed:
+        """Carry a CS's request to the WS; what it asks for is signed, and for others to judge."""
+        cs = session.peer.certified.id
+        if cs in self._renewing:
+            raise RefusedError("busy", "the request before this one is still on its way")
+        self._renewing.add(cs)
+        try:
+            return await self.shell.to_ws(message, m.MemberRenewed)
+        finally:
+            self._renewing.discard(cs)
 
     async def _attempt_ended(self, session: Session, message: m.AttemptEnded) -> None:
         _require_own(session, message.cs)

@@ -18,12 +18,16 @@ from lus.contacts import Contacts
 from lus.shell import Shell
 from rjs import __version__
 from rjs.background import Tasks, ThreadWorkers
+from rjs.client import renew_alone
 from rjs.config import read_config
 from rjs.discovery import Link, Service
+from rjs.errors import UnreachableError
+from rjs.identity.certificates import Identity
 from rjs.identity.names import Role
 from rjs.identity.tls import client_context
 from rjs.limits import LUS_RENEWAL
 from rjs.process import run_server
+from rjs.renewal import TokenKeeper, renew_over
 from rjs.state import Boot, StateFolder, private_folder
 from rjs.status import offer_facts, serve_status
 from rjs.wire.dial import Dialler, host_and_port
@@ -49,7 +53,7 @@ class LookupServer:
         self._state = state
         self._boot = boot
         self._member = state.member(Role.LUS)
-        self._identity = state.identity().token()
+        self._keeper = TokenKeeper(state.identity().token(), self._renewed, reactor)
         self._settings = settings
         self._tasks = Tasks("lus")
         self._shell = Shell(Board(), reactor, self._tasks)
@@ -67,11 +71,11 @@ class LookupServer:
             addresses,
             me,
             WsDoor(self._shell, self._bundles),
-            lambda: client_context(self._identity, Role.WS),
+            lambda: client_context(self._keeper.identity, Role.WS),
         )
         self._contacts = Contacts(
             reactor, me, CsDoor(self._shell, self._bundles), self._tasks,
-            lambda cs: client_context(self._identity, Role.CS, cs), self._dead,
+            lambda cs: client_context(self._keeper.identity, Role.CS, cs, or_expired=True), self._dead,
         )  # fmt: skip
         self._link: Link | None = None
         self._status: IListeningPort | None = None
@@ -81,6 +85,7 @@ class LookupServer:
         self._bundles.clear_unfinished()
         self._link = Link(self._reactor, self._settings.interfaces)
         self._link.browse(Service.CS, self._member.cluster, self._contacts.seen)
+        self._tasks.spawn("own certificate", self._keeper.run())
         self._tasks.spawn("session with the WS", self._ws.run())
         self._tasks.repeat(self._reactor, "leases of CSs", limits.TICK, self._tick)
         self._tasks.repeat(self._reactor, "renewal", LUS_RENEWAL, self._shell.renew)
@@ -96,6 +101,16 @@ class LookupServer:
             await self._link.stop()
         await self._tasks.stop()
 
+    async def _renewed(self) -> Identity:
+        """The next certificate, over the session with the WS; with one that has expired, over one for that alone."""
+        folder = self._state.identity()
+        if self._keeper.expired:
+            return await renew_alone(self._reactor, folder)
+        session = self._shell.ws
+        if session is None:
+            raise UnreachableError(f"the web server is away: {self._ws.trouble}")
+        return await renew_over(self._reactor, session, folder)
+
     def _tick(self) -> None:
         self._shell.perform(self._shell.board.tick(self._shell.now()))
 
@@ -107,6 +122,7 @@ class LookupServer:
         return {
             "role": "lus",
             "boot": self._boot.id,
+            "certificate": self._keeper.document(),
             "ws": {
                 "addresses": self._member.ws,
                 "connected": self._shell.ws is not None,

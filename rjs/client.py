@@ -24,14 +24,16 @@ from twisted.python.failure import Failure
 from rjs import __version__
 from rjs.background import sleep
 from rjs.clock import use_steady_clock
-from rjs.errors import RefusedError, UnreachableError
+from rjs.errors import RefusedError, RjsError, UnreachableError
 from rjs.identity.ca import cluster_of
 from rjs.identity.certificates import Identity
 from rjs.identity.folder import IdentityFolder, Member
 from rjs.identity.invitation import Invitation
+from rjs.identity.lifetimes import check_renewable, renew_at
 from rjs.identity.names import Role
-from rjs.identity.tls import client_context
+from rjs.identity.tls import client_context, utc_now
 from rjs.limits import JOIN_PAUSE
+from rjs.renewal import renew_over
 from rjs.state import cluster_folder
 from rjs.wire import messages as m
 from rjs.wire.blobs import chunk_of
@@ -87,8 +89,10 @@ async def with_ws(
     addresses: Sequence[str],
     work: Callable[[Session], Awaitable[T]],
     door: PersonDoor | None = None,
+    *,
+    to_renew: bool = False,
 ) -> T:
-    """The result of ``work`` over a session with the first address that answers.
+    """The result of ``work`` over a session with the first address that answers; ``to_renew`` see ``dial``.
 
     Raises UnreachableError, naming every address and its fault, when none does, and OwnCertificateError before
     any is tried.
@@ -98,9 +102,8 @@ async def with_ws(
     for address in addresses:
         host, port = host_and_port(address)
         try:
-            session = await dial(
-                reactor, host, port, me, door or PersonDoor(), client_context(identity, Role.WS)
-            )
+            context = client_context(identity, Role.WS)
+            session = await dial(reactor, host, port, me, door or PersonDoor(), context, to_renew=to_renew)
         except OwnCertificateError:
             raise
         except UnreachableError as error:
@@ -119,10 +122,46 @@ async def with_own_ws(
     folder: IdentityFolder,
     work: Callable[[Session], Awaitable[T]],
     door: PersonDoor | None = None,
+    tell: Callable[[str], object] = lambda sentence: None,
 ) -> T:
-    """``with_ws`` as the member whose folder this is."""
-    member = folder.member()
-    return await with_ws(reactor, folder.token(), member.name.uri(), member.cluster, member.ws, work, door)
+    """``with_ws`` as the person whose folder this is, whose certificate is renewed first where that is due.
+
+    One that is still good does the work even where renewing fails: ``tell`` hears why, the next command tries again.
+    """
+    member, leaf, now = folder.member(), folder.token().chain[0], utc_now()
+    if now >= leaf.not_valid_after_utc:
+        await renew_alone(reactor, folder)
+        leaf = folder.token().chain[0]
+
+    async def renew_and_work(session: Session) -> T:
+        if now >= renew_at(leaf):
+            try:
+                await renew_over(reactor, session, folder)
+            except (RjsError, OSError) as error:
+                tell(f"your certificate, valid until {leaf.not_valid_after_utc}, was not renewed: {error}")
+        return await work(session)
+
+    name = member.name.uri()
+    return await with_ws(reactor, folder.token(), name, member.cluster, member.ws, renew_and_work, door)
+
+
+async def renew_alone(reactor: ReactorBase, folder: IdentityFolder) -> Identity:
+    """Renew the token certificate of the member whose folder this is, over a session for nothing else.
+
+    It may have expired, within the grace. Not for a server whose certificate is good: its session would be taken
+    for the newer one of that server. Raises RefusedError, UnreachableError.
+    """
+    member, current = folder.member(), folder.token()
+    check_renewable(current.chain, utc_now())
+    return await with_ws(
+        reactor,
+        current,
+        member.name.uri(),
+        member.cluster,
+        member.ws,
+        lambda session: renew_over(reactor, session, folder),
+        to_renew=True,
+    )
 
 
 async def join(reactor: ReactorBase, invitation: Invitation, folder: Path, wait: float = 0.0) -> Member:

@@ -71,6 +71,9 @@ LINGER = 1.0
 HANDOVER_QUIET = 2.0
 """Seconds without a call after which a session that a newer one replaced ends: nothing uses it any more."""
 
+HANDOVER_PAUSE = 600.0
+"""Seconds at most between tries to replace a session whose peer still shows its old certificate."""
+
 HANDOVER_MOST = 300.0
 """Seconds after which it ends whatever still uses it: then that starts again on the newer one."""
 
@@ -286,6 +289,9 @@ RENEWAL_GRACE = 30 * _DAY
 RENEWAL_LOOK_FIRST = 1.0
 RENEWAL_LOOK = 60.0
 """Seconds between looks at a certificate, as clocks are set; after a failure doubling from the first, with jitter."""
+
+EXPIRED_SESSION = 60.0
+"""Seconds after which a peer whose certificate has expired is dialled anew: it may have been renewed meanwhile."""
 
 RENEWAL_PATIENCE = 60.0
 """Seconds that a member waits for its renewed certificate before it asks again: a LUS may have lost its WS."""

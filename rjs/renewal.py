@@ -11,31 +11,38 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 
 from rjs.background import Timer, Timers
-from rjs.errors import RjsError
+from rjs.errors import RjsError, UnreachableError
 from rjs.identity.certificates import Identity
 from rjs.identity.folder import IdentityFolder
 from rjs.identity.lifetimes import check_renewable, renew_at
 from rjs.identity.paths import read_chain
 from rjs.identity.tls import Wall, utc_now
-from rjs.limits import RENEWAL_LOOK, RENEWAL_LOOK_FIRST
+from rjs.limits import RENEWAL_LOOK, RENEWAL_LOOK_FIRST, RENEWAL_PATIENCE
 from rjs.wire import messages as m
+from rjs.wire.session import Session
 
 _log = Logger("rjs.renewal")
 
-Ask = Callable[[m.MemberRenew], Awaitable[m.MemberRenewed]]
 
-
-async def renew_in(folder: IdentityFolder, ask: Ask, wall: Wall = utc_now) -> Identity:
-    """Ask for the next certificate of the member whose ``folder`` this is, and keep it there.
+async def renew_over(
+    timers: Timers, session: Session, folder: IdentityFolder, wall: Wall = utc_now
+) -> Identity:
+    """Ask over ``session`` for the next certificate of the member whose ``folder`` this is, and keep it there.
 
     Raises RjsError and OSError; the certificate that was there stays in use then.
     """
     check_renewable(folder.token().chain, wall())
-    renewed = await ask(m.MemberRenew(request=folder.ask_renewal(wall())))
+    request = m.MemberRenew(request=folder.ask_renewal(wall()))
+    asked = Deferred.fromCoroutine(session.request(request, m.MemberRenewed))
+    asked.addTimeout(RENEWAL_PATIENCE, timers)  # type: ignore[arg-type]  # callLater is all that it needs
+    try:
+        renewed = await asked
+    except TimeoutError:
+        raise UnreachableError(f"no reply to the renewal within {RENEWAL_PATIENCE:.0f} s") from None
     return folder.keep_token(read_chain(renewed.chain), wall())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TypeVar
 
+from rjs.cli.console import say
 from rjs.cli.group import person_folder
 from rjs.client import run_client, with_own_ws
 from rjs.errors import UsageError
@@ -21,7 +22,9 @@ def ask(question: Message, kind: type[Reply]) -> Reply:
     """The web server's reply. Raises RefusedError, UnreachableError. Once in a process."""
     identity = IdentityFolder(sole_cluster(person_folder()) / "identity")
     return run_client(
-        lambda reactor: with_own_ws(reactor, identity, lambda session: session.request(question, kind))
+        lambda reactor: with_own_ws(
+            reactor, identity, lambda session: session.request(question, kind), tell=say
+        )
     )
 
 

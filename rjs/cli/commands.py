@@ -52,6 +52,12 @@ TRUST: Final = {
     "remove": Leaf("rjs.cli.trust:remove", "Take the trust in a signer back."),
 }
 
+CERT: Final = {
+    "list": Leaf("rjs.cli.cert:list_held", "List your certificates, or a server's, and when they end."),
+    "show": Leaf("rjs.cli.cert:show", "Show one certificate in full."),
+    "renew": Leaf("rjs.cli.cert:renew", "Renew a token certificate now."),
+}
+
 COMMANDS: Final[Mapping[str, Leaf | Branch]] = {
     "demo": Leaf("rjs.cli.demo:command", "Run a whole cluster on this machine and draw a picture with it."),
     "submit": Leaf("rjs.cli.submit:command", "Send a job to the cluster."),
@@ -70,6 +76,7 @@ COMMANDS: Final[Mapping[str, Leaf | Branch]] = {
     "inspect": Leaf("rjs.cli.inspect:command", "Show what a bundle or an answer holds."),
     "open": Leaf("rjs.cli.open:command", "Verify, decrypt and unpack an answer."),
     "trust": Branch("Say whose bundles may run on this machine.", TRUST),
+    "cert": Branch("Look at certificates and renew them.", CERT),
     "benchmark": Leaf("rjs.cli.benchmark:command", "Measure this machine's speed with Linpack."),
     "completion": Leaf("rjs.cli.completion:command", "Print the script that completes rjs in your shell."),
 }

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from twisted.internet.defer import CancelledError, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
-from rjs.limits import RENEWAL_LOOK, RENEWAL_LOOK_FIRST
+from rjs.limits import HANDOVER_PAUSE, RENEWAL_LOOK, RENEWAL_LOOK_FIRST
 from rjs.wire.session import Session
 
 
@@ -35,7 +35,15 @@ async def hold(reactor: IReactorTime, session: Session, dial: Callable[[], Await
         if newer is not None:
             session.give_way(newer)
             session = newer
-        pause = max(session.ends_in() / 4, RENEWAL_LOOK_FIRST)  # a few tries before the end, and not many
+        pause = _pause(session)
+
+
+def _pause(session: Session) -> float:
+    """Seconds to hold a session that is due although it is new or nothing could take its place: a few tries before
+    its end, and not many."""
+    if session.due_in() > 0:
+        return 0.0
+    return min(max(session.ends_in() / 4, RENEWAL_LOOK_FIRST), HANDOVER_PAUSE)
 
 
 async def _gone_or_due(reactor: IReactorTime, session: Session, pause: float) -> str | None:

@@ -100,7 +100,7 @@ class Session:
         self._open = False
         self._doing_held = False
         self._heard_unasked = False
-        self._last_heard = self._last_call = reactor.seconds()
+        self._began = self._last_heard = self._last_call = reactor.seconds()
         self._gives_way: float | None = None
         self.reason = ""
         self.ended = False
@@ -141,10 +141,14 @@ class Session:
 
     def due_in(self) -> float:
         """Seconds until a new session should take over, for a certificate of either end is old enough."""
+        if self.peer.name.role is Role.EXPIRED:
+            return self._began + limits.EXPIRED_SESSION - self._reactor.seconds()
         return min((hand_over_at(each) - self.wall()).total_seconds() for each in self._leaves())
 
     def ends_in(self) -> float:
         """Seconds until the certificate of either end ends, and this session with it."""
+        if self.peer.name.role is Role.EXPIRED:
+            return (self.peer.not_after - self.wall()).total_seconds()
         return min((each.not_valid_after_utc - self.wall()).total_seconds() for each in self._leaves())
 
     def _leaves(self) -> list[x509.Certificate]:

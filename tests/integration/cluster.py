@@ -262,13 +262,15 @@ class Cluster:
 
     # --- making -------------------------------------------------------------------------------------
 
-    def found(self) -> None:
-        """Make the organisation and its WS, and start that."""
+    def found(self, *settings: str) -> None:
+        """Make the organisation and its WS with these lines in its ``config.toml``, and start that."""
         self.rjs("ca", "init", self.folder / "ca", "--organisation", "Institute of Tests")
         listen = "" if self.lan else LOOPBACK
         where = ["--listen", listen, "--port", str(self.port), "--address", self.address]
         self.servers["ws"] = ws = Server(self, "ws")
         self.rjs("ws", "init", ws.folder, "--ca", self.folder / "ca", "--name", "ws", *where)
+        with (ws.folder / "config.toml").open("a") as config:
+            config.writelines(f"{line}\n" for line in settings)
         ws.start()
 
     def add_lus(self) -> None:
@@ -415,12 +417,15 @@ def _is_quiet(server: Server) -> bool:
 
 @contextmanager
 def running_cluster(
-    folder: Path, compute_servers: Iterable[str] = ("cs1", "cs2", "cs3"), lan: Lan | None = None
+    folder: Path,
+    compute_servers: Iterable[str] = ("cs1", "cs2", "cs3"),
+    lan: Lan | None = None,
+    ws_settings: Sequence[str] = (),
 ) -> Iterator[Cluster]:
     """A cluster with one LUS, these CSs, and ada, whom all of them trust; stopped and inspected at the end."""
     cluster = Cluster(folder, lan)
     try:
-        cluster.found()
+        cluster.found(*ws_settings)
         cluster.add_lus()
         ada = cluster.add_user("ada")
         for name in compute_servers:

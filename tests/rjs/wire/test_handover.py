@@ -118,7 +118,7 @@ def test_a_peer_that_has_not_renewed_is_not_dialled_on_and_on() -> None:
     assert 2 < len(held.dialled) < 30
 
 
-def test_a_session_that_ends_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_that_ends_is_over() -> None:
     """Whatever ends it otherwise is told at once; cancelling says goodbye first."""
     held = Held((100, 120))
     held.first.end("the peer closed the connection")
@@ -148,11 +148,8 @@ def test_what_is_under_way_is_done_on_the_old_session(organisation: Organisation
     """A request that was asked before the handover is answered where it was asked; then the session ends."""
     wire = Wire(organisation)
     work: Deferred[m.Done] = Deferred()
-    wire.route(m.JobCancel, lambda session, message: work)
     wire.route(m.TaskWant, lambda session, message: work)
     wire.open()
-    asked = wire.ask(wire.dialled, m.LeaseRenew(leases=(), upto=0), m.LeaseRenewed)
-    asked.addErrback(lambda _: None)
     under_way = Deferred.fromCoroutine(wire.dialled.request(m.TaskWant(outstanding=1, epoch=0), m.Done))
     wire.turn()
     wire.accepted.give_way(newer(organisation, wire).accepted)

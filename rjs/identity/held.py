@@ -1,0 +1,96 @@
+"""What certificates a member's folder holds, and what their holder should know of each: for commands that show them.
+
+Nothing is judged here but dates.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import attrs
+from cryptography import x509
+
+from rjs.identity.folder import IdentityFolder
+from rjs.identity.keys import Chain, load_chain
+from rjs.identity.lifetimes import RENEWAL_GRACE_TIME, beyond_grace, renew_at
+
+FILES = {
+    "token": "token.pem",
+    "answer": "answer.pem",
+    "signing": "signing.pem",
+    "intermediate": "authority/intermediate.pem",
+    "root": "root.pem",
+}
+"""The certificates that a folder may hold, by what they are called, and their files."""
+
+_WARNING = dt.timedelta(days=30)
+
+
+@attrs.frozen
+class Held:
+    """One certificate: what it is for, its file and its chain, leaf first."""
+
+    what: str
+    path: Path
+    chain: Chain
+
+    @property
+    def leaf(self) -> x509.Certificate:
+        """The certificate itself."""
+        return self.chain[0]
+
+    def left(self, now: dt.datetime) -> dt.timedelta:
+        """How long it is still valid; negative afterwards."""
+        return self.leaf.not_valid_after_utc - now
+
+    def advice(self, now: dt.datetime) -> str:
+        """What its holder should know or do, in words."""
+        if now < self.leaf.not_valid_before_utc:
+            return f"valid from {self.leaf.not_valid_before_utc:%Y-%m-%d %H:%M}Z: is this clock right?"
+        if self.what == "token":
+            return self._token_advice(now)
+        if self.left(now) > _WARNING:
+            return ""
+        return {
+            "answer": "the operator invites this compute server anew",
+            "signing": "the operator certifies the key again: rjs ca issue CADIR signing-request.pem",
+            "intermediate": "without it nobody joins or renews; the operator founds the web server anew",
+            "root": "the organisation ends with it",
+        }[self.what]
+
+    def _token_advice(self, now: dt.datetime) -> str:
+        if now > self.leaf.not_valid_after_utc + RENEWAL_GRACE_TIME:
+            return beyond_grace(self.leaf, now)
+        if self.left(now) <= dt.timedelta(0):
+            return f"renews itself until {self.leaf.not_valid_after_utc + RENEWAL_GRACE_TIME:%Y-%m-%d}"
+        due = renew_at(self.leaf)
+        return (
+            f"renews itself from {due:%Y-%m-%d %H:%M}Z on" if now < due else "renews itself at its next use"
+        )
+
+
+def held_in(folder: IdentityFolder) -> list[Held]:
+    """The certificates in ``folder``, in the order of FILES. Raises IdentityError, OSError for an unreadable one."""
+    found = []
+    for what, name in FILES.items():
+        path = folder.path / name
+        try:
+            found.append(Held(what, path, load_chain(path)))
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def span(left: dt.timedelta) -> str:
+    """A time that is left, or that has passed when negative, in the two units that matter: ``1 d 4 h``."""
+    seconds = int(abs(left).total_seconds())
+    units = [
+        ("d", seconds // 86400),
+        ("h", seconds // 3600 % 24),
+        ("min", seconds // 60 % 60),
+        ("s", seconds % 60),
+    ]
+    first = next((i for i, (_, count) in enumerate(units) if count), len(units) - 1)
+    words = " ".join(f"{count} {unit}" for unit, count in units[first : first + 2] if count or first == 3)
+    return f"{words} ago" if left < dt.timedelta(0) else f"in {words}"
