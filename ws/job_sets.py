@@ -133,8 +133,10 @@ class JobSets:
         for each in new[: limits.JNLP_READ]:
             try:
                 names = read_jnlp(self.homes, each)
-            except (RefusedError, OSError):  # judging it says why
+            except RefusedError:  # judging it says why
                 names = ()
+            except OSError:  # it is read again at the next look
+                continue
             self._named[each.account, each.file_name] = each.stamp, names
         return len(new) > limits.JNLP_READ
 

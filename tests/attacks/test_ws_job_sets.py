@@ -480,6 +480,19 @@ def test_a_restart_forgets_nothing_and_doubles_nothing(ws: Ws, tmp_path: Path) -
         assert ws.told("other.jar").startswith("state: waiting\njob: ")
 
 
+def test_a_jnlp_that_cannot_be_read_now_is_read_again(ws: Ws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many open files say nothing about it: it is not refused, and its names are known at the next look."""
+    made = make_set("lib.jar")
+    for name, data in made.files.items():
+        (ws.folder / name).write_bytes(data)
+    with monkeypatch.context() as patch:
+        patch.setattr(Homes, "read", lambda *_: (_ for _ in ()).throw(OSError(24, "Too many open files")))
+        ws.put("job.jnlp", made.xml)
+    ws.pass_time(limits.LATER)
+    assert made.whole in [ws.stored(state) for state in ws.jobs()] and len(ws.jobs()) == 1
+    assert ws.jobs()[0].job.id in ws.told("job.jnlp")
+
+
 def test_a_main_jar_that_came_before_its_jnlp_keeps_its_status(ws: Ws, tmp_path: Path) -> None:
     """It is the job's own, after a restart too; that of the .jnlp leads to it."""
     made = make_set("lib.jar")
