@@ -2,7 +2,7 @@
 
 A message is a msgpack map whose key ``t`` names its type, hierarchically (``lus.task.want``). Fields are only
 ever added, with defaults. ``rid`` > 0 asks for a reply; the reply carries the same number in ``re``. Which role
-may send what is declared here, beside the message, in ``callers``, and enforced in one place: the session.
+may send what is declared here, beside the message, in ``callers``; ``access.decide`` judges every call by it.
 `docs/protocol.md` describes the same for a stranger.
 """
 
@@ -469,8 +469,8 @@ class MalformedMessageError(ProtocolError):
     """The frame is no message of the protocol, or one that exceeds its caps."""
 
 
-def tag_of(message: Message) -> str:
-    """The message type's name on the wire."""
+def tag_of(message: Message | type[Message]) -> str:
+    """The message type's name on the wire: the method that a call of it names."""
     return str(message.__struct_config__.tag)
 
 

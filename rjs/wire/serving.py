@@ -19,6 +19,8 @@ from rjs import limits
 from rjs.background import Tasks
 from rjs.errors import ProtocolError, RefusedError, RjsError
 from rjs.wire import messages as m
+from rjs.wire.access import decide
+from rjs.wire.calls import CallLog
 
 if TYPE_CHECKING:
     from rjs.wire.session import Session
@@ -44,7 +46,7 @@ class Serving:
         self._reads: deque[m.BlobRead] = deque()
         self._reading = 0
         self._starting_reads = False
-        self._logged = 0
+        self._log = CallLog()
         self.paused = False
 
     @property
@@ -58,13 +60,15 @@ class Serving:
         return self.paused or self._under_way + len(self._reads) >= limits.REQUESTS_IN_FLIGHT
 
     def call(self, message: m.Message) -> None:
-        """The one place that every call passes: may this role say this, and who does it."""
-        peer, tag = self._session.peer.name, m.tag_of(message)
+        """The one place that every call passes: may this caller say this, and who does it."""
+        caller, tag = self._session.peer.name, m.tag_of(message)
+        decision = decide(caller, type(message))
+        if not decision.allowed:
+            self._refuse(message, decision.code, decision.sentence)
+            return
+        self._log.allowed(caller, tag)
         handler = self._routes.get(type(message))
-        if peer.role not in message.callers:
-            callers = ", ".join(sorted(message.callers))
-            self._refuse(message, "forbidden", f"{peer.uri()} may not call {tag}; {callers} may")
-        elif handler is None:
+        if handler is None:
             self._session.tell(m.Unsupported(re=message.rid, what=tag))
         elif isinstance(message, m.BlobRead):
             self._reads.append(message)
@@ -155,10 +159,7 @@ class Serving:
     def _refuse(self, message: m.Message, code: str, sentence: str) -> None:
         if self._session.reason:
             return  # it ended, and with it the wish for a reply
-        self._logged += 1
-        if self._logged <= limits.LOGGED_REFUSALS:
-            _log.info("refused {tag} of {peer}: {code}: {sentence}", tag=m.tag_of(message),
-                      peer=self._session.peer.name.uri(), code=code, sentence=sentence)  # fmt: skip
+        self._log.refused(self._session.peer.name, m.tag_of(message), code, sentence)
         if message.rid:
             refused = m.Refused(re=message.rid, code=words(code, _CODE), sentence=words(sentence, _SENTENCE))
             self._session.tell(refused)
