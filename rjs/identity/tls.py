@@ -58,11 +58,12 @@ def utc_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
+_NOT_YET = 9  # X509_V_ERR_CERT_NOT_YET_VALID
 _EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 _ISSUER = 1  # a token's issuer may have ended with it; the root ends once
 
 _FAULTS = {
-    9: ("not_yet_valid", "is not valid yet: check the clocks at both ends"),
+    _NOT_YET: ("not_yet_valid", "is not valid yet: check the clocks at both ends"),
     _EXPIRED: ("expired", "has expired; its holder must renew it or join again"),
     18: ("other_root", "is self-made: no organisation stands behind it"),
     19: ("other_root", "belongs to another organisation: its root is not ours"),
@@ -149,6 +150,12 @@ class _PeerConnection(SSL.Connection):
         """Whether OpenSSL's finding that this has expired is put off until ``identify`` has seen the whole chain."""
         late = self._now - certificate.not_valid_after_utc
         return depth <= _ISSUER and late <= RENEWAL_GRACE_TIME and Role.EXPIRED in self._expected.roles
+
+    def dates(self, certificate: x509.Certificate) -> str:
+        """Its period beside the clock that it was judged by: whoever reads this sees which of the two is wrong."""
+        moments = (certificate.not_valid_before_utc, certificate.not_valid_after_utc, self._now)
+        start, end, now = (f"{each:%Y-%m-%d %H:%M}Z" for each in moments)
+        return f"from {start} to {end}; the clock here says {now}"
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -263,6 +270,8 @@ def _on_verified(
             if error == _EXPIRED and cast(_PeerConnection, connection).may_renew(seen, depth):
                 return True
             code, fault = _FAULTS.get(error, ("tls", f"is refused by OpenSSL with X509 error {error}"))
+            if error in (_NOT_YET, _EXPIRED):
+                fault += f" ({cast(_PeerConnection, connection).dates(seen)})"
             raise IdentityError(code, f"the certificate of {subject_text(seen)} {fault}")
         cast(_PeerConnection, connection).verified(seen, depth)
     except IdentityError as refused:

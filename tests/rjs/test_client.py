@@ -8,16 +8,18 @@ import io
 import socket
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
 
-from rjs.client import PersonDoor, digest_of, with_ws
+from rjs.client import PersonDoor, digest_of, renew_alone, with_own_ws, with_ws
 from rjs.errors import RefusedError, UnreachableError
 from rjs.identity.certificates import Identity
+from rjs.identity.folder import IdentityFolder
 from rjs.identity.names import Role
+from rjs.identity.requests import read_request
 from rjs.identity.testing import Organisation
 from rjs.identity.tls import server_context
 from rjs.wire import messages as m
@@ -171,3 +173,20 @@ def test_a_person_gives_what_was_offered_and_nothing_else(
     assert (got.getvalue() == b"PK" * 1000) == given
     assert told[-1:] == ([2000] if given else [])
     assert isinstance(reply, m.JobLines) if given else reply.code == "no-blob"
+
+
+def test_a_certificate_beyond_the_grace_is_shown_to_nobody(tmp_path: Path) -> None:
+    """Its holder is told what to do before anybody is dialled."""
+    organisation = Organisation(dt.datetime.now(dt.UTC) - dt.timedelta(days=33))
+    invitation = organisation.invitation(Role.USER)
+    folder = IdentityFolder(tmp_path / "identity")
+    request = folder.create_pending(invitation, organisation.now)
+    key, _ = read_request(request.token_request)
+    chain = organisation.tokens.issue(key, invitation.subject, "ada", organisation.now)
+    folder.complete(invitation, chain, organisation.now)
+    outcome: list[Any] = []
+    nobody = cast(ReactorBase, None)
+    for work in (renew_alone(nobody, folder), with_own_ws(nobody, folder, lambda session: session.gone())):
+        Deferred.fromCoroutine(work).addBoth(outcome.append)
+    for each in outcome:
+        assert each.value.code == "identity.beyond_grace" and "rjs join INVITATION" in each.value.sentence
