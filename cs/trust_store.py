@@ -7,7 +7,6 @@ that says what to mend. Nothing that comes over a network leads here.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 import stat
@@ -29,6 +28,7 @@ from rjs.files import read_small, write_atomically
 from rjs.ids import SpkiDigest
 from rjs.limits import MIB
 from rjs.permissions import network_place
+from rjs.toml_text import toml_lines
 
 TRUST_NAME = "trust.toml"
 TRUST_FILE = 1 * MIB
@@ -51,14 +51,8 @@ _HEADER = """\
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _PEM_CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 
-_UNBELIEVABLE = (
-    OSError,
-    RefusedError,
-    UnicodeDecodeError,
-    tomllib.TOMLDecodeError,
-    RecursionError,
-    msgspec.ValidationError,
-)
+_UNBELIEVABLE = (OSError, RefusedError, ValueError, RecursionError, msgspec.ValidationError)
+"""What is raised for a file that is not there to read, not UTF-8, not TOML, nested too deeply, or says nonsense."""
 
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -158,13 +152,7 @@ def read_trust(path: Path) -> TrustStore:
         grants = tuple(map(_grant, entries))
     except FileNotFoundError:
         return TrustStore()
-    except (
-        OSError,
-        RefusedError,
-        UnicodeDecodeError,
-        tomllib.TOMLDecodeError,
-        msgspec.ValidationError,
-    ) as error:
+    except _UNBELIEVABLE as error:
         raise ConfigError(f"{path}: {error}; mend the file, or move it away to begin anew") from error
     if len({(grant.kind, grant.spki) for grant in grants}) < len(grants):
         raise ConfigError(f"{path}: a key is granted twice for the same kind; remove one of the two")
@@ -198,17 +186,11 @@ def trust_text(store: TrustStore) -> str:
 
 def _grant_text(grant: Grant) -> str:
     lines = ["[[grant]]"]
-    values = {"spki": grant.spki, "kind": grant.kind, "label": grant.label}
-    lines += [f"{name} = {_toml_string(value)}" for name, value in values.items()]
+    lines += toml_lines({"spki": grant.spki, "kind": grant.kind, "label": grant.label})
     lines += [f"added = {grant.added.astimezone(UTC).isoformat()}"]
     lines += [f"until = {grant.until.astimezone(UTC).isoformat()}"] if grant.until is not None else []
-    lines += [f"network = [{', '.join(map(_toml_string, grant.network))}]"] if grant.network else []
+    lines += toml_lines({"network": grant.network}) if grant.network else []
     return "\n".join(lines) + "\n"
-
-
-def _toml_string(text: str) -> str:
-    """A TOML basic string: JSON's escapes are TOML's, but DEL, which TOML wants escaped as well."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def grant_for(

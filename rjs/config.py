@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ import platformdirs
 from rjs.errors import ConfigError, RefusedError
 from rjs.files import read_small
 from rjs.limits import CONFIG_FILE
+from rjs.toml_text import toml_value
 
 CONFIG_NAME = "config.toml"
 """The file with a server's settings, in its state folder."""
@@ -57,9 +57,9 @@ def _setting_lines(kind: type[Settings], given: Mapping[str, Setting]) -> list[s
     for field in msgspec.structs.fields(kind):
         lines += ["", *(f"# {line}" for line in _description(kind, field.name).splitlines())]
         if field.name in given:
-            lines.append(f"{field.name} = {_toml(given[field.name])}")
+            lines.append(f"{field.name} = {toml_value(given[field.name])}")
         else:
-            lines.append(f"# {field.name} = {_toml(_default(field))}")
+            lines.append(f"# {field.name} = {toml_value(_default(field))}")
     return [*(line.rstrip() for line in lines), ""]
 
 
@@ -75,11 +75,6 @@ def _default(field: msgspec.structs.FieldInfo) -> Setting:
     if field.default is msgspec.NODEFAULT:
         raise ConfigError(f"setting {field.name} has no default and was not given")
     return field.default  # type: ignore[no-any-return]  # msgspec types defaults loosely
-
-
-def _toml(value: Setting) -> str:
-    """Render a value as TOML: as JSON does, whose strings are TOML's but for DEL."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def read_config(kind: type[Settings], folder: Path) -> Settings:

@@ -6,7 +6,6 @@ It knows the classes' types and limits, nothing of what fields mean.
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Collection, Mapping
 from functools import cache
@@ -19,6 +18,7 @@ from msgspec import Meta, Struct
 from rjs.bundle.names import shown
 from rjs.descriptor.mistakes import Mistakes, field_name
 from rjs.descriptor.toml_lines import Path
+from rjs.toml_text import toml_value
 
 T = TypeVar("T", bound=Struct)
 
@@ -80,17 +80,6 @@ def words_of(hint: Any) -> str:
 def remedy_of(kind: type[Struct], name: str) -> str:
     """What a field must be, with an example, as it follows its name."""
     return _remedy(hints_of(kind)[name])
-
-
-def toml_value(value: object) -> str:
-    """A value as TOML: a text, number or boolean, a list, or a table within a line."""
-    if isinstance(value, dict):
-        return (
-            "{ " + ", ".join(f"{json.dumps(key)} = {toml_value(each)}" for key, each in value.items()) + " }"
-        )
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(toml_value, value)) + "]"
-    return json.dumps(value, ensure_ascii=False)
 
 
 @cache

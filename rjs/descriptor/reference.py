@@ -18,7 +18,8 @@ from msgspec import UNSET, Struct
 from rjs.descriptor import examples
 from rjs.descriptor.fields import JobTable
 from rjs.descriptor.java_options import OPTIONS, RESERVED_PROPERTIES
-from rjs.descriptor.reading import examples_of, hints_of, meta_of, table_of, toml_value, words_of
+from rjs.descriptor.reading import examples_of, hints_of, meta_of, table_of, words_of
+from rjs.toml_text import toml_value
 
 PAGE: Final = "job-toml.md"
 SCHEMA: Final = "job.schema.json"

@@ -22,7 +22,7 @@ from packaging.pylock import Package, Pylock
 
 from rjs import limits
 from rjs.errors import RefusedError
-from rjs.packing.made import toml_table
+from rjs.toml_text import toml_table
 from rjs.wheels import lock_from
 
 _SOURCES: Final = frozenset({"wheels", "sdist", "archive", "directory", "vcs"})

@@ -15,8 +15,9 @@ from rjs.needs import ARCHITECTURES, OPERATING_SYSTEMS, Platform
 from rjs.packing.executable import Executable, ExecutableError, read_executable
 from rjs.packing.include import matching
 from rjs.packing.job_files import JobFile, JobFiles, PackingError, judged
-from rjs.packing.made import Value, made_descriptor
+from rjs.packing.made import made_descriptor
 from rjs.packing.tree import DiskFile, Tree, UnfitFileError, look_at
+from rjs.toml_text import TomlValue
 
 _EVERYWHERE: Final[Mapping[str, tuple[str, ...]]] = {
     "linux": ("libc.so.", "libm.so.", "libdl.so.", "libpthread.so.", "librt.so.", "ld-linux"),
@@ -102,7 +103,7 @@ class _Gathering:
         name = self.entries[platform] = f"{platform}/{path.name}"
         self.add(JobFile(name, file, file.size, True, f"the executable for {platform}"))
 
-    def tables(self) -> Iterator[tuple[str, Mapping[str, Value]]]:
+    def tables(self) -> Iterator[tuple[str, Mapping[str, TomlValue]]]:
         """What the descriptor says of each platform: its own entry, which makes it one that the job serves."""
         for platform, name in sorted(self.entries.items()):
             yield "[[resources]]", {"os": platform.os, "arch": platform.arch, "entry": name}

@@ -14,7 +14,8 @@ from rjs.bundle.seal_keys import check_recipients
 from rjs.descriptor import DESCRIPTOR_NAME
 from rjs.errors import RefusedError
 from rjs.packing.job_files import JobFiles, judged
-from rjs.packing.made import MADE_HERE, toml_table
+from rjs.packing.made import MADE_HERE
+from rjs.toml_text import toml_table
 
 _HEADER: Final = "[answer]"
 

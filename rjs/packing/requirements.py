@@ -26,9 +26,9 @@ from rjs.needs import Platform
 from rjs.packing.fetch import FetchedFile, Scratch, fetch
 from rjs.packing.job_files import JobFile
 from rjs.packing.lock import LockedFile, Resolved, resolve, written_lock
-from rjs.packing.made import Value, toml_table
 from rjs.packing.modules import modules_of
 from rjs.packing.targets import LATER, PLATFORMS, PYTHONS, marker_of, specifier_of, targets_of, this_platform
+from rjs.toml_text import TomlValue, toml_table
 from rjs.wheels import LOCK_NAME, Wheel, choose, open_wheel
 
 WHEELS_FOLDER: Final = "wheels"
@@ -66,19 +66,19 @@ class Vendored:
     modules: Mapping[str, tuple[Platform, ...]]
 
     @property
-    def tables(self) -> list[tuple[str, Mapping[str, Value]]]:
+    def tables(self) -> list[tuple[str, Mapping[str, TomlValue]]]:
         """What ``job.toml`` says about it, each table with its header."""
-        needs: dict[str, Value] = {"python": specifier_of(self.pythons)}
+        needs: dict[str, TomlValue] = {"python": specifier_of(self.pythons)}
         if self.platforms != PLATFORMS:
             needs["os"] = sorted({place.os for place in self.platforms})
             needs["arch"] = sorted({place.arch for place in self.platforms})
-        tables: list[tuple[str, Mapping[str, Value]]] = [
+        tables: list[tuple[str, Mapping[str, TomlValue]]] = [
             ("[needs]", needs),
             ("[python]", {"lock": LOCK_NAME}),
         ]
         for place in self.platforms:
             if any(file.name.startswith(f"{WHEELS_FOLDER}/{place}/") for file in self.files):
-                fields: dict[str, Value] = {"os": place.os, "arch": place.arch}
+                fields: dict[str, TomlValue] = {"os": place.os, "arch": place.arch}
                 tables.append(("[[resources]]", {**fields, "files": [f"{WHEELS_FOLDER}/{place}/*"]}))
         return tables
 

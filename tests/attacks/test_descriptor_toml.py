@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from rjs import limits
 from rjs.descriptor import Descriptor, DescriptorError, parse_descriptor
 from rjs.descriptor.fields import JobTable
-from rjs.descriptor.reading import hints_of, table_of, toml_value
+from rjs.descriptor.reading import hints_of, table_of
+from rjs.toml_text import TomlValue, toml_lines
 
 FILES = {"job.toml": b"", "run.py": b"", "tasks.txt": b"a\nb 'c'\n", "lib/x.so": b"", "a/B.class": b""}
 SOUND = 'name = "job"\nruntime = "python"\nentry = "run.py"\n'
@@ -208,10 +209,9 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
         },
     )
 )
-def test_sound_jobs(fields: dict[str, object]) -> None:
+def test_sound_jobs(fields: dict[str, TomlValue]) -> None:
     """A job within all limits is accepted, says what was written, and survives being written and read."""
-    lines = [f"{name} = {toml_value(value)}".replace("\x7f", "\\u007f") for name, value in fields.items()]
-    job = parse((SOUND + "\n".join(lines)).encode())
+    job = parse((SOUND + "\n".join(toml_lines(fields))).encode())
     assert_round_trips(job)
     tasks = fields["tasks"]
     assert job.tasks == (tasks if isinstance(tasks, int) else len(tasks) if isinstance(tasks, list) else None)

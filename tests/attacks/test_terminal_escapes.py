@@ -22,7 +22,7 @@ from rjs.identity.keys import save_chain
 from rjs.identity.names import Role
 from rjs.identity.testing import Organisation
 from rjs.ids import BundleId, ServerId, SpkiDigest
-from rjs.packing.made import toml_table
+from rjs.toml_text import toml_table
 from rjs.wire.messages import Fence
 
 EVIL = "e\x1b]0;evil\x07\x1b[2J\x9b31m\u202eright\u2028line\raccepted"

@@ -112,6 +112,8 @@ def test_an_unchanged_file_is_not_read_again(folder: Path, monkeypatch: pytest.M
     [
         ("[[grant", "trust.toml"),
         ("[" * 5000, "trust.toml"),
+        ("grant = " + "[" * 5000, "trust.toml"),
+        ("grant = " + "9" * 5000, "trust.toml"),
         (ENTRY + "colour = 1\n", "colour"),
         (ENTRY.replace("[[grant]]", "[[grants]]"), "grants"),
         (ENTRY.replace('label = "One"\n', ""), "label"),
