@@ -21,12 +21,12 @@ from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
-from rjs.child_python import module_argv
 from cs.spawner import limits, linux
 from cs.spawner.errors import NotStartedError, SpawnerDiedError
 from cs.spawner.messages import Beat, Ended, Failed, Inbox, Report, Run, Started, Stop, frame
 from cs.spawner.proctree import Process, ProcessTree
 from cs.spawner.sweep import Sweep
+from rjs.child_python import module_argv
 from rjs.errors import ProtocolError
 
 _LIVING: set[int] = set()
