@@ -13,10 +13,8 @@ import msgspec
 from cs import limits
 from cs.config import CsSettings
 from rjs.limits import MIB
-from rjs.needs import Offer, Platform
+from rjs.needs import Offer, platform_of
 
-_SYSTEMS = {"darwin": "macos"}
-_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _MOST = 2**48 - 1  # bytes that an Offer can state
 
 
@@ -44,12 +42,6 @@ def offering(settings: CsSettings, work: Path, java: str = "") -> Offering:
         java=java,
     )
     return Offering(fixed, settings.disk * MIB, work)
-
-
-def platform_of(system: str, machine: str) -> Platform:
-    """The platform of a machine by the names that it gives itself: many have several."""
-    system, machine = system.lower(), machine.lower()
-    return Platform(_SYSTEMS.get(system, system)[:32], _MACHINES.get(machine, machine)[:32])
 
 
 def disk_given(bound: int, free: int) -> int:

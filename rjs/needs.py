@@ -18,7 +18,8 @@ ARCHITECTURES: Final = ("x86_64", "aarch64")
 Amount = Annotated[int, Meta(ge=0, lt=2**48)]
 Few = Annotated[int, Meta(ge=0, lt=2**16)]
 Word = Annotated[str, Meta(max_length=32)]
-Specifier = Annotated[str, Meta(max_length=64)]
+MAX_SPECIFIER: Final = 64
+Specifier = Annotated[str, Meta(max_length=MAX_SPECIFIER)]
 
 
 class Platform(Struct, frozen=True, array_like=True, order=True):
@@ -33,6 +34,19 @@ class Platform(Struct, frozen=True, array_like=True, order=True):
     def admits(self, other: Platform) -> bool:
         """Whether what is for this platform serves a machine of platform ``other``."""
         return self.os in ("", other.os) and self.arch in ("", other.arch)
+
+
+PLATFORMS: Final = tuple(Platform(os, arch) for os in OPERATING_SYSTEMS for arch in ARCHITECTURES)
+"""Every platform that a job can be made for."""
+
+_SYSTEMS: Final = {"darwin": "macos"}
+_MACHINES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
+
+
+def platform_of(system: str, machine: str) -> Platform:
+    """The platform of a machine by the names that it gives itself: many have several."""
+    system, machine = system.lower(), machine.lower()
+    return Platform(_SYSTEMS.get(system, system)[:32], _MACHINES.get(machine, machine)[:32])
 
 
 class Needs(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -51,6 +65,10 @@ class Needs(Struct, frozen=True, kw_only=True, omit_defaults=True):
     python: Specifier = ""
     java: Specifier = ""
     runtime: Word = "python"
+
+    def admits(self, platform: Platform) -> bool:
+        """Whether a task may run on this platform."""
+        return not self.platforms or any(each.admits(platform) for each in self.platforms)
 
 
 class Offer(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -81,7 +99,7 @@ def lack(needs: Needs, offer: Offer) -> Lack | None:
         return Lack("needs-disk", f"it needs {_size(needs.disk)} of disk, {_size(offer.disk)} are given")
     if needs.cores > offer.cores:
         return Lack("needs-cores", f"it needs {needs.cores} cores, {offer.cores} are given")
-    if needs.platforms and not any(each.admits(offer.platform) for each in needs.platforms):
+    if not needs.admits(offer.platform):
         wanted = ", ".join(map(str, needs.platforms))
         return Lack("needs-platform", f"it is for {wanted}; this is {offer.platform}")
     return _version("python", needs, offer.python) or _version("java", needs, offer.java)

@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from rjs import limits
 from rjs.descriptor.model import DEFAULT_ATTEMPTS
-from rjs.needs import ARCHITECTURES, OPERATING_SYSTEMS
+from rjs.needs import ARCHITECTURES, MAX_SPECIFIER, OPERATING_SYSTEMS
 
 TIB: Final = 1024 * limits.GIB
 MOST_MEMORY: Final = TIB
@@ -94,8 +94,8 @@ class NeedsTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             description="Versions of Python that serve (PEP 440). Empty: any that a compute server has.",
             examples=[">=3.12", ">=3.11,<3.14"],
-            max_length=64,
-            extra={"must": "a version specifier of at most 64 characters"},
+            max_length=MAX_SPECIFIER,
+            extra={"must": f"a version specifier of at most {MAX_SPECIFIER} characters"},
         ),
     ] = ""
     java: Annotated[
@@ -103,8 +103,8 @@ class NeedsTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             description="Versions of Java that serve (PEP 440). Empty: any that a compute server has.",
             examples=[">=17", "==21.*"],
-            max_length=64,
-            extra={"must": "a version specifier of at most 64 characters"},
+            max_length=MAX_SPECIFIER,
+            extra={"must": f"a version specifier of at most {MAX_SPECIFIER} characters"},
         ),
     ] = ""
 

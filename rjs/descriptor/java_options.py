@@ -14,16 +14,16 @@ from typing import Final
 
 from rjs import limits
 from rjs.bundle.names import shown
+from rjs.descriptor.amounts import JAVA_SIZE, java_size
 
-_SIZE: Final = r"[1-9][0-9]{0,11}[kKmMgGtT]?"
 _NUMBER: Final = r"[0-9]{1,6}"
 _MODULES: Final = r"[A-Za-z][A-Za-z0-9_.]*(?:,[A-Za-z][A-Za-z0-9_.]*)*"
 _CLASSES: Final = r"(?::[A-Za-z_$][A-Za-z0-9_$.]*)?"
 
 OPTIONS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        rf"-X(?:ms|mx|mn|ss){_SIZE}": "`-Xms` `-Xmx` `-Xmn` `-Xss` with a size: heap and stacks",
-        rf"-XX:(?:MetaspaceSize|MaxMetaspaceSize|MaxDirectMemorySize|ReservedCodeCacheSize)={_SIZE}": (
+        rf"-X(?:ms|mx|mn|ss){JAVA_SIZE}": "`-Xms` `-Xmx` `-Xmn` `-Xss` with a size: heap and stacks",
+        rf"-XX:(?:MetaspaceSize|MaxMetaspaceSize|MaxDirectMemorySize|ReservedCodeCacheSize)={JAVA_SIZE}": (
             "`-XX:MetaspaceSize=` `-XX:MaxMetaspaceSize=` `-XX:MaxDirectMemorySize=` `-XX:ReservedCodeCacheSize=` "
             "with a size"
         ),
@@ -53,10 +53,7 @@ OPTIONS: Final[Mapping[str, str]] = MappingProxyType(
 
 _ACCEPTED: Final = re.compile("|".join(f"(?:{pattern})" for pattern in OPTIONS), re.ASCII)
 _COLLECTOR: Final = re.compile(r"-XX:\+Use[A-Za-z0-9]+GC", re.ASCII)
-_HEAP: Final = re.compile(r"-Xmx([0-9]+)([kKmMgGtT]?)", re.ASCII)
-_UNITS: Final = MappingProxyType(
-    {"": 1, "k": limits.KIB, "m": limits.MIB, "g": limits.GIB, "t": 1024 * limits.GIB}
-)
+_HEAP: Final = "-Xmx"
 
 _PROPERTY_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,199}", re.ASCII)
 RESERVED_PROPERTIES: Final = (
@@ -113,8 +110,8 @@ def property_faults(properties: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 def heap_of(options: Iterable[str]) -> int | None:
     """Bytes that the last ``-Xmx`` among accepted options asks for; None without one."""
-    found = [match for match in map(_HEAP.fullmatch, options) if match]
-    return int(found[-1][1]) * _UNITS[found[-1][2].lower()] if found else None
+    stated = [option.removeprefix(_HEAP) for option in options if option.startswith(_HEAP)]
+    return java_size(stated[-1]) if stated else None
 
 
 def _is_reserved(name: str) -> bool:

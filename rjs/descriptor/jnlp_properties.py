@@ -10,6 +10,7 @@ import attrs
 
 from rjs import limits
 from rjs.bundle.names import shown
+from rjs.descriptor.amounts import java_size
 from rjs.descriptor.fields import MOST_DISK, MOST_MEMORY, MOST_WALL_TIME
 from rjs.descriptor.java_machine import memory_for
 from rjs.descriptor.jnlp_words import Mistakes
@@ -19,8 +20,6 @@ from rjs.limits import GIB, JAVA_ROOM, MIB
 from rjs.needs import Needs
 
 PREFIX: Final = "rjs."
-_SIZE: Final = re.compile(r"([1-9][0-9]{0,14})([kKmMgG]?)", re.ASCII)
-_UNITS: Final = {"": 1, "k": limits.KIB, "m": MIB, "g": GIB}
 _DEFAULTS: Final = Needs()
 
 
@@ -33,7 +32,7 @@ class _Amount:
     size: bool = False
 
     def of(self, text: str) -> int | None:
-        amount = size_of(text) if self.size else int(text) if re.fullmatch("[0-9]{1,12}", text) else None
+        amount = java_size(text) if self.size else int(text) if re.fullmatch("[0-9]{1,12}", text) else None
         return amount if amount is not None and self.least <= amount <= self.most else None
 
     def __str__(self) -> str:
@@ -44,7 +43,7 @@ class _Amount:
 
 AMOUNTS: Final[Mapping[str, _Amount]] = {
     "rjs.tasks": _Amount(1, limits.MAX_TASKS),
-    "rjs.attempts": _Amount(1, 10),
+    "rjs.attempts": _Amount(1, limits.MAX_ATTEMPTS),
     "rjs.cores": _Amount(1, limits.MAX_NEEDED_CORES),
     "rjs.wall_time": _Amount(1, MOST_WALL_TIME),
     "rjs.memory": _Amount(MIB, MOST_MEMORY, size=True),
@@ -83,9 +82,3 @@ class JobProperties:
             mistakes.add(stated["rjs.memory"][0], f"property rjs.memory must be {-(-least // MIB)}m at least")
         found.setdefault("memory", max(_DEFAULTS.memory, memory_for(heap)))
         return cls(**found)
-
-
-def size_of(text: str) -> int | None:
-    """Bytes of a size as Java writes it, such as ``64m``; None where it is none."""
-    match = _SIZE.fullmatch(text)
-    return int(match[1]) * _UNITS[match[2].lower()] if match else None

@@ -11,10 +11,11 @@ import attrs
 from rjs import limits
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.names import check_coexistence, parts_of, shown
+from rjs.descriptor.amounts import java_size
 from rjs.descriptor.fields import MOST_MEMORY
 from rjs.descriptor.java_options import heap_of, option_faults, property_faults
 from rjs.descriptor.jnlp_platforms import UnknownNameError, platforms_of
-from rjs.descriptor.jnlp_properties import PREFIX, size_of
+from rjs.descriptor.jnlp_properties import PREFIX
 from rjs.descriptor.jnlp_versions import VersionError, specifier_of
 from rjs.descriptor.jnlp_words import Mistakes
 from rjs.descriptor.model import Jar, Resource
@@ -220,7 +221,7 @@ def _heap(java: Element, name: str, mistakes: Mistakes) -> int:
     text = java.attributes.get(name)
     if text is None:
         return 0
-    size = size_of(text)
+    size = java_size(text)
     if size is None:
         mistakes.add(java, f"{name} {shown(text)} is no size, such as 64m or 2g")
     return size or 0

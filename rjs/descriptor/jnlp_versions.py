@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-MAX_SPECIFIER: Final = 64
-"""Characters of a specifier in a job's needs."""
+from rjs.needs import MAX_SPECIFIER
+
 NEWEST: Final = 999
 
 _RANGE: Final = re.compile(r"(?:1\.(?=[1-9]))?([1-9][0-9]{0,2})(?:\.0)*([+*]?)", re.ASCII)

@@ -6,9 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import product
 
 from rjs.descriptor.model import Descriptor, Resource
-from rjs.needs import ARCHITECTURES, OPERATING_SYSTEMS, Platform
-
-EVERY_PLATFORM = tuple(Platform(os, arch) for os, arch in product(OPERATING_SYSTEMS, ARCHITECTURES))
+from rjs.needs import PLATFORMS, Platform
 
 
 def stated_platforms(systems: Sequence[str], architectures: Sequence[str]) -> tuple[Platform, ...]:
@@ -29,11 +27,7 @@ def with_entries(stated: Iterable[Platform], resources: Iterable[Resource]) -> t
 def left_out(descriptor: Descriptor) -> dict[str, Platform]:
     """Entries that are not among the files of a platform on which they are to run, each with the platform."""
     found: dict[str, Platform] = {}
-    for platform in EVERY_PLATFORM:
-        if descriptor.needs.platforms and not any(
-            each.admits(platform) for each in descriptor.needs.platforms
-        ):
-            continue
+    for platform in filter(descriptor.needs.admits, PLATFORMS):
         entry = descriptor.on(platform).entry
         if entry in descriptor.unneeded_files(platform):
             found.setdefault(entry, platform)

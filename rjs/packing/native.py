@@ -11,7 +11,7 @@ import attrs
 from rjs import limits
 from rjs.bundle.names import shown
 from rjs.errors import UsageError
-from rjs.needs import ARCHITECTURES, OPERATING_SYSTEMS, Platform
+from rjs.needs import PLATFORMS, Platform
 from rjs.packing.executable import Executable, ExecutableError, read_executable
 from rjs.packing.include import matching
 from rjs.packing.job_files import JobFile, JobFiles, PackingError, judged
@@ -56,11 +56,10 @@ def gather_native(
 
 def parse_platform(text: str) -> Platform:
     """Give the platform that ``linux-x86_64`` or the like spells; raises UsageError."""
-    system, _, processor = text.partition("-")
-    if system not in OPERATING_SYSTEMS or processor not in ARCHITECTURES:
-        known = ", ".join(f"{os}-{arch}" for os in OPERATING_SYSTEMS for arch in ARCHITECTURES)
-        raise UsageError(f"{shown(text)} is no platform; there are {known}")
-    return Platform(system, processor)
+    known = {str(each): each for each in PLATFORMS}
+    if text not in known:
+        raise UsageError(f"{shown(text)} is no platform; there are {', '.join(known)}")
+    return known[text]
 
 
 @attrs.define

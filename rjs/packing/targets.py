@@ -12,14 +12,13 @@ from typing import Final
 
 from packaging.tags import compatible_tags, cpython_tags, mac_platforms
 
-from rjs.needs import ARCHITECTURES, OPERATING_SYSTEMS, Platform
+from rjs.needs import PLATFORMS, Platform, platform_of
 from rjs.wheels import Target
 
 PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14")
 """The versions of Python that a compute server may have and that wheels can be vendored for."""
 LATER: Final = "3.99"
 """Stands for every later version: what serves it, such as a pure wheel, serves them."""
-PLATFORMS: Final = tuple(Platform(os, arch) for os in OPERATING_SYSTEMS for arch in ARCHITECTURES)
 
 _NEWEST_GLIBC: Final = 34
 """glibc 2.34 is of 2021: every distribution that has Python 3.11 of its own has it."""
@@ -57,11 +56,10 @@ def targets_of(place: Platform, python: str) -> tuple[Target, Target]:
 
 def this_platform() -> Platform:
     """The one of PLATFORMS that this machine is; raises LookupError where it is none."""
-    system, machine = platform.system(), platform.machine()
-    for place in PLATFORMS:
-        if (_SYSTEMS[place.os][1], _machine(place)) == (system, machine):
-            return place
-    raise LookupError(f"{system} on {machine}")
+    here = platform_of(platform.system(), platform.machine())
+    if here not in PLATFORMS:
+        raise LookupError(str(here))
+    return here
 
 
 def marker_of(place: Platform) -> str:

@@ -13,10 +13,10 @@ from rjs import limits
 from rjs.bundle.names import shown
 from rjs.descriptor import DESCRIPTOR_NAME, Descriptor
 from rjs.errors import RefusedError
-from rjs.needs import Platform
+from rjs.needs import PLATFORMS, Platform
 from rjs.packing.modules import modules_of
 from rjs.packing.requirements import WHEELS_FOLDER, Vendored
-from rjs.packing.targets import LATER, PLATFORMS, PYTHONS
+from rjs.packing.targets import LATER, PYTHONS
 from rjs.packing.tree import Tree, UnfitFileError
 from rjs.wheels import LOCK_NAME, open_wheel, read_lock
 
@@ -38,11 +38,7 @@ def unstated(descriptor: Descriptor, vendored: Vendored) -> str | None:
     are that platform's resources alone, and all of them.
     """
     needs = descriptor.needs
-    admitted = [
-        place
-        for place in PLATFORMS
-        if not needs.platforms or any(each.admits(place) for each in needs.platforms)
-    ]
+    admitted = filter(needs.admits, PLATFORMS)
     versions = [python for python in (*PYTHONS, LATER) if _admits(needs.python, python)]
     says_enough = (
         descriptor.runtime == "python"

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from cs import limits
 from cs.config import CsSettings
-from cs.offer import disk_given, offering, platform_of
+from cs.offer import disk_given, offering
 from rjs.limits import GIB, MIB
-from rjs.needs import ARCHITECTURES, OPERATING_SYSTEMS, Needs, Offer, Platform, lack
+from rjs.needs import ARCHITECTURES, OPERATING_SYSTEMS, Needs, Offer, Platform, lack, platform_of
 
 
 @pytest.mark.parametrize(

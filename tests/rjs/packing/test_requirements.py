@@ -11,10 +11,10 @@ import pytest
 from wheelhouse import make_wheel
 
 from rjs.errors import RefusedError, UsageError
-from rjs.needs import Platform
+from rjs.needs import PLATFORMS, Platform
 from rjs.packing import PackingError, Requirements, gather, read_requirements
 from rjs.packing.requirements import vendor
-from rjs.packing.targets import LATER, PLATFORMS, PYTHONS
+from rjs.packing.targets import LATER, PYTHONS
 from rjs.wheels import read_lock
 
 LINUX = Platform("linux", "x86_64")

@@ -10,7 +10,8 @@ from packaging.markers import Marker, default_environment
 from packaging.specifiers import SpecifierSet
 from packaging.tags import sys_tags
 
-from rjs.packing.targets import LATER, PLATFORMS, PYTHONS, marker_of, specifier_of, targets_of, this_platform
+from rjs.needs import PLATFORMS
+from rjs.packing.targets import LATER, PYTHONS, marker_of, specifier_of, targets_of, this_platform
 
 MARKERS = (
     "os_name", "sys_platform", "platform_machine", "platform_system", "python_version", "implementation_name",
