@@ -137,7 +137,6 @@ class Preparation:
             workplace=workplace,
             bundle=bundle,
             descriptor=descriptor,
-            memory=descriptor.needs.memory,
             java=self.java,
         )
 
@@ -178,7 +177,7 @@ def limits_of(prepared: Prepared) -> Limits:
     has a bound of its own, below which no need for disk leaves it."""
     needs = prepared.descriptor.needs
     return Limits(
-        memory=prepared.memory,
+        memory=needs.memory,
         wall_time=float(needs.wall_time),
         file_size=max(needs.disk, limits.STREAM),
         output=limits.STREAM,

@@ -33,8 +33,6 @@ class Prepared:
     bundle: OpenedBundle
     descriptor: Descriptor
     """As this machine's platform sees it."""
-    memory: int
-    """Bytes that the task may use."""
     arguments: tuple[str, ...] = ()
     """What the program is called with, expanded for this task."""
     paths: tuple[Path, ...] = ()

@@ -17,7 +17,7 @@ import attrs
 
 from rjs.bundle.names import shown
 from rjs.descriptor import DescriptorError
-from rjs.descriptor.jnlp import names_of
+from rjs.descriptor.jnlp import jars_named
 from rjs.errors import RefusedError
 from rjs.limits import MAX_DESCRIPTOR_BYTES
 from ws import limits
@@ -149,10 +149,9 @@ def read_jnlp(homes: Homes, found: Found) -> Names:
 def named_by(xml: bytes) -> Names:
     """The JARs of the job that a JNLP file describes, the main JAR first. Raises UnsettledSetError."""
     try:
-        read = names_of(xml)
+        return jars_named(xml)
     except DescriptorError as error:
         raise UnsettledSetError("jnlp-form", f"it is not accepted: {'; '.join(error.mistakes)}") from None
-    return (read.main_jar, *(jar.name for jar in read.descriptor.jars))
 
 
 def waiting_sentence(error: IncompleteSetError, found: Found) -> str:

@@ -36,7 +36,7 @@ def java_argv(prepared: Prepared) -> list[str]:
         str(java.path),
         *MACHINE_OPTIONS,
         f"-XX:ActiveProcessorCount={descriptor.needs.cores}",
-        *memory_options(prepared.memory, settings.options),
+        *memory_options(descriptor.needs.memory, settings.options),
         *settings.options,  # of two options of one name the last one counts
         *(f"-D{name}={value}" for name, value in settings.properties),
         "-Djava.awt.headless=true",

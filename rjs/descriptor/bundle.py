@@ -11,7 +11,7 @@ from rjs.descriptor.java_machine import is_class_name
 from rjs.descriptor.jnlp import parse_jnlp
 from rjs.descriptor.job_toml import parse_descriptor
 from rjs.descriptor.model import DESCRIPTOR_NAME, JNLP_NAME, Descriptor
-from rjs.descriptor.plain_jar import plain_jar
+from rjs.descriptor.plain_jar import main_class_of, plain_jar
 from rjs.descriptor.task_file import task_line
 from rjs.limits import MAX_DESCRIPTOR_BYTES, MAX_TASK_FILE_BYTES
 
@@ -50,7 +50,7 @@ def _of_job_toml(bundle: OpenedBundle) -> Descriptor:
     descriptor = parse_descriptor(toml, bundle.entries, bundle.read)
     if descriptor.runtime != "java" or descriptor.entry:
         return descriptor
-    main_class = bundle.main_headers.get("main-class", "").strip()
+    main_class = main_class_of(bundle.main_headers)
     if not is_class_name(main_class):
         raise DescriptorError(
             ["field 'entry' is missing, and the manifest names no Main-Class; add one of them"]
@@ -59,8 +59,7 @@ def _of_job_toml(bundle: OpenedBundle) -> Descriptor:
 
 
 def _of_jnlp(bundle: OpenedBundle) -> Descriptor:
-    main_class = bundle.main_headers.get("main-class", "").strip()
-    return parse_jnlp(bundle.read(JNLP_NAME, MAX_DESCRIPTOR_BYTES), main_class)
+    return parse_jnlp(bundle.read(JNLP_NAME, MAX_DESCRIPTOR_BYTES), main_class_of(bundle.main_headers))
 
 
 def _of_plain_jar(bundle: OpenedBundle) -> Descriptor:

@@ -59,9 +59,13 @@ def read_jnlp(xml: bytes, main_class: str = "") -> Jnlp:
     return read
 
 
-def names_of(xml: bytes) -> Jnlp:
-    """Like ``read_jnlp`` where the main JAR is not at hand: its main class may be missing."""
-    return read_jnlp(xml, "Unknown")
+def jars_named(xml: bytes) -> tuple[str, ...]:
+    """The JARs of the job that a JNLP file describes, the main one first; raises DescriptorError.
+
+    For whoever has none of them yet: the main class, which a manifest may state, may be missing.
+    """
+    read = read_jnlp(xml, "Unknown")
+    return (read.main_jar, *(jar.name for jar in read.descriptor.jars))
 
 
 def _read(root: Element, main_class: str, mistakes: Mistakes) -> Jnlp:

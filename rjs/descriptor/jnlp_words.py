@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from rjs.bundle.names import shown
+from rjs.descriptor.mistakes import listed
 from rjs.descriptor.xml_tree import Element
 
 REFUSED: Final[Mapping[str, str]] = {
@@ -24,17 +25,15 @@ REFUSED: Final[Mapping[str, str]] = {
 
 
 class Mistakes:
-    """What is wrong, each with its line."""
+    """What is wrong in a JNLP file, each with its line."""
 
     def __init__(self) -> None:
         self._found: list[tuple[int, str]] = []
 
     @property
     def found(self) -> list[str]:
-        """Every mistake, from top to bottom."""
-        return [
-            f"line {line}: {sentence}" for line, sentence in sorted(self._found, key=lambda each: each[0])
-        ]
+        """The mistakes, from top to bottom."""
+        return listed(self._found)
 
     def add(self, element: Element, sentence: str) -> None:
         """Note what is wrong with ``element``."""

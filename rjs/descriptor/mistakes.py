@@ -1,8 +1,8 @@
-"""What is wrong with a ``job.toml``: collected, so that a person mends it in one go."""
+"""What is wrong with a descriptor: collected, so that a person mends it in one go."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from rjs import limits
 from rjs.descriptor.errors import DescriptorError
@@ -10,7 +10,7 @@ from rjs.descriptor.toml_lines import Path
 
 
 class Mistakes:
-    """Mistakes so far, each with the line of what it is about. ``lines`` says where each key stands."""
+    """Those of a ``job.toml`` so far, each with the line of what it is about. ``lines``: where each key stands."""
 
     def __init__(self, lines: Mapping[Path, int]) -> None:
         self._lines = lines
@@ -25,7 +25,7 @@ class Mistakes:
     def other(self, sentence: str, path: Path = ()) -> None:
         """A mistake that is no field's."""
         line = next((self._lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self._lines), 0)
-        self._found.append((line, f"line {line}: {sentence}" if line else sentence))
+        self._found.append((line, sentence))
 
     def wrong(self, *path: str | int) -> bool:
         """Whether a mistake in the field ``path`` or below it is known, so that no rule need look at its value."""
@@ -33,13 +33,16 @@ class Mistakes:
 
     def raise_any(self) -> None:
         """Raise DescriptorError with all of them, by line, unless there are none."""
-        if not self._found:
-            return
-        listed = [sentence for _, sentence in sorted(self._found, key=lambda each: each[0])]
-        more = len(listed) - limits.MAX_MISTAKES
-        if more > 0:
-            listed[limits.MAX_MISTAKES :] = [f"and {more} more"]
-        raise DescriptorError(listed)
+        if self._found:
+            raise DescriptorError(listed(self._found))
+
+
+def listed(found: Iterable[tuple[int, str]]) -> list[str]:
+    """Sentences with the lines that they are about, from top to bottom, 0 for none; of very many the first ones."""
+    ordered = sorted(found, key=lambda each: each[0])
+    sentences = [f"line {line}: {sentence}" if line else sentence for line, sentence in ordered]
+    more = len(sentences) - limits.MAX_MISTAKES
+    return [*sentences[: limits.MAX_MISTAKES], *([f"and {more} more"] if more > 0 else [])]
 
 
 def field_name(path: Path) -> str:

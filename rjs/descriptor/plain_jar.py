@@ -14,13 +14,18 @@ from rjs.needs import Needs
 MANIFEST: Final = "META-INF/MANIFEST.MF"
 
 
+def main_class_of(headers: Mapping[str, str]) -> str:
+    """What a manifest's main attributes (names in lower case) name as ``Main-Class``; empty when they do not."""
+    return headers.get("main-class", "").strip()
+
+
 def plain_jar(headers: Mapping[str, str]) -> Descriptor | None:
     """The job of a signed JAR with these main attributes (names in lower case); None without a ``Main-Class``.
 
     Its name is the one that it was signed with (``RJS-Name``), else its ``Implementation-Title``, else its main
     class. Raises DescriptorError.
     """
-    main_class = headers.get("main-class", "").strip()
+    main_class = main_class_of(headers)
     if not main_class:
         return None
     if not is_class_name(main_class):

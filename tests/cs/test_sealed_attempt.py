@@ -48,7 +48,7 @@ def prepared(folder: Path, *, sealed: bool = True) -> Prepared:
         name="sums", runtime="python", entry="run.py", answer=Answer(recipients=recipients)
     )
     bundle = SimpleNamespace(signer=SimpleNamespace(spki="5" * 64), entries={})
-    return Prepared(attempt(1), place, cast(Any, bundle), descriptor, 128 * MIB)
+    return Prepared(attempt(1), place, cast(Any, bundle), descriptor)
 
 
 def owner() -> Owner:

@@ -59,7 +59,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (f"linux_{MACHINE}", "here", b""),
         ("win_amd64", "elsewhere", os.urandom(LARGE)),
     ):
-        files = {"placed.py": f"WHERE = {where!r}\n", "placed.bin": data}
+        files: dict[str, bytes | str] = {"placed.py": f"WHERE = {where!r}\n", "placed.bin": data}
         make_wheel(folder, "placed", files, tag=f"py3-none-{tag}")
     return folder
 

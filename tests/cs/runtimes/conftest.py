@@ -52,7 +52,7 @@ def prepare(tmp_path: Path) -> Callable[..., Prepared]:
         place.create()
         bundle.unpack(place.job)
         place.add_answer_folders(java=descriptor.runtime == "java")
-        return Prepared(attempt(1), place, bundle, descriptor, descriptor.needs.memory, **more)
+        return Prepared(attempt(1), place, bundle, descriptor, **more)
 
     return made
 

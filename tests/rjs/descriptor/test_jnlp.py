@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rjs import limits
 from rjs.descriptor.errors import DescriptorError
 from rjs.descriptor.java_machine import heap_in, memory_for
 from rjs.descriptor.jnlp import parse_jnlp, read_jnlp
@@ -314,3 +317,12 @@ def _written(tree: object) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace("'", "&apos;")
+
+
+def test_mistakes_are_listed_up_to_a_cap() -> None:
+    """A file full of mistakes is refused with the first ones, and how many more there are."""
+    xml = f"<jnlp>{'<nothing/>' * (limits.MAX_MISTAKES + 7)}</jnlp>"
+    with pytest.raises(DescriptorError) as refused:
+        parse_jnlp(xml.encode())
+    assert len(refused.value.mistakes) == limits.MAX_MISTAKES + 1
+    assert re.fullmatch(r"and \d+ more", refused.value.mistakes[-1])
