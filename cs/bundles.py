@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from cs import limits
 from cs.fetch import MayRun, fetch
-from cs.opened_job import JobFile, OpenedJob
+from cs.opened_job import OpenedJob, PartialFile
 from rjs.background import Timers, Workers
 from rjs.bundle.window import Present
 from rjs.errors import RefusedError
@@ -160,7 +160,7 @@ def _reopened(path: Path, brief: JobBrief, platform: Platform) -> OpenedJob:
         _touch(path)
         present = Present()
         present.add(range(size))
-        job = JobFile(brief, file, present)
+        job = PartialFile(brief, file, present)
         return job.opened(job.judged(), platform)
     except BaseException:
         file.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 import attrs
 
 from cs import limits
-from cs.opened_job import JobFile, OpenedJob
+from cs.opened_job import OpenedJob, PartialFile
 from rjs.background import Timers, Workers
 from rjs.bundle.skeleton import skeleton
 from rjs.bundle.verify import OpenedBundle
@@ -54,7 +54,7 @@ async def fetch(
     try:
         os.fchmod(file.fileno(), 0o600)
         file.truncate(brief.size)
-        opened = await _Fetch(JobFile(brief, file, Present()), session, platform, workers, timers).opened(
+        opened = await _Fetch(PartialFile(brief, file, Present()), session, platform, workers, timers).opened(
             may_run
         )
         part.replace(path)
@@ -67,7 +67,7 @@ async def fetch(
 
 @attrs.frozen
 class _Fetch:
-    job: JobFile
+    job: PartialFile
     session: Session
     platform: Platform
     workers: Workers

@@ -80,12 +80,11 @@ class OpenedJob:
 
 def _unpacked(jar: OpenedJar, folder: Path) -> JarFolder:
     jar.bundle.unpack(folder)
-    versioned = jar.bundle.main_headers.get("multi-release", "").strip().lower() == "true"
-    return JarFolder(folder, native=jar.native, multi_release=versioned)
+    return JarFolder.of(jar.bundle, folder, jar.native)
 
 
 @attrs.frozen
-class JobFile:
+class PartialFile:
     """The open file of the job ``brief``, of which the ranges ``present`` are there."""
 
     brief: JobBrief

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
 import attrs
 
@@ -15,13 +16,19 @@ from rjs.wire.messages import AttemptId
 
 @attrs.frozen
 class JarFolder:
-    """The verified files of one further JAR, unpacked below ``path``."""
+    """The verified files of one JAR, unpacked below ``path``."""
 
     path: Path
     native: bool = False
     """It holds native libraries instead of classes."""
     multi_release: bool = False
     """Its manifest says so, and ``META-INF/versions/`` counts."""
+
+    @classmethod
+    def of(cls, bundle: OpenedBundle, path: Path, native: bool = False) -> Self:
+        """The folder ``path`` into which ``bundle`` is unpacked."""
+        stated = bundle.main_headers.get("multi-release", "").strip().lower()
+        return cls(path, native=native, multi_release=stated == "true")
 
 
 @attrs.frozen

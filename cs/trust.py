@@ -19,7 +19,7 @@ from rjs.bundle.verify import Signer, spki_of
 from rjs.descriptor.model import Permissions
 from rjs.errors import RefusedError
 from rjs.ids import SpkiDigest
-from rjs.permissions import ungranted
+from rjs.network_places import ungranted
 
 Kind = Literal["signer", "ca"]
 
@@ -42,7 +42,7 @@ class Grant:
     until: datetime | None = None
     """From this instant on the grant counts no more; None means until it is taken back."""
     network: tuple[str, ...] = ()
-    """The places that its jobs may reach, each in the form of ``rjs.permissions.network_place``."""
+    """The places that its jobs may reach, each in the form of ``rjs.network_places.network_place``."""
 
     def holds(self, now: datetime) -> bool:
         """The grant has not ended."""

@@ -27,7 +27,7 @@ from rjs.errors import ConfigError, RefusedError
 from rjs.files import read_small, write_atomically
 from rjs.ids import SpkiDigest
 from rjs.limits import MIB
-from rjs.permissions import network_place
+from rjs.network_places import network_place
 from rjs.toml_text import toml_lines
 
 TRUST_NAME = "trust.toml"

@@ -75,8 +75,7 @@ def memory_options(memory: int, options: Sequence[str]) -> list[str]:
 def _class_path(prepared: Prepared, version: int) -> Iterator[Path]:
     """The bundle's folder and each JAR's; before them, as the JAR specification has it, what a multi-release one
     holds for Java ``version`` and those before it. A folder that is not there counts as empty."""
-    versioned = prepared.bundle.main_headers.get("multi-release", "").strip().lower() == "true"
-    classes = [JarFolder(prepared.workplace.job, multi_release=versioned)]
+    classes = [JarFolder.of(prepared.bundle, prepared.workplace.job)]
     classes += [jar for jar in prepared.jars if not jar.native]
     for jar in classes:
         if jar.multi_release:

@@ -17,7 +17,7 @@ from rjs.descriptor.java_options import heap_of, option_faults, property_faults
 from rjs.descriptor.mistakes import Mistakes
 from rjs.descriptor.model import Answer, JavaSettings, Permissions
 from rjs.limits import JAVA_ROOM, MIB
-from rjs.permissions import PlaceRefusedError, network_place
+from rjs.network_places import PlaceRefusedError, network_place
 
 
 def permissions_of(table: PermissionsTable, mistakes: Mistakes) -> Permissions:

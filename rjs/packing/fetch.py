@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 import urllib.request
@@ -28,14 +27,7 @@ class Scratch:
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
-@attrs.frozen
-class FetchedFile(DiskFile):
-    """A file whose folder lasts as long as it does."""
-
-    scratch: Scratch | None = attrs.field(default=None, repr=False, eq=False)
-
-
-def fetch(wheel: PackageWheel, sha256: str, scratch: Scratch) -> FetchedFile:
+def fetch(wheel: PackageWheel, sha256: str, scratch: Scratch) -> DiskFile:
     """Give the wheel, from its place on this machine or into ``scratch``.
 
     Whatever it is called and wherever it comes from, it has the digest ``sha256`` (hex), or RefusedError ``pack``.
@@ -49,12 +41,10 @@ def fetch(wheel: PackageWheel, sha256: str, scratch: Scratch) -> FetchedFile:
         file = look_at(path)
     except (UnfitFileError, OSError) as error:
         raise _refused(wheel, str(error)) from None
-    digest = hashlib.sha256()
-    for chunk in file.chunks():
-        digest.update(chunk)
-    if digest.hexdigest() != sha256:
+    digest = file.digest()
+    if digest.hex() != sha256:
         raise _refused(wheel, "it is not the file that the lock names: its SHA-256 differs")
-    return FetchedFile(file.path, file.size, False, file._version, digest.digest(), scratch)
+    return attrs.evolve(file, executable=False, sha256=digest, scratch=scratch)
 
 
 def _downloaded(url: str, path: Path) -> Path:

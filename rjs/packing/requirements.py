@@ -23,11 +23,12 @@ from packaging.utils import NormalizedName, canonicalize_name, parse_wheel_filen
 from rjs.bundle.names import shown
 from rjs.errors import RefusedError, UsageError
 from rjs.needs import PLATFORMS, Platform
-from rjs.packing.fetch import FetchedFile, Scratch, fetch
+from rjs.packing.fetch import Scratch, fetch
 from rjs.packing.job_files import JobFile
 from rjs.packing.lock import LockedFile, Resolved, resolve, written_lock
 from rjs.packing.modules import modules_of
 from rjs.packing.targets import LATER, PYTHONS, marker_of, specifier_of, targets_of, this_platform
+from rjs.packing.tree import DiskFile
 from rjs.toml_text import TomlValue, toml_table
 from rjs.wheels import LOCK_NAME, Wheel, choose, open_wheel
 
@@ -138,7 +139,7 @@ class _Taken:
     """The same, fetched and read."""
 
     pick: _Pick
-    file: FetchedFile
+    file: DiskFile
     modules: frozenset[str]
     requires: frozenset[NormalizedName]
 

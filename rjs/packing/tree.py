@@ -47,7 +47,7 @@ class DiskFile:
     """A plain file as it was found: reading it gives the bytes of that moment, or raises ChangedFileError.
 
     A file system's clock may be too coarse for two changes in one tick; ``sha256`` is what was read before, and
-    must be read again.
+    must be read again. ``scratch`` is what removes the file when nobody holds it any more.
     """
 
     path: Path
@@ -55,6 +55,7 @@ class DiskFile:
     executable: bool
     _version: _Version = attrs.field(repr=False)
     _sha256: bytes | None = attrs.field(default=None, repr=False)
+    scratch: object = attrs.field(default=None, repr=False, eq=False)
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the content in bounded pieces. Nothing of it may be used before the iterator has ended."""
@@ -78,6 +79,13 @@ class DiskFile:
         """Return the whole content, and the file that has this content and no other."""
         content = b"".join(self.chunks())
         return content, attrs.evolve(self, sha256=hashlib.sha256(content).digest())
+
+    def digest(self) -> bytes:
+        """Return the SHA-256 of the content."""
+        running = hashlib.sha256()
+        for chunk in self.chunks():
+            running.update(chunk)
+        return running.digest()
 
     def _require(self, unchanged: bool) -> None:
         if not unchanged:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -109,10 +108,7 @@ def _modules(tree: Tree, wheel: PackageWheel) -> frozenset[str]:
         file = tree.look_at(name)
     except UnfitFileError as error:
         raise RefusedError("pack", f"{shown(name)} {error}") from None
-    digest = hashlib.sha256()
-    for chunk in file.chunks():
-        digest.update(chunk)
-    if digest.hexdigest() != wheel.hashes.get("sha256"):
+    if file.digest().hex() != wheel.hashes.get("sha256"):
         raise RefusedError("pack", f"{shown(name)} is not the wheel that the lock names: its SHA-256 differs")
     with file.path.open("rb") as opened:
         return modules_of(open_wheel(opened, wheel.filename).files)

@@ -18,7 +18,7 @@ from rjs.bundle.testing import NOW, Party, make_party, make_signer
 from rjs.bundle.verify import spki_of
 from rjs.errors import ConfigError
 from rjs.ids import SpkiDigest
-from rjs.permissions import PlaceRefusedError
+from rjs.network_places import PlaceRefusedError
 
 ADA = make_signer("Ada")
 ONE = Grant(SpkiDigest("1" * 64), "One", "signer", NOW)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rjs.permissions import PlaceRefusedError, network_place, ungranted
+from rjs.network_places import PlaceRefusedError, network_place, ungranted
 
 
 @pytest.mark.parametrize(
