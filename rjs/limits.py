@@ -320,6 +320,18 @@ WS_ADDRESSES = 8
 IDENTITY_FILE = 64 * KIB
 """Longest file of keys, certificates or membership read."""
 
+ENCRYPTION_LIFETIME = 3 * 365 * _DAY
+"""Seconds an encryption certificate lives; the key is kept at renewal, so what was sealed before stays readable."""
+
+ENCRYPTION_RENEWAL = 30 * _DAY
+"""Seconds before its end from which on a self-signed encryption certificate is made anew: longer than jobs run."""
+
+PASSPHRASE_ROUNDS = 600_000
+"""Rounds of PBKDF2-HMAC-SHA256 from a passphrase to a key, as OWASP advises: 0.1 s for each guess of a thief."""
+
+PASSPHRASE_LEAST = 8
+"""Shortest passphrase taken, in bytes; what is worth protecting is worth a longer one."""
+
 # --- rjs.discovery --------------------------------------------------------------------------------------
 
 ANNOUNCEMENT_TTL = 20

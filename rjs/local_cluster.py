@@ -178,7 +178,7 @@ class LocalCluster:
         await join(reactor, invitation, self.person)
         identity = self.identity().path
         request = (identity / "signing-request.pem").read_bytes()
-        save_chain(identity / "signing.pem", operator.issue_signing(request, dt.datetime.now(dt.UTC)))
+        save_chain(identity / "signing.pem", operator.issue(request, dt.datetime.now(dt.UTC)))
 
     def _trust(self, name: str, operator: OperatorFolder) -> None:
         pem = (self.identity().path / "signing.pem").read_text()

@@ -100,10 +100,13 @@ def seal(
     sealing.finish()
 
 
-def open_sealed(source: BinaryIO, out: Path, *, key: OpeningKey, certificate: x509.Certificate) -> None:
+def open_sealed(
+    source: BinaryIO, out: Path, *, key: OpeningKey, certificate: x509.Certificate | None
+) -> None:
     """Write the content to the new file ``out`` (0600), which appears only when all of it was proven unchanged.
 
-    ``source`` is read to its end, once. Raises SealRefusedError, whatever the bytes; FileExistsError; OSError.
+    ``source`` is read to its end, once; for ``certificate`` see ``unwrap_key``. Raises SealRefusedError, whatever the
+    bytes; FileExistsError; OSError.
     """
     with opened_sealed(source, out.parent, key=key, certificate=certificate) as file:
         out.hardlink_to(file.name)  # unlike a rename, refuses to replace
@@ -111,7 +114,7 @@ def open_sealed(source: BinaryIO, out: Path, *, key: OpeningKey, certificate: x5
 
 @contextmanager
 def opened_sealed(
-    source: BinaryIO, folder: Path, *, key: OpeningKey, certificate: x509.Certificate
+    source: BinaryIO, folder: Path, *, key: OpeningKey, certificate: x509.Certificate | None
 ) -> Iterator[BinaryIO]:
     """Lend the proven content as an open private file in ``folder``, which is gone afterwards.
 
@@ -123,7 +126,9 @@ def opened_sealed(
         yield cast(BinaryIO, file)
 
 
-def open_sealed_bytes(data: bytes, limit: int, *, key: OpeningKey, certificate: x509.Certificate) -> bytes:
+def open_sealed_bytes(
+    data: bytes, limit: int, *, key: OpeningKey, certificate: x509.Certificate | None
+) -> bytes:
     """Return the content, at most ``limit`` bytes of it, of the sealed ``data``; raises SealRefusedError."""
     out = io.BytesIO()
     _decrypt(io.BytesIO(data), out, key, certificate, limit)
@@ -131,7 +136,7 @@ def open_sealed_bytes(data: bytes, limit: int, *, key: OpeningKey, certificate: 
 
 
 def _decrypt(
-    source: BinaryIO, out: Writable, key: OpeningKey, certificate: x509.Certificate, limit: int
+    source: BinaryIO, out: Writable, key: OpeningKey, certificate: x509.Certificate | None, limit: int
 ) -> None:
     """Write the content to ``out``. Nothing of it is proven, or may be used, before this returns."""
     head = read_head(source, limit)

@@ -98,13 +98,14 @@ def check_sealed_for(answer: OpenedAnswer, recipients: Sequence[x509.Certificate
 
 
 def open_outputs(
-    answer: OpenedAnswer, destination: Path, *, key: OpeningKey, certificate: x509.Certificate
+    answer: OpenedAnswer, destination: Path, *, key: OpeningKey, certificate: x509.Certificate | None
 ) -> Receipt:
     """Unpack the sealed outputs of ``answer``, with a receipt of their digests, and return that receipt.
 
     The new folder ``destination`` appears only when all of this held:
 
-    1. The sealed file is for ``certificate``, whose private key ``key`` is, and is unchanged (``seal``).
+    1. The sealed file is for ``certificate``, whose private key ``key`` is, or with None for that key by whatever
+       certificate it was named, and is unchanged (``seal``).
     2. It holds a ZIP of one reading (``zip``), of outputs and a receipt.
     3. The digests of that receipt are those of the files.
     4. It says of the attempt what the answer's receipt says: these are the outputs of this attempt.

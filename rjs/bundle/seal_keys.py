@@ -62,12 +62,16 @@ def check_recipients(recipients: Sequence[x509.Certificate]) -> list[tuple[Recip
     return list(zip(names, keys, strict=True))
 
 
-def unwrap_key(keys: Sequence[WrappedKey], key: OpeningKey, certificate: x509.Certificate) -> bytes:
+def unwrap_key(keys: Sequence[WrappedKey], key: OpeningKey, certificate: x509.Certificate | None) -> bytes:
     """Return the content key that was wrapped for ``certificate``, whose private key ``key`` is.
 
-    Raises SealRefusedError ``sealed-key``, ``sealed-recipient``, ``sealed-form`` when it is wrapped for it twice, and
-    ``sealed-data`` when unwrapping fails, for whatever reason: the reason would help who is guessing.
+    With None it is the one that was wrapped for ``key``, by whatever certificate its recipient was named: a person's
+    certificate is renewed, and the key is kept. Raises SealRefusedError ``sealed-key``, ``sealed-recipient``,
+    ``sealed-form`` when it is wrapped for it twice, and ``sealed-data`` when unwrapping fails, for whatever reason:
+    the reason would help who is guessing.
     """
+    if certificate is None:
+        return _unwrapped_by(key, keys)
     check_opening_key(key, certificate)
     name = RecipientName.of(certificate)
     mine = [wrapped for wrapped in keys if wrapped.recipient == name]
@@ -76,19 +80,40 @@ def unwrap_key(keys: Sequence[WrappedKey], key: OpeningKey, certificate: x509.Ce
             "sealed-recipient", "it is not sealed for this certificate; give the one that the job named"
         )
     if len(mine) > 1:
-        raise SealRefusedError(
-            "sealed-form", "the sealed file is not accepted: it names this recipient twice"
-        )
-    try:
-        content_key = _unwrapped(mine[0], key)
-    except (ValueError, keywrap.InvalidUnwrap, UnsupportedAlgorithm):
-        content_key = b""
-    if len(content_key) != KEY_BYTES:
+        raise _named_twice()
+    content_key = _content_key(mine[0], key)
+    if content_key is None:
         raise SealRefusedError(
             "sealed-data",
             "its key cannot be unwrapped: it was changed, or sealed for another key; get it again",
         )
     return content_key
+
+
+def _unwrapped_by(key: OpeningKey, keys: Sequence[WrappedKey]) -> bytes:
+    """The one content key that ``key`` opens: what is wrapped for another key fails its own check."""
+    found = [each for wrapped in keys if (each := _content_key(wrapped, key)) is not None]
+    if not found:
+        raise SealRefusedError(
+            "sealed-recipient",
+            "it is not sealed for your key, or was changed; if the job named another certificate of yours, give "
+            "that with its key",
+        )
+    if len(found) > 1:
+        raise _named_twice()
+    return found[0]
+
+
+def _content_key(wrapped: WrappedKey, key: OpeningKey) -> bytes | None:
+    try:
+        content_key = _unwrapped(wrapped, key)
+    except (ValueError, keywrap.InvalidUnwrap, UnsupportedAlgorithm):
+        return None
+    return content_key if len(content_key) == KEY_BYTES else None
+
+
+def _named_twice() -> SealRefusedError:
+    return SealRefusedError("sealed-form", "the sealed file is not accepted: it names this recipient twice")
 
 
 def check_opening_key(key: OpeningKey, certificate: x509.Certificate) -> None:

@@ -100,13 +100,13 @@ def issue(cadir: Path, request: Path, out: Path | None, as_json: bool) -> None:
     from rjs.files import read_small
     from rjs.identity.ca import OperatorFolder
     from rjs.identity.certificates import common_name_of
-    from rjs.identity.issued import issued_signing, record_issued
+    from rjs.identity.issued import issued_to_person, record_issued
     from rjs.identity.keys import save_chain, spki_digest
     from rjs.limits import IDENTITY_FILE
 
     now = datetime.now(UTC)
-    chain = OperatorFolder.open(cadir).issue_signing(read_small(request, IDENTITY_FILE), now)
-    record_issued(cadir, [issued_signing(chain[0], now)])
+    chain = OperatorFolder.open(cadir).issue(read_small(request, IDENTITY_FILE), now)
+    record_issued(cadir, [issued_to_person(chain[0], now)])
     target = out or request.with_name("signing.pem")
     save_chain(target, chain)
     account, key, until = common_name_of(chain[0]), spki_digest(chain[0]), chain[0].not_valid_after_utc

@@ -3,7 +3,11 @@
 ======================  ===============================================================
 ``root.key root.pem``   the organisation root, pinned by every member
 ``enrolment.key .pem``  the enrolment CA, which certifies invitations; its chain
+``issued.jsonl``        what was issued (``issued.py``)
 ======================  ===============================================================
+
+No file names a place, so the folder works wherever it lies: on another machine, on a stick. Its keys may rest under a
+passphrase (``passphrases.py``).
 """
 
 from __future__ import annotations
@@ -21,20 +25,25 @@ from rjs.identity.certificates import Issuer, Subject, mint, organisation_of, se
 from rjs.identity.errors import IdentityError
 from rjs.identity.invitation import Invitation
 from rjs.identity.keys import (
+    AskPassphrase,
     Chain,
+    PrivateKey,
     PublicKey,
+    is_encrypted,
     kept_key,
     load_chain,
     load_private,
     save_chain,
     spki_digest,
 )
-from rjs.identity.names import Role, check_common_name, signer_account
+from rjs.identity.names import Role, check_common_name, reader_account, signer_account
+from rjs.identity.passphrases import change_passphrase, finish_change
 from rjs.identity.paths import check_chain
 from rjs.identity.profiles import Kind
 from rjs.identity.requests import read_request
 from rjs.ids import ClusterId
 from rjs.limits import (
+    ENCRYPTION_LIFETIME,
     ENROLMENT_CA_LIFETIME,
     INVITATION_LIFETIME,
     ROOT_LIFETIME,
@@ -43,6 +52,7 @@ from rjs.limits import (
 )
 
 _CLUSTER_DIGITS = 16
+_KEYS = ("root.key", "enrolment.key")
 
 
 def cluster_of(root: x509.Certificate) -> ClusterId:
@@ -53,17 +63,19 @@ def cluster_of(root: x509.Certificate) -> ClusterId:
 class OperatorFolder:
     """The folder of ``rjs ca``. Made by ``create`` or ``open``; keys are read only while they sign."""
 
-    def __init__(self, path: Path, enrolment_chain: Chain) -> None:
+    def __init__(self, path: Path, enrolment_chain: Chain, ask: AskPassphrase | None) -> None:
         self.path = path
+        self._ask = ask
         self.root = enrolment_chain[-1]
         self._enrolment_chain = enrolment_chain
 
     @classmethod
-    def create(cls, path: Path, organisation: str, now: dt.datetime) -> Self:
+    def create(cls, path: Path, organisation: str, now: dt.datetime, passphrase: bytes | None = None) -> Self:
         """Make the root and the enrolment CA of a new organisation in the folder ``path``; durable on return.
 
-        ``organisation`` is 1 to 64 printable characters. Killed in here, it can be called again: the last file
-        written makes the folder whole. Raises IdentityError when ``path`` holds an organisation already.
+        ``organisation`` is 1 to 64 printable characters; ``passphrase`` protects both keys. Killed in here, it can be
+        called again: the last file written makes the folder whole. Raises IdentityError when ``path`` holds an
+        organisation already.
         """
         check_common_name(organisation)
         if (path / "enrolment.pem").exists():
@@ -71,12 +83,15 @@ class OperatorFolder:
                 "folder_exists", f"{path} holds an organisation already; use it, or name another folder"
             )
         make_private_folder(path)
-        _write_authorities(path, organisation, now)
-        return cls.open(path)
+        _write_authorities(path, organisation, now, passphrase)
+        return cls.open(path, None if passphrase is None else lambda _: passphrase)
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """The operator's folder at ``path``; raises IdentityError when it is none, OSError when unreadable."""
+    def open(cls, path: Path, ask: AskPassphrase | None = None) -> Self:
+        """The operator's folder at ``path``; ``ask`` is asked for the passphrase when a key is needed.
+
+        Raises IdentityError when it is no such folder, OSError when unreadable.
+        """
         if not (path / "enrolment.pem").exists():
             raise IdentityError(
                 "no_folder", f"{path} is no operator's folder; make one with: rjs ca init {path}"
@@ -86,7 +101,8 @@ class OperatorFolder:
             raise IdentityError(
                 "kind", f"{path / 'enrolment.pem'} does not hold the certificate of an enrolment CA"
             )
-        return cls(path, chain)
+        finish_change(path)
+        return cls(path, chain, ask)
 
     @property
     def cluster(self) -> ClusterId:
@@ -111,17 +127,30 @@ class OperatorFolder:
 
         See ``EnrolmentAuthority.invite``.
         """
-        authority = EnrolmentAuthority(load_private(self.path / "enrolment.key"), self._enrolment_chain)
-        return authority.invite(role, name, ws=ws, now=now, lifetime=lifetime)
+        return self.enrolment().invite(role, name, ws=ws, now=now, lifetime=lifetime)
 
-    def issue_signing(self, request: bytes, now: dt.datetime) -> Chain:
-        """Certify the signing key of a PKCS#10 ``request`` (PEM or DER): (leaf, root).
+    def enrolment(self) -> EnrolmentAuthority:
+        """The enrolment CA with its key, which is read now: to make many invitations with."""
+        key = load_private(self.path / "enrolment.key", self._ask)
+        return EnrolmentAuthority(key, self._enrolment_chain)
+
+    def issue(self, request: bytes, now: dt.datetime) -> Chain:
+        """Certify the signing or encryption key of a PKCS#10 ``request`` (PEM or DER), by its name: (leaf, root).
 
         The operator vouches with this that the key belongs to the account named in the request.
         """
         public_key, uri = read_request(request)
-        subject = Subject(public_key, signer_account(uri), SIGNING_LIFETIME, uri, unit="signer")
-        return (mint(Kind.SIGNING, subject, self._root_issuer(), now), self.root)
+        if uri.startswith("rjs://reader/"):
+            account = reader_account(uri)
+            subject, kind = Subject(public_key, account, ENCRYPTION_LIFETIME, uri, "reader"), Kind.ENCRYPTION
+        else:
+            account = signer_account(uri)
+            subject, kind = Subject(public_key, account, SIGNING_LIFETIME, uri, "signer"), Kind.SIGNING
+        return (mint(kind, subject, self._root_issuer(), now), self.root)
+
+    def change_passphrase(self, passphrase: bytes | None) -> None:
+        """Protect root and enrolment key with ``passphrase`` from now on, or no more; see ``change_passphrase``."""
+        change_passphrase(self.path, _KEYS, self._ask, passphrase)
 
     def certify_intermediate(self, public_key: PublicKey, now: dt.datetime) -> x509.Certificate:
         """The certificate of a web server's token intermediate, for one year."""
@@ -129,13 +158,25 @@ class OperatorFolder:
         return mint(Kind.TOKEN_INTERMEDIATE, subject, self._root_issuer(), now)
 
     def _root_issuer(self) -> Issuer:
-        return Issuer(load_private(self.path / "root.key"), self.root)
+        return Issuer(load_private(self.path / "root.key", self._ask), self.root)
 
 
-def _write_authorities(folder: Path, organisation: str, now: dt.datetime) -> None:
-    root_key, enrolment_key = kept_key(folder / "root.key"), kept_key(folder / "enrolment.key")
+def _write_authorities(folder: Path, organisation: str, now: dt.datetime, passphrase: bytes | None) -> None:
+    root_key, enrolment_key = (_begun(folder / name, passphrase) for name in _KEYS)
     root = self_signed_root(root_key, organisation, ROOT_LIFETIME, now)
     subject = Subject(enrolment_key.public_key(), "enrolment CA", ENROLMENT_CA_LIFETIME)
     enrolment = mint(Kind.ENROLMENT_CA, subject, Issuer(root_key, root), now)
     save_chain(folder / "root.pem", [root])
     save_chain(folder / "enrolment.pem", [enrolment, root])  # the last: ``open`` asks for it
+
+
+def _begun(path: Path, passphrase: bytes | None) -> PrivateKey:
+    """The key at ``path``, made unless an earlier try did; one that is not protected as asked for is not taken."""
+    key = kept_key(path, passphrase)
+    if is_encrypted(path) != (passphrase is not None):
+        raise IdentityError(
+            "folder_unfinished",
+            f"{path} was made with another choice of passphrase, and rjs ca init did not finish then: repeat that, "
+            f"or remove the folder, from which nothing was issued",
+        )
+    return key

@@ -13,7 +13,7 @@ from rjs.identity.errors import IdentityError
 from rjs.identity.keys import Chain, PrivateKey, PublicKey, our_public_key
 from rjs.identity.names import check_common_name
 from rjs.identity.profiles import PROFILES, Kind, Profile, profile_of, readable_extensions
-from rjs.limits import CLOCK_SKEW
+from rjs.limits import CLOCK_SKEW, ENCRYPTION_LIFETIME
 
 
 @attrs.frozen
@@ -72,6 +72,18 @@ def self_signed_root(
     return _build(PROFILES[Kind.ROOT], subject, name, name, now, now + _seconds(lifetime)).sign(
         key, hashes.SHA256()
     )
+
+
+def self_signed_reader(
+    key: PrivateKey, uri: str, common_name: str, organisation: str, now: dt.datetime
+) -> x509.Certificate:
+    """An encryption certificate that nobody vouches for but who names it as a recipient: of the kind's very form."""
+    profile = PROFILES[Kind.ENCRYPTION]
+    subject = Subject(key.public_key(), common_name, ENCRYPTION_LIFETIME, uri, unit="reader")
+    name = _name(organisation, subject)
+    builder = _build(profile, subject, name, name, now, now + _seconds(ENCRYPTION_LIFETIME))
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
+    return builder.add_extension(identifier, critical=False).sign(key, hashes.SHA256())
 
 
 def mint(kind: Kind, subject: Subject, issuer: Issuer, now: dt.datetime) -> x509.Certificate:

@@ -6,6 +6,7 @@
 ``token-next.key``                    the key of the certificate that is being asked for
 ``answer.key answer.pem``             compute server: signs answers
 ``signing.key signing-request.pem``   user: signs bundles; ``rjs ca issue`` makes ``signing.pem`` of the request
+``encryption.key`` and its like       user: opens sealed answers (``encryption.py``)
 ``authority/``                        web server: ``intermediate.key``, ``intermediate.pem`` and the authority's log
 ``joining``                           serial number of the invitation that is being used
 ``member.json``                       role, id, name, cluster, addresses of the web server
@@ -28,11 +29,13 @@ from cryptography.hazmat.primitives import serialization
 
 from rjs.files import make_private_folder, read_small, sync_folder, write_atomically
 from rjs.identity.ca import OperatorFolder, cluster_of
-from rjs.identity.certificates import Identity
+from rjs.identity.certificates import Identity, organisation_of
+from rjs.identity.encryption import make_encryption_key
 from rjs.identity.enrolment import EnrolmentRequest, signed_enrolment
 from rjs.identity.errors import IdentityError
 from rjs.identity.invitation import Invitation, check_addresses
 from rjs.identity.keys import (
+    AskPassphrase,
     Chain,
     PrivateKey,
     kept_key,
@@ -43,6 +46,7 @@ from rjs.identity.keys import (
     spki_digest,
 )
 from rjs.identity.names import RjsName, Role, check_common_name, signer_uri
+from rjs.identity.passphrases import change_passphrase, finish_change
 from rjs.identity.paths import check_chain
 from rjs.identity.peers import token_name
 from rjs.identity.profiles import Kind
@@ -52,8 +56,12 @@ from rjs.ids import ClusterId
 from rjs.limits import IDENTITY_FILE
 
 _NEXT_KEY = "token-next.key"
+_SIGNING_REQUEST = "signing-request.pem"
 _INVITED_FILES = (_NEXT_KEY, "token.pem", "answer.key", "answer.pem")
-"""What belongs to one invitation. A signing key is not among it: owners trust that key for years."""
+"""What belongs to one invitation. A signing key is not among it: owners trust that key for years. Nor is an
+encryption key: what was sealed for it stays to be read."""
+
+_PERSONS_KEYS = ("signing.key", "encryption.key")
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -111,15 +119,33 @@ class IdentityFolder:
         """A compute server's answer key: chain (answer, invitation, enrolment CA, root)."""
         return self._identity("answer", Kind.ANSWER, "answer.key")
 
-    def signing(self) -> Identity:
-        """A user's signing key with its certificate; refused until the operator has certified it."""
+    def signing(self, ask: AskPassphrase | None = None) -> Identity:
+        """A user's signing key with its certificate; refused until the operator has certified it.
+
+        ``ask`` is asked for the passphrase of an encrypted key.
+        """
+        finish_change(self.path)
         if not (self.path / "signing.pem").exists():
             raise IdentityError(
                 "not_certified",
                 f"the signing key is not certified yet; the operator runs: rjs ca issue CADIR "
                 f"{self.path / 'signing-request.pem'}",
             )
-        return self._identity("signing", Kind.SIGNING, "signing.key")
+        return self._identity("signing", Kind.SIGNING, "signing.key", ask)
+
+    def request_signing(self, ask: AskPassphrase | None = None) -> Path:
+        """The file of the request for a certificate of a user's signing key, made anew; the key stays."""
+        finish_change(self.path)
+        self._request_signing(self.member().id, ask)
+        return self.path / _SIGNING_REQUEST
+
+    def request_encryption(self, now: dt.datetime, ask: AskPassphrase | None = None) -> Path:
+        """Like ``request_signing`` for the encryption key, made here where there is none; see ``encryption.py``."""
+        return make_encryption_key(self.path, self.member().id, organisation_of(self.root()), now, ask)
+
+    def change_passphrase(self, ask: AskPassphrase, passphrase: bytes | None) -> list[Path]:
+        """Protect a user's signing and encryption key from now on, or no more; see ``passphrases.py``."""
+        return change_passphrase(self.path, _PERSONS_KEYS, ask, passphrase)
 
     @property
     def authority(self) -> Path:
@@ -156,6 +182,8 @@ class IdentityFolder:
         self._begin(invitation.serial)
         save_chain(self.path / "root.pem", [invitation.identity.root])
         subject = invitation.subject
+        if subject.role is Role.USER:
+            make_encryption_key(self.path, subject.id, organisation_of(self.root()), now)
         token = make_request(self._joining_key(), subject.uri(), invitation.common_name)
         return signed_enrolment(
             invitation.identity.key,
@@ -216,11 +244,11 @@ class IdentityFolder:
                 return key
         raise IdentityError("key_mismatch", "the web server issued a certificate for a key that is not ours")
 
-    def _identity(self, stem: str, kind: Kind, key: str) -> Identity:
+    def _identity(self, stem: str, kind: Kind, key: str, ask: AskPassphrase | None = None) -> Identity:
         chain = load_chain(self.path / f"{stem}.pem")
         if check_chain(chain, self.root(), now=None) is not kind:
             raise IdentityError("kind", f"{self.path / stem}.pem does not hold a {kind.value}")
-        return Identity(load_private(self.path / key), chain)
+        return Identity(load_private(self.path / key, ask), chain)
 
     def _begin(self, serial: str) -> None:
         """Start over with fresh keys unless this very invitation is being used already."""
@@ -241,10 +269,12 @@ class IdentityFolder:
             save_chain(path, invitation.certify_answer(public_key, now))
         return load_chain(path)[0].public_bytes(serialization.Encoding.DER)
 
-    def _request_signing(self, account: str) -> bytes:
-        request = make_request(kept_key(self.path / "signing.key"), signer_uri(account), account)
+    def _request_signing(self, account: str, ask: AskPassphrase | None = None) -> bytes:
+        path = self.path / "signing.key"
+        key = load_private(path, ask) if path.exists() else kept_key(path)
+        request = make_request(key, signer_uri(account), account)
         pem = request.public_bytes(serialization.Encoding.PEM)
-        write_atomically(self.path / "signing-request.pem", pem, 0o644)
+        write_atomically(self.path / _SIGNING_REQUEST, pem, 0o644)
         return request_der(request)
 
     def _join(self, name: RjsName, common_name: str, root: x509.Certificate, ws: tuple[str, ...]) -> Member:

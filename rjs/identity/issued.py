@@ -19,6 +19,7 @@ from rjs.errors import ConfigError
 from rjs.files import sync_folder
 from rjs.identity.certificates import sole_uri
 from rjs.identity.invitation import Invitation, serial_of
+from rjs.identity.profiles import Kind, profile_of
 
 ISSUED_NAME = "issued.jsonl"
 
@@ -38,10 +39,11 @@ def issued_invitation(invitation: Invitation, now: dt.datetime) -> Issued:
     return Issued(now, "invitation", invitation.subject.uri(), invitation.serial, invitation.name.expires)
 
 
-def issued_signing(certificate: x509.Certificate, now: dt.datetime) -> Issued:
-    """The line for the certificate of a signing key."""
+def issued_to_person(certificate: x509.Certificate, now: dt.datetime) -> Issued:
+    """The line for the certificate of a person's signing or encryption key."""
+    what = {Kind.SIGNING: "signing key", Kind.ENCRYPTION: "encryption key"}[profile_of(certificate).kind]
     until = certificate.not_valid_after_utc
-    return Issued(now, "signing key", sole_uri(certificate), serial_of(certificate), until)
+    return Issued(now, what, sole_uri(certificate), serial_of(certificate), until)
 
 
 def record_issued(folder: Path, issued: Iterable[Issued]) -> None:

@@ -1,7 +1,7 @@
 """Private keys, their digests, and the PEM files in which keys and certificates rest.
 
 Every key that RJS makes is a P-256 key: the only type that fits every layer (TLS, CMS, ``jarsigner``). A private
-key lies in a file of its own that only its owner can read, and is written once.
+key lies in a file of its own that only its owner can read, or only with a passphrase, and is written once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from rjs.files import read_small, sync_folder, write_atomically
+from rjs.identity.encrypted_keys import encrypted_pem
 from rjs.identity.errors import IdentityError
 from rjs.ids import SpkiDigest
 from rjs.limits import IDENTITY_FILE
@@ -27,6 +28,9 @@ PrivateKey = ec.EllipticCurvePrivateKey
 PublicKey = ec.EllipticCurvePublicKey
 Chain = tuple[x509.Certificate, ...]
 """Certificates, leaf first, each issued by the next; the last is the organisation's root."""
+
+AskPassphrase = Callable[[Path], bytes]
+"""Gives the passphrase of a file of keys; it is asked only where the file needs one."""
 
 
 def new_key() -> PrivateKey:
@@ -54,13 +58,20 @@ def spki_digest(
     return SpkiDigest(hashlib.sha256(public.public_bytes(serialization.Encoding.DER, form)).hexdigest())
 
 
-def save_private(path: Path, key: PrivateKey) -> None:
+def key_pem(key: PrivateKey, passphrase: bytes | None = None) -> bytes:
+    """The file content of ``key``: PKCS#8 PEM, encrypted where there is a passphrase."""
+    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    if passphrase is None:
+        return key.private_bytes(serialization.Encoding.PEM, form, plain)
+    return encrypted_pem(key.private_bytes(serialization.Encoding.DER, form, plain), passphrase)
+
+
+def save_private(path: Path, key: PrivateKey, passphrase: bytes | None = None) -> None:
     """Write ``key`` to a new file at ``path``, readable by its owner only (0600), whole or not at all.
 
     Durable on return. Raises FileExistsError when there is a file already: a key is never overwritten.
     """
-    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    pem = key.private_bytes(serialization.Encoding.PEM, form, plain)
+    pem = key_pem(key, passphrase)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)  # is 0600
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -74,31 +85,46 @@ def save_private(path: Path, key: PrivateKey) -> None:
     sync_folder(path.parent)
 
 
-def kept_key(path: Path) -> PrivateKey:
+def kept_key(path: Path, passphrase: bytes | None = None) -> PrivateKey:
     """The key in the file at ``path``, made there first when there is none: the same key however often asked."""
     key = new_key()
     try:
-        save_private(path, key)
+        save_private(path, key, passphrase)
     except FileExistsError:
-        return load_private(path)
+        return load_private(path, None if passphrase is None else lambda _: passphrase)
     return key
 
 
-def load_private(path: Path) -> PrivateKey:
-    """The P-256 key in the file at ``path``.
+def is_encrypted(path: Path) -> bool:
+    """Whether the key in the file at ``path`` needs a passphrase."""
+    return _needs_passphrase(read_small(path, IDENTITY_FILE))
 
-    Raises IdentityError when accounts other than the owner's can read the file, or it holds no such key; OSError
-    when it cannot be read.
+
+def load_private(path: Path, ask: AskPassphrase | None = None) -> PrivateKey:
+    """The P-256 key in the file at ``path``; ``ask`` is asked for the passphrase of an encrypted one.
+
+    Raises IdentityError when accounts other than the owner's can read a key that is not encrypted, when the
+    passphrase is not the right one, or when the file holds no such key; OSError when it cannot be read.
     """
-    if path.stat().st_mode & 0o077:
+    pem = read_small(path, IDENTITY_FILE)
+    encrypted = _needs_passphrase(pem)
+    if not encrypted and path.stat().st_mode & 0o077:
         raise IdentityError("key_exposed", f"{path} can be read by others; close it with: chmod 600 {path}")
+    if encrypted and ask is None:
+        raise IdentityError("passphrase", f"{path} needs a passphrase, and here it cannot be asked for")
     try:
-        key = serialization.load_pem_private_key(read_small(path, IDENTITY_FILE), password=None)
+        key = serialization.load_pem_private_key(pem, password=ask(path) if encrypted and ask else None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        if encrypted:
+            raise IdentityError("passphrase", f"this passphrase does not open {path}") from error
         raise IdentityError("key_file", f"{path} holds no private key that can be read") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise IdentityError("key_type", f"{path} holds no P-256 key; this cluster uses no other kind")
     return key
+
+
+def _needs_passphrase(pem: bytes) -> bool:
+    return b"ENCRYPTED" in pem
 
 
 def save_chain(path: Path, chain: Sequence[x509.Certificate]) -> None:
@@ -109,9 +135,9 @@ def save_chain(path: Path, chain: Sequence[x509.Certificate]) -> None:
 
 def save_identity(path: Path, key: PrivateKey, chain: Sequence[x509.Certificate]) -> None:
     """Replace the PEM file at ``path`` (0600) by a key with its chain, atomically and durably: both or neither."""
-    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    pem = key.private_bytes(serialization.Encoding.PEM, form, plain)
-    pem += b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in chain)
+    pem = key_pem(key) + b"".join(
+        certificate.public_bytes(serialization.Encoding.PEM) for certificate in chain
+    )
     write_atomically(path, pem)
 
 

@@ -5,6 +5,7 @@
 ``rjs://invitation/<role>/<id>?expires=<unix seconds>``  an invitation: who may still become what, until when
 ``rjs://answer/<id>``                   the answer key of one compute server
 ``rjs://signer/<account>``              a signing key that this organisation's root certified
+``rjs://reader/<account>``              an encryption key: whose sealed answers it opens
 ======================================  ==============================================================
 
 Pure text: every form is compared whole and exactly, nothing is decoded, folded or trimmed.
@@ -132,9 +133,23 @@ def signer_uri(account: str) -> str:
 
 def signer_account(uri: str) -> str:
     """The account in a signing key's SAN URI; raises IdentityError when it is not exactly of that form."""
-    scheme, _, account = uri.partition("rjs://signer/")
+    return _account(uri, "signer")
+
+
+def reader_uri(account: str) -> str:
+    """The SAN URI of an encryption key that belongs to the person with this account."""
+    return f"rjs://reader/{RjsName(Role.USER, account).id}"
+
+
+def reader_account(uri: str) -> str:
+    """The account in an encryption key's SAN URI; raises IdentityError when it is not exactly of that form."""
+    return _account(uri, "reader")
+
+
+def _account(uri: str, what: str) -> str:
+    scheme, _, account = uri.partition(f"rjs://{what}/")
     if scheme or not _ACCOUNT.fullmatch(account):
-        raise IdentityError("name", f"{uri!r} is not of the form rjs://signer/<account>")
+        raise IdentityError("name", f"{uri!r} is not of the form rjs://{what}/<account>")
     return account
 
 

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from rjs.identity.errors import IdentityError
-from rjs.identity.oids import ANSWER_EKU, ENROLMENT_EKU
+from rjs.identity.oids import ANSWER_EKU, ENROLMENT_EKU, READER_EKU
 
 _CLIENT, _SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 
@@ -30,6 +30,7 @@ class Kind(enum.Enum):
     CS_INVITATION = "compute server's invitation"
     ANSWER = "answer certificate"
     SIGNING = "signing certificate"
+    ENCRYPTION = "encryption certificate"
 
 
 @attrs.frozen
@@ -49,13 +50,13 @@ class Profile:
         return x509.BasicConstraints(ca=self.is_ca, path_length=self.path_length)
 
 
-def _usage(*, sign: bool, certify: bool, revoke: bool = False) -> x509.KeyUsage:
+def _usage(*, sign: bool, certify: bool, revoke: bool = False, agree: bool = False) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=sign,
         content_commitment=False,
         key_encipherment=False,
         data_encipherment=False,
-        key_agreement=False,
+        key_agreement=agree,
         key_cert_sign=certify,
         crl_sign=revoke,
         encipher_only=False,
@@ -66,6 +67,7 @@ def _usage(*, sign: bool, certify: bool, revoke: bool = False) -> x509.KeyUsage:
 _LEAF = _usage(sign=True, certify=False)
 _CA = _usage(sign=False, certify=True, revoke=True)
 _INTERMEDIATE = _usage(sign=False, certify=True)
+_READER = _usage(sign=False, certify=False, agree=True)
 _ONE_TIME = _usage(sign=True, certify=True)  # answers for the TLS handshake and certifies one answer key
 
 PROFILES = {
@@ -104,6 +106,7 @@ PROFILES = {
         ),
         Profile(Kind.ANSWER, Kind.CS_INVITATION, _LEAF, frozenset({ANSWER_EKU})),
         Profile(Kind.SIGNING, Kind.ROOT, _LEAF, frozenset({ExtendedKeyUsageOID.CODE_SIGNING})),
+        Profile(Kind.ENCRYPTION, Kind.ROOT, _READER, frozenset({READER_EKU})),
     )
 }
 

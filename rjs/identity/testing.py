@@ -23,12 +23,13 @@ from rjs.identity.authority import EnrolmentAuthority, TokenAuthority
 from rjs.identity.certificates import Identity, Issuer, Subject, mint, self_signed_root, sign_certificate
 from rjs.identity.invitation import Invitation
 from rjs.identity.keys import new_key
-from rjs.identity.names import SERVERS, RjsName, Role, signer_uri
+from rjs.identity.names import SERVERS, RjsName, Role, reader_uri, signer_uri
 from rjs.identity.peers import PeerIdentity
 from rjs.identity.profiles import PROFILES, Kind
 from rjs.identity.tls import peer_identity, refusal
 from rjs.limits import (
     CLOCK_SKEW,
+    ENCRYPTION_LIFETIME,
     ENROLMENT_CA_LIFETIME,
     ROOT_LIFETIME,
     SIGNING_LIFETIME,
@@ -79,9 +80,11 @@ class Organisation:
 
     def signing(self, account: str = "ada") -> Identity:
         """A person's signing key, certified by the root."""
-        key = new_key()
-        subject = Subject(key.public_key(), account, SIGNING_LIFETIME, signer_uri(account))
-        return Identity(key, (mint(Kind.SIGNING, subject, self._root, self.now), self.root))
+        return self._certified(Kind.SIGNING, account, signer_uri(account), SIGNING_LIFETIME)
+
+    def encryption(self, account: str = "ada") -> Identity:
+        """A person's encryption key, certified by the root."""
+        return self._certified(Kind.ENCRYPTION, account, reader_uri(account), ENCRYPTION_LIFETIME)
 
     def forge(
         self,
@@ -97,6 +100,11 @@ class Organisation:
         subject = Subject(key.public_key(), "forged", lifetime, uri)
         leaf = sign_certificate(PROFILES[kind], subject, issuer.issuer, now or self.now)
         return Identity(key, (leaf, *issuer.chain))
+
+    def _certified(self, kind: Kind, account: str, uri: str, lifetime: float) -> Identity:
+        key = new_key()
+        subject = Subject(key.public_key(), account, lifetime, uri)
+        return Identity(key, (mint(kind, subject, self._root, self.now), self.root))
 
     def _authority(self, kind: Kind, lifetime: float) -> Identity:
         key = new_key()

@@ -141,6 +141,15 @@ def test_one_recipient_named_twice() -> None:
     assert refusal(Forged(recipients=(ADA, EVE, ADA)).build()) == "sealed-form"
 
 
+def test_one_key_under_two_names() -> None:
+    """Without a certificate to go by, a key that opens two of the wrapped keys opens neither."""
+    renewed = make_recipient("Ada, renewed", ADA.key)
+    data = Forged(recipients=(ADA, EVE, renewed)).build()
+    with pytest.raises(SealRefusedError, match="sealed-form"):
+        open_sealed_bytes(data, 100, key=ADA.key, certificate=None)
+    assert open_sealed_bytes(data, 100, key=EVE.key, certificate=None) == CONTENT
+
+
 def test_what_concerns_another_recipient() -> None:
     """Of several recipients, one whose key was changed gets nothing; the others get the content and nothing else."""
     (first, second) = wrap_key(bytes(32), [ADA.certificate, EVE.certificate])

@@ -72,6 +72,20 @@ def test_everybody_named_can_open() -> None:
         opened(data, make_recipient("Eve"))
 
 
+def test_a_key_opens_whatever_certificate_was_named() -> None:
+    """Of every kind, and among others: who renewed a certificate and kept the key reads what came for the old one."""
+    people = [make_recipient(name, make()) for name, make in RECIPIENT_KEYS.items()]
+    data = sealed(b"for us", *people)
+    for each in people:
+        assert open_sealed_bytes(data, 100, key=each.key, certificate=None) == b"for us"
+        renewed = make_recipient("renewed", each.key)
+        with pytest.raises(SealRefusedError, match="sealed-recipient"):
+            opened(data, renewed)
+    for make in RECIPIENT_KEYS.values():
+        with pytest.raises(SealRefusedError, match="sealed-recipient"):
+            open_sealed_bytes(data, 100, key=make(), certificate=None)
+
+
 def test_the_content_is_not_in_the_sealed_file() -> None:
     """A reader without the key finds nothing of the content, and two sealings have nothing in common."""
     content = b"0123456789abcdef" * 64

@@ -49,7 +49,7 @@ def test_the_folder_issues_what_the_table_says(tmp_path: Path, now: dt.datetime)
     intermediate = operator.certify_intermediate(new_key().public_key(), now)
     assert check_chain((intermediate, operator.root), operator.root, now) is Kind.TOKEN_INTERMEDIATE
     request = make_request(new_key(), signer_uri("ada"), "Ada")
-    assert check_chain(operator.issue_signing(request_der(request), now), operator.root, now) is Kind.SIGNING
+    assert check_chain(operator.issue(request_der(request), now), operator.root, now) is Kind.SIGNING
     invitation = operator.invite(Role.CS, None, ws=[WS_ADDRESS], now=now)
     assert check_chain(invitation.identity.chain, operator.root, now) is Kind.CS_INVITATION
 
@@ -66,7 +66,7 @@ def test_only_signing_requests_are_certified(tmp_path: Path, now: dt.datetime) -
         b"x" * 9999,
     ):
         with pytest.raises(IdentityError):
-            operator.issue_signing(request, now)
+            operator.issue(request, now)
 
 
 @pytest.mark.parametrize(

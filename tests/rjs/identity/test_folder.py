@@ -76,7 +76,7 @@ def test_a_user_signs_once_certified(tmp_path: Path, now: dt.datetime) -> None:
     with pytest.raises(IdentityError, match="rjs ca issue"):
         folder.signing()
     pem = (folder.path / "signing-request.pem").read_bytes()
-    save_chain(folder.path / "signing.pem", operator.issue_signing(pem, now))
+    save_chain(folder.path / "signing.pem", operator.issue(pem, now))
     enrolled, _ = read_request(request.signing_request)
     assert spki_digest(folder.signing().key) == spki_digest(enrolled)
 

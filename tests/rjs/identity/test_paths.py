@@ -34,6 +34,7 @@ def test_what_the_organisation_issues_counts(organisation: Organisation, now: dt
         Kind.CS_INVITATION: cs.identity.chain,
         Kind.ANSWER: organisation.answer(cs).chain,
         Kind.SIGNING: organisation.signing().chain,
+        Kind.ENCRYPTION: organisation.encryption().chain,
     }
     assert {kind: check_chain(chain, organisation.root, now) for kind, chain in issued.items()} == {
         kind: kind for kind in issued
