@@ -5,7 +5,7 @@ A certificate that no verifier would take is refused here, before anything is si
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -20,12 +20,9 @@ from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.path import CODE_SIGNING, subject_of, validate_path
 from rjs.errors import RefusedError
 from rjs.files import read_small
-from rjs.identity.keys import load_chain
+from rjs.identity.keys import AskPassphrase, load_chain
 from rjs.limits import IDENTITY_FILE
 from rjs.state import signing_identity
-
-AskPassphrase = Callable[[Path], bytes]
-"""Gives the passphrase of a file; it is asked only where a file needs one."""
 
 _SPKI: Final = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 _ASK_CA: Final = (
@@ -54,9 +51,12 @@ class Signer:
         return subject_of(self.chain[0])
 
 
-def own_signer(folder: Path) -> Signer:
-    """The signer in ``folder``: one with ``signing.key`` and ``signing.pem``, or a person's own folder."""
-    identity = signing_identity(folder)
+def own_signer(folder: Path, ask: AskPassphrase | None = None) -> Signer:
+    """The signer in ``folder``: one with ``signing.key`` and ``signing.pem``, or a person's own folder.
+
+    ``ask`` is asked for the passphrase of an encrypted key.
+    """
+    identity = signing_identity(folder, ask)
     return Signer(identity.key, identity.chain)
 
 
@@ -86,13 +86,6 @@ def pkcs12_signer(path: Path, *, ask: AskPassphrase, now: datetime) -> Signer:
     if key is None or certificate is None:
         raise SignerError(f"{path} lacks a private key with its certificate; export both")
     return _signer(key, [certificate, *others], now)
-
-
-def read_passphrase(path: Path) -> bytes:
-    """The first line of a file that nobody else can read; raises SignerError, OSError."""
-    if path.stat().st_mode & 0o077:
-        raise SignerError(f"{path} can be read by others; close it with: chmod 600 {path}")
-    return read_small(path, IDENTITY_FILE).partition(b"\n")[0].removesuffix(b"\r")
 
 
 def _signer(key: object, certificates: Sequence[x509.Certificate], now: datetime) -> Signer:

@@ -18,6 +18,7 @@ from rjs.errors import ConfigError
 from rjs.files import make_private_folder, read_small, write_atomically
 from rjs.identity.certificates import Identity
 from rjs.identity.folder import IdentityFolder, Member
+from rjs.identity.keys import AskPassphrase
 from rjs.identity.names import SERVERS, Role
 from rjs.ids import BootId
 
@@ -132,8 +133,13 @@ def private_folder(path: Path) -> Path:
     return path
 
 
-def signing_identity(path: Path) -> Identity:
-    """The signing key with its chain in ``path``: a folder with ``signing.key``, or a person's own folder."""
+def person_identity(path: Path) -> IdentityFolder:
+    """The keys and certificates in ``path``: a folder with ``signing.key``, or a person's own folder."""
     if (path / "signing.key").exists():
-        return IdentityFolder(path).signing()
-    return IdentityFolder(sole_cluster(path) / "identity").signing()
+        return IdentityFolder(path)
+    return IdentityFolder(sole_cluster(path) / "identity")
+
+
+def signing_identity(path: Path, ask: AskPassphrase | None = None) -> Identity:
+    """The signing key with its chain in ``path``, see ``person_identity``; ``ask`` gives its passphrase."""
+    return person_identity(path).signing(ask)

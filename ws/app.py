@@ -21,6 +21,7 @@ from rjs.config import read_config, write_config
 from rjs.files import make_private_folder
 from rjs.identity.ca import OperatorFolder
 from rjs.identity.folder import IdentityFolder, Member
+from rjs.identity.keys import AskPassphrase
 from rjs.identity.names import Role
 from rjs.identity.tls import server_context
 from rjs.process import fail_stop, run_server
@@ -59,12 +60,14 @@ def init(
     addresses: Sequence[str] = (),
     listen: str = "",
     port: int = 9000,
+    ask: AskPassphrase | None = None,
 ) -> Member:
     """Found a web server in ``folder``, certified by the operator's folder ``ca``; may be repeated if killed.
 
-    ``addresses`` are the HOST:PORT under which members reach it (default: this machine's name).
+    ``addresses`` are the HOST:PORT under which members reach it (default: this machine's name). ``ask`` gives the
+    passphrase of the operator's keys.
     """
-    operator = OperatorFolder.open(ca)
+    operator = OperatorFolder.open(ca, ask)
     name = name or platform.node() or "web server"
     reach = tuple(addresses) or (f"{platform.node() or '127.0.0.1'}:{port}",)
     make_private_folder(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ import attrs
 import click
 
 from rjs.cli.group import person_folder
+from rjs.cli.passphrases import Passphrases, passphrase_option
 
 if TYPE_CHECKING:
     from rjs.ids import ClusterId
@@ -44,8 +44,6 @@ class Signing:
             raise click.UsageError("--sign-with, --key with --certificate, and --pkcs12 exclude each other")
         if (self.key is None) != (self.certificate is None):
             raise click.UsageError("--key and --certificate belong together")
-        if self.passphrase_file is not None and self.key is None and self.pkcs12 is None:
-            raise click.UsageError("--passphrase-file is for --key or --pkcs12")
 
     @property
     def names_signer(self) -> bool:
@@ -71,25 +69,12 @@ class Signing:
         """The signer that was named, else the person's own; a passphrase is asked for where it is needed."""
         from rjs.signer import own_signer, pem_signer, pkcs12_signer
 
+        ask = Passphrases(self.passphrase_file)
         if self.key is not None and self.certificate is not None:
-            return pem_signer(self.key, self.certificate, ask=self._passphrase, now=now)
+            return pem_signer(self.key, self.certificate, ask=ask, now=now)
         if self.pkcs12 is not None:
-            return pkcs12_signer(self.pkcs12, ask=self._passphrase, now=now)
-        return own_signer(self.sign_with or person_folder())
-
-    def _passphrase(self, file: Path) -> bytes:
-        """Ask on the terminal, never in arguments, which every account can read."""
-        from rjs.errors import UsageError
-        from rjs.signer import read_passphrase
-
-        if self.passphrase_file is not None:
-            return read_passphrase(self.passphrase_file)
-        if not sys.stdin.isatty():
-            raise UsageError(f"{file} needs a passphrase and there is no terminal; give --passphrase-file")
-        asked: str = click.prompt(
-            f"Passphrase of {file}", hide_input=True, default="", show_default=False, err=True
-        )
-        return asked.encode()
+            return pkcs12_signer(self.pkcs12, ask=ask, now=now)
+        return own_signer(self.sign_with or person_folder(), ask)
 
 
 _OPTIONS: Final = (
@@ -99,8 +84,7 @@ _OPTIONS: Final = (
     click.option("--certificate", type=_file, metavar="FILE",
                  help="The key's certificate, and those of the CAs above it (PEM)."),
     click.option("--pkcs12", type=_file, metavar="FILE", help="Or key and certificates in one .p12 or .pfx."),
-    click.option("--passphrase-file", type=_file, metavar="FILE",
-                 help="File with the passphrase of --key or --pkcs12 [asked for]."),
+    passphrase_option,
     click.option("--valid", type=click.IntRange(1, 3650), metavar="DAYS",
                  help=f"Days the job may run within [{DEFAULT_VALID}]; never longer than your certificate."),
     click.option("--cluster", metavar="ID", help="Allow the job in this cluster only (16 hex digits)."),

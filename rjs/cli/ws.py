@@ -8,6 +8,7 @@ import click
 
 from rjs.cli.console import json_option, print_json, say
 from rjs.cli.group import role_entry
+from rjs.cli.passphrases import Passphrases, passphrase_option
 from rjs.cli.server import run_server, state_folder
 
 
@@ -20,6 +21,7 @@ from rjs.cli.server import run_server, state_folder
               help="Where members reach it [this machine's name and the port].")  # fmt: skip
 @click.option("--listen", default="", metavar="ADDRESS", help="Address to listen on [every one].")
 @click.option("--port", type=click.IntRange(0, 65535), default=9000, show_default=True, help="TCP port.")
+@passphrase_option
 @json_option
 def init(
     folder: Path,
@@ -28,6 +30,7 @@ def init(
     addresses: tuple[str, ...],
     listen: str,
     port: int,
+    passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
     """Found a web server in a new state folder.
@@ -37,8 +40,9 @@ def init(
       rjs ws init ~/rjs-ws --ca ~/rjs-ca --address cluster.example.org:9000
     """
     member = role_entry("ws.init")(
-        folder, cadir, name=name or "", addresses=addresses, listen=listen, port=port
-    )
+        folder, cadir, name=name or "", addresses=addresses, listen=listen, port=port,
+        ask=Passphrases(passphrase_file),
+    )  # fmt: skip
     if as_json:
         print_json({"name": member.name.uri(), "cluster": member.cluster, "addresses": member.ws})
         return

@@ -198,7 +198,6 @@ def test_what_is_wrong_with_a_signer_is_named(rjs: Rjs, library: Path, ada: Part
         ["--certificate", "k"],
         ["--key", "k", "--certificate", "k", "--pkcs12", "k"],
         ["--sign-with", ".", "--pkcs12", "k"],
-        ["--passphrase-file", "k"],
     ],
 )
 def test_signers_that_contradict_each_other_are_wrong_usage(
