@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -23,7 +24,13 @@ from twisted.internet.error import (
     DNSLookupError,
     NotConnectingError,
 )
-from twisted.internet.interfaces import IAddress, IListeningPort, IReactorTCP, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IProtocolFactory,
+    IReactorTCP,
+    IStreamClientEndpoint,
+)
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
@@ -160,10 +167,7 @@ async def dial(
     )  # a TLS that fails to start would else be waited for for ever
     try:
         return await attempt
-    except (
-        TimeoutError,
-        NotConnectingError,
-    ):  # the latter where TLS failed to start, so neither hears the end
+    except TimeoutError:
         raise UnreachableError(f"{host}:{port} said no hello within {limits.HANDSHAKE:.0f} s") from None
 
 
@@ -184,7 +188,7 @@ async def _connected(
 ) -> Session:
     factory = TLSMemoryBIOFactory(creator, True, FrameFactory(lambda _: session.protocol), reactor)
     try:
-        await _endpoint(reactor, host, port).connect(factory)
+        await _connecting(_endpoint(reactor, host, port), factory)
         return await session.ready
     except ConnectionRefusedError as error:
         raise RefusedConnectionError(
@@ -197,6 +201,20 @@ async def _connected(
     except CancelledError:
         session.abort("no longer wanted")
         raise
+
+
+def _connecting(endpoint: IStreamClientEndpoint, factory: IProtocolFactory) -> Deferred[object]:
+    """As the endpoint's own, but cancelling it never raises: where TLS failed to start, Twisted's does, and then the
+    end of the connection is heard by nobody."""
+    connecting = endpoint.connect(factory)
+
+    def cancel(_: object) -> None:
+        with suppress(NotConnectingError):
+            connecting.cancel()
+
+    outcome: Deferred[object] = Deferred(cancel)
+    connecting.addCallbacks(outcome.callback, outcome.errback)
+    return outcome
 
 
 def _endpoint(reactor: ReactorBase, host: str, port: int) -> IStreamClientEndpoint:
