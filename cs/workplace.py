@@ -17,8 +17,7 @@ from typing import Final
 
 from cs import limits
 from rjs.bundle.answer import STDERR_NAME, STDOUT_NAME
-from rjs.bundle.names import shown
-from rjs.descriptor import ANSWER_FOLDER
+from rjs.bundle.names import ANSWER_FOLDER, shown
 from rjs.errors import RefusedError
 from rjs.files import UnsafeFileError, open_nofollow
 from rjs.limits import MAX_NAME_DEPTH

@@ -132,18 +132,13 @@ class JobSets:
         new = [each for each in files if not self._is_known(each)]
         for each in new[: limits.JNLP_READ]:
             try:
-                names = read_jnlp(self.homes, each)
+                names = named_by(self.homes.read(each.account, each.file_name, MAX_DESCRIPTOR_BYTES))
             except RefusedError:  # judging it says why
                 names = ()
             except OSError:  # it is read again at the next look
                 continue
             self._named[each.account, each.file_name] = each.stamp, names
         return len(new) > limits.JNLP_READ
-
-
-def read_jnlp(homes: Homes, found: Found) -> Names:
-    """What a ``.jnlp`` in ``jobs/`` names, the main JAR first. Raises RefusedError, OSError."""
-    return named_by(homes.read(found.account, found.file_name, MAX_DESCRIPTOR_BYTES))
 
 
 def named_by(xml: bytes) -> Names:

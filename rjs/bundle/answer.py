@@ -19,10 +19,9 @@ from cryptography import x509
 from rjs import limits as caps
 from rjs.bundle.cms import SigningKey
 from rjs.bundle.errors import BundleRefusedError
-from rjs.bundle.names import shown
+from rjs.bundle.names import ANSWER_FOLDER, shown
 from rjs.bundle.sign import MeasuredFile, measure, sign_measured
 from rjs.bundle.verify import OpenedBundle, Signer, open_bundle
-from rjs.descriptor import ANSWER_FOLDER
 from rjs.errors import RefusedError
 from rjs.identity.oids import ANSWER_EKU
 from rjs.identity.peers import check_answer_chain

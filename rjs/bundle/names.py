@@ -8,9 +8,13 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Final
 
 from rjs import limits
 from rjs.bundle.errors import BundleRefusedError
+
+ANSWER_FOLDER: Final = "out"
+"""Where a task's outputs go, in its folder and in its answer; a job's bundle has no file there."""
 
 _DEVICES = frozenset(
     ["con", "prn", "aux", "nul", "conin$", "conout$"]

@@ -3,10 +3,9 @@
 from rjs.descriptor.bundle import read_descriptor, task_arguments
 from rjs.descriptor.errors import DescriptorError
 from rjs.descriptor.job_toml import parse_descriptor
-from rjs.descriptor.model import ANSWER_FOLDER, DESCRIPTOR_NAME, JNLP_NAME, Descriptor
+from rjs.descriptor.model import DESCRIPTOR_NAME, JNLP_NAME, Descriptor
 
 __all__ = [
-    "ANSWER_FOLDER",
     "DESCRIPTOR_NAME",
     "JNLP_NAME",
     "Descriptor",

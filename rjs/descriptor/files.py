@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 import attrs
 
-from rjs.descriptor.model import ANSWER_FOLDER
+from rjs.bundle.names import ANSWER_FOLDER
 from rjs.descriptor.patterns import FileNames
 
 Read = Callable[[str, int], bytes]

@@ -13,7 +13,6 @@ from rjs.needs import Needs, Platform
 
 DESCRIPTOR_NAME: Final = "job.toml"
 JNLP_NAME: Final = "JNLP-INF/APPLICATION.JNLP"
-ANSWER_FOLDER: Final = "out"
 DEFAULT_ATTEMPTS: Final = 3
 
 Runtime = Literal["python", "java", "native"]

@@ -22,8 +22,9 @@ from rjs.bundle.names import shown
 from rjs.errors import UsageError
 from rjs.packing.job_files import JobFile, JobFiles, PackingError, judged
 from rjs.packing.made import made_descriptor
-from rjs.packing.requirements import Requirements, Vendored, vendor
+from rjs.packing.requirements import Requirements, vendor
 from rjs.packing.tree import Tree, UnfitFileError, stays_out
+from rjs.packing.vendored import Vendored
 from rjs.packing.walk import reach
 
 _COMPILED: Final = (".so", ".pyd", ".dylib", ".dll")

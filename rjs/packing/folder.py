@@ -20,10 +20,11 @@ from rjs.needs import Platform
 from rjs.packing.include import matching
 from rjs.packing.job_files import JobFile, JobFiles, PackingError, judged
 from rjs.packing.made import MADE_HERE, made_descriptor
-from rjs.packing.requirements import WHEELS_FOLDER, Requirements, Vendored, vendor
+from rjs.packing.requirements import Requirements, vendor
 from rjs.packing.tree import Tree, UnfitFileError, folder_fault, stays_out
-from rjs.packing.vendored import unstated, wheels_beside
+from rjs.packing.vendored import WHEELS_FOLDER, Vendored, unstated
 from rjs.packing.walk import reach
+from rjs.packing.wheels_beside import wheels_beside
 from rjs.wheels import LOCK_NAME
 
 WHOLE_FOLDER: Final = "whole folder"

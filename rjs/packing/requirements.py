@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -29,10 +29,9 @@ from rjs.packing.lock import LockedFile, Resolved, resolve, written_lock
 from rjs.packing.modules import modules_of
 from rjs.packing.targets import LATER, PYTHONS, marker_of, specifier_of, targets_of, this_platform
 from rjs.packing.tree import DiskFile
-from rjs.toml_text import TomlValue, toml_table
+from rjs.packing.vendored import WHEELS_FOLDER, Vendored
 from rjs.wheels import LOCK_NAME, Wheel, choose, open_wheel
 
-WHEELS_FOLDER: Final = "wheels"
 _ASKED: Final = "asked for as a requirement"
 _COMMENT: Final = re.compile(r"(?:^|\s)#.*")
 
@@ -51,42 +50,6 @@ class Requirements:
     python: str = ""
     find_links: Path | None = None
     index_url: str | None = None
-
-
-@attrs.frozen
-class Vendored:
-    """The lock and the wheels of a bundle, and for whom they are.
-
-    ``platforms`` and ``pythons`` (of PYTHONS and LATER) are all that the wheels serve, those asked for among them.
-    ``modules`` are the top-level modules of the wheels, each with the platforms asked for that have no such wheel.
-    """
-
-    files: tuple[JobFile, ...]
-    platforms: tuple[Platform, ...]
-    pythons: tuple[str, ...]
-    modules: Mapping[str, tuple[Platform, ...]]
-
-    @property
-    def tables(self) -> list[tuple[str, Mapping[str, TomlValue]]]:
-        """What ``job.toml`` says about it, each table with its header."""
-        needs: dict[str, TomlValue] = {"python": specifier_of(self.pythons)}
-        if self.platforms != PLATFORMS:
-            needs["os"] = sorted({place.os for place in self.platforms})
-            needs["arch"] = sorted({place.arch for place in self.platforms})
-        tables: list[tuple[str, Mapping[str, TomlValue]]] = [
-            ("[needs]", needs),
-            ("[python]", {"lock": LOCK_NAME}),
-        ]
-        for place in self.platforms:
-            if any(file.name.startswith(f"{WHEELS_FOLDER}/{place}/") for file in self.files):
-                fields: dict[str, TomlValue] = {"os": place.os, "arch": place.arch}
-                tables.append(("[[resources]]", {**fields, "files": [f"{WHEELS_FOLDER}/{place}/*"]}))
-        return tables
-
-    @property
-    def lines(self) -> str:
-        """The same, as a person writes it."""
-        return "\n".join(toml_table(header, table) for header, table in self.tables)
 
 
 def read_requirements(path: Path) -> tuple[str, ...]:

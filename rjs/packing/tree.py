@@ -13,8 +13,7 @@ from typing import Final
 import attrs
 
 from rjs import limits
-from rjs.bundle.names import shown
-from rjs.descriptor import ANSWER_FOLDER
+from rjs.bundle.names import ANSWER_FOLDER, shown
 from rjs.errors import RefusedError
 
 LEFT_OUT: Final = frozenset(

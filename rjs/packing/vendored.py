@@ -1,33 +1,58 @@
-"""Whether a folder's own ``job.toml`` fits the wheels that go along, and what wheels in the folder itself provide."""
+"""The wheels that go along in a bundle, for whom they are, and what its ``job.toml`` must say of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import attrs
-from packaging.pylock import PackageWheel
 from packaging.specifiers import SpecifierSet
 
-from rjs import limits
-from rjs.bundle.names import shown
 from rjs.descriptor import DESCRIPTOR_NAME, Descriptor
-from rjs.errors import RefusedError
 from rjs.needs import PLATFORMS, Platform
-from rjs.packing.modules import modules_of
-from rjs.packing.requirements import WHEELS_FOLDER, Vendored
-from rjs.packing.targets import LATER, PYTHONS
-from rjs.packing.tree import Tree, UnfitFileError
-from rjs.wheels import LOCK_NAME, open_wheel, read_lock
+from rjs.packing.job_files import JobFile
+from rjs.packing.targets import LATER, PYTHONS, specifier_of
+from rjs.toml_text import TomlValue, toml_table
+from rjs.wheels import LOCK_NAME
 
-_PATCHES = range(30)
+WHEELS_FOLDER: Final = "wheels"
+_PATCHES: Final = range(30)
 
 
 @attrs.frozen
-class WheelsBeside:
-    """The top-level modules of the wheels in a folder, on every platform, and what is wrong with the wheels."""
+class Vendored:
+    """The lock and the wheels of a bundle, and for whom they are.
 
-    modules: Mapping[str, Sequence[Platform]]
-    faults: tuple[str, ...]
+    ``platforms`` and ``pythons`` (of PYTHONS and LATER) are all that the wheels serve, those asked for among them.
+    ``modules`` are the top-level modules of the wheels, each with the platforms asked for that have no such wheel.
+    """
+
+    files: tuple[JobFile, ...]
+    platforms: tuple[Platform, ...]
+    pythons: tuple[str, ...]
+    modules: Mapping[str, tuple[Platform, ...]]
+
+    @property
+    def tables(self) -> list[tuple[str, Mapping[str, TomlValue]]]:
+        """What ``job.toml`` says about it, each table with its header."""
+        needs: dict[str, TomlValue] = {"python": specifier_of(self.pythons)}
+        if self.platforms != PLATFORMS:
+            needs["os"] = sorted({place.os for place in self.platforms})
+            needs["arch"] = sorted({place.arch for place in self.platforms})
+        tables: list[tuple[str, Mapping[str, TomlValue]]] = [
+            ("[needs]", needs),
+            ("[python]", {"lock": LOCK_NAME}),
+        ]
+        for place in self.platforms:
+            if any(file.name.startswith(f"{WHEELS_FOLDER}/{place}/") for file in self.files):
+                fields: dict[str, TomlValue] = {"os": place.os, "arch": place.arch}
+                tables.append(("[[resources]]", {**fields, "files": [f"{WHEELS_FOLDER}/{place}/*"]}))
+        return tables
+
+    @property
+    def lines(self) -> str:
+        """The same, as a person writes it."""
+        return "\n".join(toml_table(header, table) for header, table in self.tables)
 
 
 def unstated(descriptor: Descriptor, vendored: Vendored) -> str | None:
@@ -69,46 +94,3 @@ def _is_apart(descriptor: Descriptor, vendored: Vendored, place: Platform) -> bo
         if (file.name in left_out) != (owner != str(place)):
             return False
     return True
-
-
-def wheels_beside(tree: Tree, lock: str) -> WheelsBeside:
-    """Read the lock called ``lock`` of a folder, and the wheels that it names there."""
-    modules: set[str] = set()
-    faults = []
-    try:
-        wheels = [
-            wheel for package in read_lock(_content(tree, lock)).packages for wheel in package.wheels or ()
-        ]
-    except RefusedError as error:
-        return WheelsBeside({}, (error.sentence,))
-    for wheel in wheels:
-        try:
-            modules |= _modules(tree, wheel)
-        except RefusedError as error:
-            faults.append(error.sentence)
-    return WheelsBeside(dict.fromkeys(sorted(modules), ()), tuple(faults))
-
-
-def _content(tree: Tree, name: str) -> bytes:
-    try:
-        if tree.look_at(name).size <= limits.MAX_LOCK_BYTES:
-            return tree.read(name)
-    except UnfitFileError as error:
-        raise RefusedError("pack", f"{shown(name)} {error}") from None
-    raise RefusedError("pack", f"{shown(name)} is larger than {limits.MAX_LOCK_BYTES} bytes")
-
-
-def _modules(tree: Tree, wheel: PackageWheel) -> frozenset[str]:
-    name = wheel.path or ""
-    if not name or tree.entry(name) is None:
-        raise RefusedError(
-            "pack", f"the lock names {shown(wheel.filename)}, and the folder has no such wheel"
-        )
-    try:
-        file = tree.look_at(name)
-    except UnfitFileError as error:
-        raise RefusedError("pack", f"{shown(name)} {error}") from None
-    if file.digest().hex() != wheel.hashes.get("sha256"):
-        raise RefusedError("pack", f"{shown(name)} is not the wheel that the lock names: its SHA-256 differs")
-    with file.path.open("rb") as opened:
-        return modules_of(open_wheel(opened, wheel.filename).files)
