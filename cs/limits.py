@@ -57,6 +57,15 @@ OFFER_LOOK = 60.0
 TRUST_LOOK = 1.0
 """Seconds between looks whether the owner changed the trust store."""
 
+TRUST_FILE = MIB
+"""Largest trust.toml: some thousands of grants; more is a mistake of file."""
+
+TRUST_LABEL = 200
+"""Longest label of a grant, in characters: it stands in one line of a list."""
+
+TRUST_PLACES = 100
+"""Network places in one grant: the owner is to know them."""
+
 # --- Java -----------------------------------------------------------------------------------------------
 
 JAVA_ANSWER = 10.0

@@ -20,24 +20,17 @@ from typing import Annotated
 import msgspec
 from cryptography import x509
 
+from cs import limits
 from cs.trust import Grant, Kind, TrustRefusedError, TrustStore
 from rjs.bundle.path import CODE_SIGNING, subject_of
 from rjs.bundle.verify import spki_of
 from rjs.errors import ConfigError, RefusedError
 from rjs.files import read_small, write_atomically
 from rjs.ids import SpkiDigest
-from rjs.limits import MIB
 from rjs.network_places import network_place
 from rjs.toml_text import toml_lines
 
 TRUST_NAME = "trust.toml"
-TRUST_FILE = 1 * MIB
-"""Largest trust.toml: some thousands of grants; more is a mistake of file."""
-LABEL = 200
-"""Longest label, in characters: it stands in one line of a list."""
-
-PLACES = 100
-"""Network places in one grant: the owner is to know them."""
 
 _HEADER = """\
 # Whose jobs this machine runs. `rjs trust add` and `rjs trust remove` rewrite this file (comments are lost); you may
@@ -60,10 +53,10 @@ _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 class _GrantEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spki: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
     kind: Kind
-    label: Annotated[str, msgspec.Meta(max_length=LABEL)]
+    label: Annotated[str, msgspec.Meta(max_length=limits.TRUST_LABEL)]
     added: _Moment
     until: _Moment | None = None
-    network: Annotated[tuple[str, ...], msgspec.Meta(max_length=PLACES)] = ()
+    network: Annotated[tuple[str, ...], msgspec.Meta(max_length=limits.TRUST_PLACES)] = ()
 
 
 class _TrustFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -147,7 +140,7 @@ def read_trust(path: Path) -> TrustStore:
     try:
         _require_own(path.parent)
         _require_own(path)
-        text = read_small(path, TRUST_FILE).decode()
+        text = read_small(path, limits.TRUST_FILE).decode()
         entries = msgspec.convert(tomllib.loads(text), _TrustFile, builtin_types=(datetime,)).grant
         grants = tuple(map(_grant, entries))
     except FileNotFoundError:
@@ -209,8 +202,8 @@ def grant_for(
     TrustRefusedError, and PlaceRefusedError for what is no place.
     """
     places = _places(network)
-    if len(places) > PLACES:
-        raise TrustRefusedError("trust.places", f"a grant names at most {PLACES} network places")
+    if len(places) > limits.TRUST_PLACES:
+        raise TrustRefusedError("trust.places", f"a grant names at most {limits.TRUST_PLACES} network places")
     if _PEM_CERTIFICATE in given:
         certificate = _meant_certificate(given)
         kind = "ca" if _is_ca(certificate) else "signer"
@@ -263,5 +256,5 @@ def _is_ca(certificate: x509.Certificate) -> bool:
 
 
 def _plain(label: str) -> str:
-    """A label that a terminal shows as it is: no control or direction characters, at most LABEL long."""
-    return "".join(character for character in label if character.isprintable())[:LABEL]
+    """A label that a terminal shows as it is: no control or direction characters, at most TRUST_LABEL long."""
+    return "".join(character for character in label if character.isprintable())[: limits.TRUST_LABEL]

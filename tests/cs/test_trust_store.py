@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cs.limits import TRUST_FILE, TRUST_LABEL
 from cs.trust import Grant, TrustRefusedError, TrustStore
-from cs.trust_store import LABEL, TRUST_FILE, TrustFolder, grant_for, read_trust, trust_text
+from cs.trust_store import TrustFolder, grant_for, read_trust, trust_text
 from rjs.bundle.testing import NOW, Party, make_party, make_signer
 from rjs.bundle.verify import spki_of
 from rjs.errors import ConfigError
@@ -125,7 +126,7 @@ def test_an_unchanged_file_is_not_read_again(folder: Path, monkeypatch: pytest.M
         (ENTRY.replace("2026-06-01T12:00:00Z", "2026-06-01"), "added"),
         (ENTRY.replace("2026-06-01T12:00:00Z", '"2026-06-01T12:00:00Z"'), "added"),
         (ENTRY + ENTRY, "twice"),
-        (ENTRY.replace("One", "x" * (LABEL + 1)), "label"),
+        (ENTRY.replace("One", "x" * (TRUST_LABEL + 1)), "label"),
         ("# " + "x" * TRUST_FILE, "larger"),
     ],
 )
@@ -202,7 +203,7 @@ _moments = st.builds(
 _grants = st.builds(
     Grant,
     spki=st.binary(min_size=32, max_size=32).map(lambda data: SpkiDigest(data.hex())),
-    label=st.text(st.characters(codec="utf-8"), max_size=LABEL),
+    label=st.text(st.characters(codec="utf-8"), max_size=TRUST_LABEL),
     kind=st.sampled_from(["signer", "ca"]),
     added=_moments,
     until=st.none() | _moments,
@@ -234,7 +235,7 @@ def test_a_fingerprint_gives_a_grant(text: str) -> None:
 def test_a_label_cannot_dress_up() -> None:
     """Control and direction characters never reach a terminal, nor does a label without end."""
     label = grant_for("ab" * 32, now=NOW, label="A\x1b[31m\u202eda\n\x7f" + "x" * 999).label
-    assert label == ("A[31mda" + "x" * 999)[:LABEL]
+    assert label == ("A[31mda" + "x" * 999)[:TRUST_LABEL]
 
 
 @pytest.mark.parametrize(
