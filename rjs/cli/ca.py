@@ -11,6 +11,16 @@ from pathlib import Path
 import click
 
 from rjs.cli.console import json_option, print_json, print_table, say
+from rjs.cli.passphrases import (
+    Passphrases,
+    new_passphrase,
+    new_passphrase_option,
+    passphrase_option,
+    replacement,
+)
+
+_CERTIFICATES = {"signing key": "signing.pem", "encryption key": "encryption.pem"}
+"""What a certificate is called beside the request that it was made of."""
 
 ROLES = ("lus", "cs", "user", "admin")
 
@@ -20,19 +30,29 @@ operator_folder = click.argument("cadir", type=click.Path(file_okay=False, path_
 @click.command("init")
 @operator_folder
 @click.option("--organisation", metavar="NAME", help="The organisation's name [the folder's name].")
+@click.option("--passphrase", "protect", is_flag=True, help="Ask for a passphrase that protects the keys.")
+@click.option("--passphrase-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+              help="Protect the keys with the passphrase in this file.")  # fmt: skip
 @json_option
-def init(cadir: Path, organisation: str | None, as_json: bool) -> None:
+def init(
+    cadir: Path, organisation: str | None, protect: bool, passphrase_file: Path | None, as_json: bool
+) -> None:
     """Make an operator's folder with a new organisation root.
 
-    Whoever has this folder can invite members and certify signing keys. Keep it off the network and back it up.
+    Whoever has this folder, and its passphrase where it has one, can invite members and certify signing keys. Keep it
+    off the network and back it up. It works wherever it lies: on another machine, on a stick.
 
     \b
     Example:
       rjs ca init ~/rjs-ca --organisation "Institute of Physics"
+      rjs ca init ~/rjs-ca --passphrase
     """
     from rjs.identity.ca import OperatorFolder
 
-    operator = OperatorFolder.create(cadir, organisation or cadir.resolve().name, datetime.now(UTC))
+    passphrase = new_passphrase(passphrase_file, "--passphrase-file") if protect or passphrase_file else None
+    operator = OperatorFolder.create(
+        cadir, organisation or cadir.resolve().name, datetime.now(UTC), passphrase
+    )
     if as_json:
         root = operator.path / "root.pem"
         print_json({"organisation": operator.organisation, "cluster": operator.cluster, "root": root})
@@ -47,8 +67,17 @@ def init(cadir: Path, organisation: str | None, as_json: bool) -> None:
 @click.option("--role", required=True, type=click.Choice(ROLES), help="What the invited become.")
 @click.option("--name", help="The account of a person, or a label for a server.")
 @click.option("--count", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Servers only.")
+@passphrase_option
 @json_option
-def invite(cadir: Path, ws: tuple[str, ...], role: str, name: str | None, count: int, as_json: bool) -> None:
+def invite(
+    cadir: Path,
+    ws: tuple[str, ...],
+    role: str,
+    name: str | None,
+    count: int,
+    passphrase_file: Path | None,
+    as_json: bool,
+) -> None:
     """Write invitations, each one line and good for one use.
 
     Whoever holds the line can use it, once, within a week: hand it over on a way that nobody else reads.
@@ -64,9 +93,9 @@ def invite(cadir: Path, ws: tuple[str, ...], role: str, name: str | None, count:
 
     if Role(role) not in SERVERS and (name is None or count > 1):
         raise click.UsageError(f"an invitation as {role} is for one person: give --name, and no --count")
-    operator = OperatorFolder.open(cadir)
+    authority = OperatorFolder.open(cadir, Passphrases(passphrase_file)).enrolment()
     now = datetime.now(UTC)
-    made = [operator.invite(Role(role), name, ws=ws, now=now) for _ in range(count)]
+    made = [authority.invite(Role(role), name, ws=ws, now=now) for _ in range(count)]
     record_issued(cadir, [issued_invitation(each, now) for each in made])
     if as_json:
         print_json(
@@ -85,13 +114,15 @@ def invite(cadir: Path, ws: tuple[str, ...], role: str, name: str | None, count:
 @operator_folder
 @click.argument("request", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path),
-              help="The certificate [signing.pem beside REQUEST].")  # fmt: skip
+              help="The certificate [signing.pem or encryption.pem beside REQUEST].")  # fmt: skip
+@passphrase_option
 @json_option
-def issue(cadir: Path, request: Path, out: Path | None, as_json: bool) -> None:
-    """Certify a person's signing key.
+def issue(cadir: Path, request: Path, out: Path | None, passphrase_file: Path | None, as_json: bool) -> None:
+    """Certify a person's signing or encryption key.
 
-    REQUEST is the signing-request.pem that `rjs join` made for that person. By this the operator vouches that the
-    key is theirs. The certificate goes into the same folder as the request came from, as signing.pem.
+    REQUEST is the signing-request.pem or encryption-request.pem that `rjs join` made for that person. By this the
+    operator vouches that the key is theirs. The certificate goes into the same folder as the request came from, as
+    signing.pem or encryption.pem.
 
     \b
     Example:
@@ -105,15 +136,43 @@ def issue(cadir: Path, request: Path, out: Path | None, as_json: bool) -> None:
     from rjs.limits import IDENTITY_FILE
 
     now = datetime.now(UTC)
-    chain = OperatorFolder.open(cadir).issue(read_small(request, IDENTITY_FILE), now)
-    record_issued(cadir, [issued_to_person(chain[0], now)])
-    target = out or request.with_name("signing.pem")
+    operator = OperatorFolder.open(cadir, Passphrases(passphrase_file))
+    chain = operator.issue(read_small(request, IDENTITY_FILE), now)
+    issued = issued_to_person(chain[0], now)
+    record_issued(cadir, [issued])
+    target = out or request.with_name(_CERTIFICATES[issued.kind])
     save_chain(target, chain)
     account, key, until = common_name_of(chain[0]), spki_digest(chain[0]), chain[0].not_valid_after_utc
     if as_json:
-        print_json({"account": account, "key": key, "not_after": until, "certificate": target})
+        print_json(
+            {"account": account, "what": issued.kind, "key": key, "not_after": until, "certificate": target}
+        )
         return
-    say(f"certified the signing key {key} of {account} until {until:%Y-%m-%d}: {target}")
+    say(f"certified the {issued.kind} {key} of {account} until {until:%Y-%m-%d}: {target}")
+
+
+@click.command("passphrase")
+@operator_folder
+@passphrase_option
+@new_passphrase_option
+@click.option("--none", "unprotected", is_flag=True, help="Protect the keys no more.")
+def passphrase(
+    cadir: Path, passphrase_file: Path | None, new_passphrase_file: Path | None, unprotected: bool
+) -> None:
+    """Change the passphrase of the operator's keys, set one, or take it off.
+
+    It is for root and enrolment key together. If this is interrupted, both have the old one or both have the new one.
+
+    \b
+    Example:
+      rjs ca passphrase ~/rjs-ca
+    """
+    from rjs.identity.ca import OperatorFolder
+
+    operator = OperatorFolder.open(cadir, Passphrases(passphrase_file))
+    operator.change_passphrase(lambda: replacement(new_passphrase_file, unprotected))
+    what = "took the passphrase off" if unprotected else "changed the passphrase of"
+    say(f"{what} the keys in {cadir}")
 
 
 @click.command("list")
@@ -122,7 +181,7 @@ def issue(cadir: Path, request: Path, out: Path | None, as_json: bool) -> None:
 def list_issued(cadir: Path, as_json: bool) -> None:
     """List what `rjs ca` has issued from this folder.
 
-    Invitations and certificates of signing keys, oldest first. Whether an invitation was used, the web server knows.
+    Invitations and certificates of people's keys, oldest first. Whether an invitation was used, the web server knows.
 
     \b
     Example:

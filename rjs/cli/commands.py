@@ -27,7 +27,10 @@ class Branch(NamedTuple):
 CA: Final = {
     "init": Leaf("rjs.cli.ca:init", "Make an operator's folder with a new organisation root."),
     "invite": Leaf("rjs.cli.ca:invite", "Write invitations, each one line and good for one use."),
-    "issue": Leaf("rjs.cli.ca:issue", "Certify a person's signing key."),
+    "issue": Leaf("rjs.cli.ca:issue", "Certify a person's signing or encryption key."),
+    "passphrase": Leaf(
+        "rjs.cli.ca:passphrase", "Change the passphrase of the operator's keys, set one, or take it off."
+    ),
     "list": Leaf("rjs.cli.ca:list_issued", "List what `rjs ca` has issued from this folder."),
 }
 
@@ -56,6 +59,12 @@ CERT: Final = {
     "list": Leaf("rjs.cli.cert:list_held", "List your certificates, or a server's, and when they end."),
     "show": Leaf("rjs.cli.cert:show", "Show one certificate in full."),
     "renew": Leaf("rjs.cli.cert:renew", "Renew a token certificate now."),
+    "request": Leaf(
+        "rjs.cli.own_keys:request", "Make a request for a certificate of your signing or encryption key."
+    ),
+    "passphrase": Leaf(
+        "rjs.cli.own_keys:passphrase", "Change the passphrase of your own keys, set one, or take it off."
+    ),
 }
 
 COMMANDS: Final[Mapping[str, Leaf | Branch]] = {
@@ -76,7 +85,7 @@ COMMANDS: Final[Mapping[str, Leaf | Branch]] = {
     "inspect": Leaf("rjs.cli.inspect:command", "Show what a bundle or an answer holds."),
     "open": Leaf("rjs.cli.open:command", "Verify, decrypt and unpack an answer."),
     "trust": Branch("Say whose bundles may run on this machine.", TRUST),
-    "cert": Branch("Look at certificates and renew them.", CERT),
+    "cert": Branch("Look at certificates and renew them, and protect your keys.", CERT),
     "benchmark": Leaf("rjs.cli.benchmark:command", "Measure this machine's speed with Linpack."),
     "completion": Leaf("rjs.cli.completion:command", "Print the script that completes rjs in your shell."),
 }

@@ -57,6 +57,13 @@ def new_passphrase(file: Path | None, option: str) -> bytes:
     return check_new_passphrase(typed)
 
 
+def replacement(file: Path | None, unprotected: bool) -> bytes | None:
+    """What shall protect keys from now on, by ``--new-passphrase-file`` and ``--none``: a passphrase, or nothing."""
+    if unprotected and file is not None:
+        raise click.UsageError("--none and --new-passphrase-file exclude each other")
+    return None if unprotected else new_passphrase(file, "--new-passphrase-file")
+
+
 def _asked(prompt: str, need: str, option: str, *, twice: bool = False) -> bytes:
     if not sys.stdin.isatty():
         raise UsageError(f"{need} and there is no terminal; give {option}")

@@ -37,7 +37,7 @@ from rjs.identity.keys import (
     spki_digest,
 )
 from rjs.identity.names import Role, check_common_name, reader_account, signer_account
-from rjs.identity.passphrases import change_passphrase, finish_change
+from rjs.identity.passphrases import NewPassphrase, change_passphrase, finish_change
 from rjs.identity.paths import check_chain
 from rjs.identity.profiles import Kind
 from rjs.identity.requests import read_request
@@ -148,9 +148,9 @@ class OperatorFolder:
             subject, kind = Subject(public_key, account, SIGNING_LIFETIME, uri, "signer"), Kind.SIGNING
         return (mint(kind, subject, self._root_issuer(), now), self.root)
 
-    def change_passphrase(self, passphrase: bytes | None) -> None:
-        """Protect root and enrolment key with ``passphrase`` from now on, or no more; see ``change_passphrase``."""
-        change_passphrase(self.path, _KEYS, self._ask, passphrase)
+    def change_passphrase(self, choose: NewPassphrase) -> None:
+        """Protect root and enrolment key otherwise from now on; see ``passphrases.py``."""
+        change_passphrase(self.path, _KEYS, self._ask, choose)
 
     def certify_intermediate(self, public_key: PublicKey, now: dt.datetime) -> x509.Certificate:
         """The certificate of a web server's token intermediate, for one year."""

@@ -46,7 +46,7 @@ from rjs.identity.keys import (
     spki_digest,
 )
 from rjs.identity.names import RjsName, Role, check_common_name, signer_uri
-from rjs.identity.passphrases import change_passphrase, finish_change
+from rjs.identity.passphrases import NewPassphrase, change_passphrase, finish_change
 from rjs.identity.paths import check_chain
 from rjs.identity.peers import token_name
 from rjs.identity.profiles import Kind
@@ -143,9 +143,9 @@ class IdentityFolder:
         """Like ``request_signing`` for the encryption key, made here where there is none; see ``encryption.py``."""
         return make_encryption_key(self.path, self.member().id, organisation_of(self.root()), now, ask)
 
-    def change_passphrase(self, ask: AskPassphrase, passphrase: bytes | None) -> list[Path]:
-        """Protect a user's signing and encryption key from now on, or no more; see ``passphrases.py``."""
-        return change_passphrase(self.path, _PERSONS_KEYS, ask, passphrase)
+    def change_passphrase(self, ask: AskPassphrase, choose: NewPassphrase) -> list[Path]:
+        """Protect a user's signing and encryption key otherwise from now on; see ``passphrases.py``."""
+        return change_passphrase(self.path, _PERSONS_KEYS, ask, choose)
 
     @property
     def authority(self) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,9 @@ from rjs.files import read_small, sync_folder, write_atomically
 from rjs.identity.errors import IdentityError
 from rjs.identity.keys import AskPassphrase, key_pem, load_private
 from rjs.limits import IDENTITY_FILE, PASSPHRASE_LEAST
+
+NewPassphrase = Callable[[], bytes | None]
+"""Gives the passphrase that keys shall have from now on; None for no protection."""
 
 CHANGE_NAME = "passphrase-change"
 _KEYS = frozenset({"root.key", "enrolment.key", "signing.key", "encryption.key"})
@@ -39,18 +42,20 @@ def check_new_passphrase(passphrase: bytes) -> bytes:
 
 
 def change_passphrase(
-    folder: Path, names: Sequence[str], ask: AskPassphrase | None, passphrase: bytes | None
+    folder: Path, names: Sequence[str], ask: AskPassphrase | None, choose: NewPassphrase
 ) -> list[Path]:
-    """Encrypt those of the keys ``names`` that ``folder`` holds with ``passphrase``, or not at all where it is None.
+    """Encrypt those of the keys ``names`` that ``folder`` holds with the passphrase that is chosen, or not at all.
 
-    ``ask`` gives the passphrase that they have now. All of them change, or none; durable on return, which gives their
-    files. Raises IdentityError, OSError.
+    ``ask`` gives the passphrase that they have now, and ``choose`` is called once that has opened them. All of them
+    change, or none; durable on return, which gives their files. Raises IdentityError, OSError.
     """
     with _alone(folder):
         _finish(folder)
         paths = [folder / name for name in names if (folder / name).exists()]
-        keys = {path.name: key_pem(load_private(path, ask), passphrase).decode("ascii") for path in paths}
-        write_atomically(folder / CHANGE_NAME, msgspec.json.encode(keys))
+        keys = {path.name: load_private(path, ask) for path in paths}
+        passphrase = choose()
+        pems = {name: key_pem(key, passphrase).decode("ascii") for name, key in keys.items()}
+        write_atomically(folder / CHANGE_NAME, msgspec.json.encode(pems))
         _finish(folder)
     return paths
 

@@ -126,7 +126,7 @@ def opened(folder: Path, passphrase: bytes | None) -> dict[str, str]:
 def test_a_change_is_for_all_keys(tmp_path: Path, old: bytes | None, new: bytes | None) -> None:
     """Set, changed or taken off: every key of the folder, the same keys, and nothing is left behind."""
     keys = two_keys(tmp_path / "ca", old)
-    changed = change_passphrase(tmp_path / "ca", NAMES, None if old is None else saying(old), new)
+    changed = change_passphrase(tmp_path / "ca", NAMES, None if old is None else saying(old), lambda: new)
     assert [path.name for path in changed] == list(NAMES)
     assert opened(tmp_path / "ca", new) == keys
     assert {path.name for path in (tmp_path / "ca").iterdir()} == set(NAMES)
@@ -139,7 +139,9 @@ def test_a_wrong_passphrase_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "ca" / "enrolment.key").unlink()
     other = new_key()
     save_private(tmp_path / "ca" / "enrolment.key", other, NEW)
-    assert refused(lambda: change_passphrase(tmp_path / "ca", NAMES, saying(OLD), None)) == "passphrase"
+    assert (
+        refused(lambda: change_passphrase(tmp_path / "ca", NAMES, saying(OLD), lambda: None)) == "passphrase"
+    )
     assert spki_digest(load_private(tmp_path / "ca" / "root.key", saying(OLD))) == keys["root.key"]
     assert spki_digest(load_private(tmp_path / "ca" / "enrolment.key", saying(NEW))) == spki_digest(other)
 
@@ -181,7 +183,7 @@ def test_a_change_that_is_ended_anywhere_is_done_or_was_never_begun(
         killed = killed_at(
             step,
             monkeypatch,
-            lambda folder=folder: change_passphrase(folder, NAMES, saying(OLD), NEW),  # type: ignore[misc]  # bound now
+            lambda folder=folder: change_passphrase(folder, NAMES, saying(OLD), lambda: NEW),  # type: ignore[misc]  # bound now
         )
         finish_change(folder)
         root = load_private(folder / "root.key", lambda path: OLD if _opens(path, OLD) else NEW)
