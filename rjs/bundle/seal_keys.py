@@ -127,13 +127,13 @@ def check_opening_key(key: OpeningKey, certificate: x509.Certificate) -> None:
         raise SealRefusedError("sealed-key", "the private key is not that of the certificate; give the pair")
 
 
-def read_opening_key(pem: bytes) -> OpeningKey:
-    """Return the private key in ``pem``, not encrypted; raises SealRefusedError ``sealed-key``."""
+def read_opening_key(pem: bytes, passphrase: bytes | None = None) -> OpeningKey:
+    """Return the private key in ``pem``, which ``passphrase`` opens; raises SealRefusedError ``sealed-key``."""
     try:
-        key = load_pem_private_key(pem, password=None)
+        key = load_pem_private_key(pem, passphrase)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise SealRefusedError(
-            "sealed-key", "there is no private key in PEM without a passphrase; decrypt it first"
+            "sealed-key", "there is no private key in PEM that the passphrase opens, or none at all"
         ) from None
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise SealRefusedError("sealed-key", "the private key is not of P-256, P-384 or RSA")

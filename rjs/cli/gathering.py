@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from rjs.cli.certificates import one_certificate
+from rjs.cli.certificates import holders_certificate
 from rjs.cli.console import say
+from rjs.cli.own import own_encryption_certificate
 from rjs.cli.packing_options import Packing
 
 if TYPE_CHECKING:
+    from cryptography import x509
+
+    from rjs.identity.keys import AskPassphrase
     from rjs.packing import JobFiles, Requirements
 
 FILES_NAMED: Final = 10
@@ -36,11 +40,12 @@ class Kind(Enum):
 
 _WHEELS: Final = frozenset({"platform", "python", "find_links", "index_url"})
 _PYTHON: Final = frozenset({"include", "reached_only", "allow_missing", "requirement"}) | _WHEELS
-_MADE: Final = frozenset({"tasks", "name", "include", "encrypt_for"})
+_SEALED: Final = frozenset({"encrypt", "encrypt_for"})
+_MADE: Final = frozenset({"tasks", "name", "include"}) | _SEALED
 """What everything takes for which a job.toml is made."""
 
 _TAKES: Final[Mapping[Kind, frozenset[str]]] = {
-    Kind.FOLDER: _PYTHON | {"encrypt_for"},  # the packer says which lines to add
+    Kind.FOLDER: _PYTHON | _SEALED,  # the packer says which lines to add
     Kind.SCRIPT: _PYTHON | _MADE,
     Kind.JAVA: _MADE | {"allow_missing", "main_class", "class_path"},
     Kind.NATIVE: _MADE | {"native"},
@@ -48,8 +53,12 @@ _TAKES: Final[Mapping[Kind, frozenset[str]]] = {
 }
 
 
-def gather_job(path: Path, packing: Packing, *, without: Path | None = None) -> JobFiles:
+def gather_job(
+    path: Path, packing: Packing, *, without: Path | None = None, ask: AskPassphrase | None = None
+) -> JobFiles:
     """Give what the bundle of ``path`` holds; ``without`` is the bundle itself. Warnings are said at once.
+
+    ``ask`` gives the passphrase of one's own keys, should one's encryption certificate have to be made anew.
 
     Raises click.UsageError for options that this kind of PATH does not take, else like ``rjs.packing``.
     """
@@ -61,10 +70,15 @@ def gather_job(path: Path, packing: Packing, *, without: Path | None = None) -> 
         raise click.UsageError(
             f"--{min(lost).replace('_', '-')} is for packages; name them with --requirement"
         )
-    recipients = [one_certificate(each) for each in packing.encrypt_for]
-    files = sealed_for(_GATHER[kind](path, packing, without), recipients, path)
+    files = sealed_for(_GATHER[kind](path, packing, without), _recipients(packing, ask), path)
     _warn(files.warnings)
     return files
+
+
+def _recipients(packing: Packing, ask: AskPassphrase | None) -> list[x509.Certificate]:
+    """Whom the answers are to be sealed for: oneself first, where that was said."""
+    own = [own_encryption_certificate(ask)] if packing.encrypt else []
+    return own + [holders_certificate(each) for each in packing.encrypt_for]
 
 
 def kind_of(path: Path, packing: Packing) -> Kind:

@@ -52,7 +52,7 @@ def command(
     target = out or Path(f"{job_stem(path)}.jar")
     if path.is_file() and target.resolve() == path.resolve():
         raise click.UsageError(f"the bundle would take the place of {path}; name another file with --out")
-    files = gather_job(path, packing, without=target)
+    files = gather_job(path, packing, without=target, ask=signing.ask)
     bundle_id = _write(files, target, signing, unsigned)
     if as_json:
         print_json({"bundle": target, "id": bundle_id, **report(files)})

@@ -54,6 +54,7 @@ class Packing:
     include: tuple[str, ...]
     reached_only: bool
     allow_missing: tuple[str, ...]
+    encrypt: bool
     encrypt_for: tuple[Path, ...]
     requirement: tuple[str, ...]
     platform: tuple[Platform, ...]
@@ -84,8 +85,9 @@ _OPTIONS: Final = (
     click.option("--reached-only", is_flag=True, help="Of a folder, only what its entry imports [all of it]."),
     click.option("--allow-missing", multiple=True, metavar="MODULE",
                  help="Let the job use a module, class or Java package that is not there."),
+    click.option("--encrypt", is_flag=True, help="Seal the answers, for yourself: rjs open opens them."),
     click.option("--encrypt-for", multiple=True, type=_file, metavar="PEM",
-                 help="Seal the answers for the holder of this certificate."),
+                 help="Seal the answers for the holder of this certificate too, or alone."),
     click.option("-r", "--requirement", multiple=True, metavar="SPEC|FILE",
                  help="Python: a package to take along, such as 'numpy>=2', or a file of them."),
     click.option("--platform", multiple=True, type=PlatformName(), metavar="PLATFORM",

@@ -65,16 +65,20 @@ class Signing:
 
         return None if self.cluster is None else ClusterId(self.cluster)
 
+    @functools.cached_property
+    def ask(self) -> Passphrases:
+        """Gives the passphrases of keys; each is asked for once."""
+        return Passphrases(self.passphrase_file)
+
     def signer(self, now: datetime) -> Signer:
         """The signer that was named, else the person's own; a passphrase is asked for where it is needed."""
         from rjs.signer import own_signer, pem_signer, pkcs12_signer
 
-        ask = Passphrases(self.passphrase_file)
         if self.key is not None and self.certificate is not None:
-            return pem_signer(self.key, self.certificate, ask=ask, now=now)
+            return pem_signer(self.key, self.certificate, ask=self.ask, now=now)
         if self.pkcs12 is not None:
-            return pkcs12_signer(self.pkcs12, ask=ask, now=now)
-        return own_signer(self.sign_with or person_folder(), ask)
+            return pkcs12_signer(self.pkcs12, ask=self.ask, now=now)
+        return own_signer(self.sign_with or person_folder(), self.ask)
 
 
 _OPTIONS: Final = (

@@ -69,7 +69,7 @@ def _pack_and_send(
 
     now = datetime.now(UTC)
     signer = signing.signer(now)
-    files = gather_job(path, packing)
+    files = gather_job(path, packing, ask=signing.ask)
     if not as_json:
         tell(files, str(path))
     with tempfile.TemporaryDirectory(prefix="rjs-") as folder:

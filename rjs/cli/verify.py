@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from rjs.cli.certificates import is_ca
 from rjs.cli.console import json_option, print_json
 from rjs.cli.described import is_answer
 from rjs.cli.options import at_option
-from rjs.errors import RefusedError, RjsError, UsageError
+from rjs.cli.own import own_root
+from rjs.errors import RefusedError, UsageError
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -24,10 +26,11 @@ if TYPE_CHECKING:
 
 @click.command("verify")
 @click.argument("bundle", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--trust", required=True, multiple=True, metavar="PEM",
+@click.option("--trust", multiple=True, metavar="PEM",
               type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="Certificate of a CA whose signers are trusted, or of one trusted signer.")  # fmt: skip
-@click.option("--answer", is_flag=True, help="It is an answer; --trust names the organisation's root.")
+@click.option("--answer", is_flag=True,
+              help="It is an answer; --trust names the organisation's root [your own organisation's].")  # fmt: skip
 @click.option("--crl", multiple=True, metavar="FILE",
               type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="Revocation lists, PEM or DER. Given once, every CA of the path needs a fresh one.")  # fmt: skip
@@ -49,9 +52,11 @@ def command(
     \b
     Example:
       rjs verify mandelbrot.jar --trust root.pem --crl root.crl
-      rjs verify ans/1f0c5a7e9d3b2c48/0.jar --answer --trust root.pem
+      rjs verify ans/1f0c5a7e9d3b2c48/0.jar --answer
     """
-    authorities, signers = _certificates(trust)
+    if not (trust or answer):
+        raise click.UsageError("--trust must name a CA whose signers are trusted, or a trusted signer")
+    authorities, signers = _certificates(trust) if trust else ([own_root()], [])
     if answer and not authorities:
         raise click.UsageError("--answer needs --trust with the certificate of a CA: the organisation's root")
     moment = at or datetime.now(UTC)
@@ -76,22 +81,11 @@ def _certificates(paths: Sequence[Path]) -> tuple[list[x509.Certificate], list[x
     signers: list[x509.Certificate] = []
     for path in paths:
         first, *others = load_chain(path)
-        by_ca = _is_ca(first, path)
-        if others and (by_ca or not all(_is_ca(each, path) for each in others)):
+        by_ca = is_ca(first, path)
+        if others and (by_ca or not all(is_ca(each, path) for each in others)):
             raise UsageError(f"{path} holds {len(others) + 1} certificates; give the one that you mean")
         (authorities if by_ca else signers).append(first)
     return authorities, signers
-
-
-def _is_ca(certificate: x509.Certificate, path: Path) -> bool:
-    from cryptography import x509
-
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
-    except ValueError as error:
-        raise RjsError(f"{path} holds a certificate that cannot be read: {error}") from error
 
 
 def _revocation_lists(paths: Sequence[Path]) -> list[RevocationList] | None:

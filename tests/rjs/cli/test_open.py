@@ -7,11 +7,12 @@ import json
 import shutil
 import stat
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -23,9 +24,13 @@ from rjs.bundle.answer import Exited, Receipt, write_answer
 from rjs.bundle.seal_answer import seal_outputs
 from rjs.bundle.seal_testing import make_recipient
 from rjs.bundle.testing import Party
+from rjs.bundle.verify import open_bundle
+from rjs.descriptor import read_descriptor
 from rjs.identity.certificates import sole_uri
-from rjs.identity.keys import save_chain
+from rjs.identity.encryption import encryption_certificate, make_encryption_key
+from rjs.identity.keys import load_chain, save_chain
 from rjs.identity.names import Role
+from rjs.identity.passphrases import change_passphrase
 from rjs.identity.testing import Organisation
 from rjs.ids import BundleId, ServerId, SpkiDigest
 from rjs.wire.messages import Fence
@@ -77,9 +82,9 @@ class Desk:
     def plain(self) -> Path:
         return self._answer(OUTPUTS)
 
-    def sealed(self) -> Path:
+    def sealed(self, *others: x509.Certificate) -> Path:
         out = io.BytesIO()
-        recipients = [self.ada.certificate]
+        recipients = [self.ada.certificate, *others]
         seal_outputs(out, receipt=self.receipt, files=OUTPUTS.items(), recipients=recipients)
         return self._answer({"sealed.cms": out.getvalue()})
 
@@ -204,16 +209,113 @@ def test_wrong_usage(rjs: Rjs, desk: Desk) -> None:
     answer = desk.plain()
     assert rjs("open", answer, *desk.trust, *desk.pair[:2]).status == 2
     assert rjs("open", answer, *desk.trust, "--into", desk.folder / "no" / "where").status == 2
-    assert rjs("open", answer).status == 2
+    assert rjs("--home", desk.folder, "open", answer).status == 2
     save_chain(desk.folder / "root.pem", [*desk.ada.chain, *desk.ada.chain])
     assert rjs("open", answer, *desk.trust).status == 2
 
 
-def test_a_key_with_a_passphrase(rjs: Rjs, desk: Desk) -> None:
-    """A key that cannot be read is refused before the answer is touched."""
+def test_a_key_with_a_passphrase(rjs: Rjs, desk: Desk, tmp_path: Path) -> None:
+    """It opens with the passphrase; without it, or with another, the answer is not touched."""
     key = Path(str(desk.pair[1]))
     locked = BestAvailableEncryption(b"secret")
     key.write_bytes(desk.ada.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked))
+    passphrase = tmp_path / "passphrase"
+    passphrase.touch(0o600)
     said = rjs("open", desk.sealed(), *desk.trust, *desk.pair)
+    assert (said.status, "--passphrase-file" in said.err) == (2, True)
+    passphrase.write_text("guess\n")
+    said = rjs("open", desk.sealed(), *desk.trust, *desk.pair, "--passphrase-file", passphrase)
     assert said.err.startswith("refused: sealed-key: ")
     assert desk.nothing_new()
+    passphrase.write_text("secret\n")
+    said = rjs("open", desk.sealed(), *desk.trust, *desk.pair, "--passphrase-file", passphrase)
+    assert said.status == 0, said.err
+
+
+# --- by one's own folder ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(home: Path, organisation: Organisation) -> Path:
+    """Ada's own folder, with an encryption key."""
+    make_encryption_key(home, "ada", "Institute", organisation.now)
+    return home
+
+
+def test_an_answer_for_oneself_opens_with_nothing_said(
+    rjs: Rjs, desk: Desk, own: Path, organisation: Organisation
+) -> None:
+    """Sealed or plain: root and key are those of one's own folder; so they are after the certificate changed."""
+    certificate = encryption_certificate(own, organisation.now)
+    for answer in (desk.sealed(certificate), desk.plain()):
+        said = rjs("--home", own, "open", answer)
+        assert said.status == 0 and "not sealed" not in said.err, said.err
+        assert {name: found(desk.folder / "3")[name] for name in OUTPUTS} == OUTPUTS
+        shutil.rmtree(desk.folder / "3")
+    answer = desk.sealed(certificate)
+    (own / "encryption.pem").unlink()
+    assert rjs("--home", own, "open", answer).status == 0
+
+
+def test_an_answer_for_others_says_so(rjs: Rjs, desk: Desk, own: Path) -> None:
+    """One's own key is tried, and what else would do is named; whoever has none is told that."""
+    said = rjs("--home", own, "open", desk.sealed())
+    assert (said.status, said.err.startswith("refused: sealed-recipient: ")) == (1, True)
+    for path in own.glob("encryption*"):
+        path.unlink()
+    said = rjs("--home", own, "open", desk.sealed())
+    assert said.err.startswith("refused: sealed-key: ") and "--key and --certificate" in said.err
+    assert desk.nothing_new()
+
+
+def test_ones_own_key_may_have_a_passphrase(
+    rjs: Rjs, desk: Desk, own: Path, organisation: Organisation, tmp_path: Path
+) -> None:
+    """It is asked for where an answer is sealed, and nowhere else."""
+    change_passphrase(own, ["encryption.key"], None, lambda: b"open sesame")
+    answer = desk.sealed(encryption_certificate(own, organisation.now))
+    assert rjs("--home", own, "open", answer).status == 2
+    passphrase = tmp_path / "passphrase"
+    passphrase.touch(0o600)
+    for text, status in (("guess", 1), ("open sesame", 0)):
+        passphrase.write_text(text)
+        assert rjs("--home", own, "open", answer, "--passphrase-file", passphrase).status == status
+    assert rjs("--home", own, "open", desk.plain(), "--into", tmp_path / "plain").status == 0
+
+
+def test_an_answer_is_verified_by_ones_own_root(
+    rjs: Rjs, desk: Desk, own: Path, organisation: Organisation, tmp_path: Path
+) -> None:
+    """Without ``--trust`` the root of one's own folder counts, for answers alone, and no other."""
+    answer = desk.plain()
+    assert rjs("--home", own, "verify", answer, "--answer").status == 0
+    assert rjs("--home", own, "verify", answer).status == 2
+    save_chain(own / "root.pem", [Organisation(organisation.now).root])
+    assert rjs("--home", own, "verify", answer, "--answer").err.startswith("refused: path: ")
+    said = rjs("--home", tmp_path / "nobody", "verify", answer, "--answer")
+    assert (said.status, "--trust" in said.err) == (2, True)
+
+
+def test_a_job_is_packed_for_oneself(rjs: Rjs, own: Path, tmp_path: Path, organisation: Organisation) -> None:
+    """``--encrypt`` names one's own certificate in the signed descriptor, beside those of others, once each."""
+    script, jar = tmp_path / "sum.py", tmp_path / "sum.jar"
+    script.write_text("print(1)\n")
+    save_chain(tmp_path / "bob.pem", organisation.encryption("bob").chain[:1])
+    pack = ("--home", own, "pack", script, "-o", jar, "--encrypt")
+    assert rjs(*pack, "--encrypt-for", tmp_path / "bob.pem").status == 0
+    with jar.open("rb") as file:
+        descriptor = read_descriptor(open_bundle(file, at=datetime.now(UTC)))
+    assert descriptor.answer.recipients == tuple(
+        each.public_bytes(Encoding.DER)
+        for each in (encryption_certificate(own, organisation.now), load_chain(tmp_path / "bob.pem")[0])
+    )
+    assert rjs(*pack, "--encrypt-for", own / "encryption.pem").err.startswith("refused: seal-recipient: ")
+    save_chain(tmp_path / "bob.pem", organisation.encryption("bob").chain)
+    assert rjs(*pack, "--encrypt-for", tmp_path / "bob.pem").status == 0
+    save_chain(
+        tmp_path / "bob.pem", organisation.encryption("bob").chain[:1] + organisation.encryption("eve").chain
+    )
+    assert rjs(*pack, "--encrypt-for", tmp_path / "bob.pem").status == 2
+    for path in own.glob("encryption*"):
+        path.unlink()
+    assert "rjs cert request --encryption" in rjs(*pack).err
