@@ -49,7 +49,7 @@ class Organisation:
         self.now = now
         key = new_key()
         self.root = self_signed_root(key, name, ROOT_LIFETIME, now)
-        self._root = Issuer(key, self.root)
+        self.root_issuer = Issuer(key, self.root)
         self.enrolment = self._authority(Kind.ENROLMENT_CA, ENROLMENT_CA_LIFETIME)
         self.intermediate = self._authority(Kind.TOKEN_INTERMEDIATE, TOKEN_INTERMEDIATE_LIFETIME)
         self.tokens = TokenAuthority(self.intermediate.key, self.intermediate.chain)
@@ -104,12 +104,12 @@ class Organisation:
     def _certified(self, kind: Kind, account: str, uri: str, lifetime: float) -> Identity:
         key = new_key()
         subject = Subject(key.public_key(), account, lifetime, uri)
-        return Identity(key, (mint(kind, subject, self._root, self.now), self.root))
+        return Identity(key, (mint(kind, subject, self.root_issuer, self.now), self.root))
 
     def _authority(self, kind: Kind, lifetime: float) -> Identity:
         key = new_key()
         subject = Subject(key.public_key(), kind.value, lifetime)
-        return Identity(key, (mint(kind, subject, self._root, self.now), self.root))
+        return Identity(key, (mint(kind, subject, self.root_issuer, self.now), self.root))
 
 
 class End(Protocol):
