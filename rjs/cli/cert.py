@@ -77,7 +77,9 @@ def list_held(folder: Path | None, as_json: bool) -> None:
 
 
 @click.command("show")
-@click.argument("what", type=click.Choice(["token", "answer", "signing", "intermediate", "root"]))
+@click.argument(
+    "what", type=click.Choice(["token", "answer", "signing", "encryption", "intermediate", "record", "root"])
+)
 @some_folder
 @json_option
 def show(what: str, folder: Path | None, as_json: bool) -> None:

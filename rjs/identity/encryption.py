@@ -46,15 +46,15 @@ def make_encryption_key(
 ) -> Path:
     """Have an encryption key of ``account`` in ``folder``, with its request, which is returned, and a certificate.
 
-    A key that is there stays, and so does its certificate unless that has ended, or would soon and is self-signed. A
-    new key gets the passphrase of the signing key beside it. Raises IdentityError, OSError.
+    A key that is there stays, and so does its certificate unless that is another key's, has ended, or would soon and
+    is self-signed. A new key gets the passphrase of the signing key beside it. Raises IdentityError, OSError.
     """
     finish_change(folder)
     path = folder / _KEY
     key = load_private(path, ask) if path.exists() else kept_key(path, _passphrase_beside(folder, ask))
     request = make_request(key, reader_uri(account), account).public_bytes(serialization.Encoding.PEM)
     write_atomically(folder / _REQUEST, request, 0o644)
-    if not (folder / _CERTIFICATE).exists() or _is_due(_read_certificate(folder), now):
+    if not _serves(folder, key, now):
         _sign_self(folder, key, account, organisation, now)
     return folder / _REQUEST
 
@@ -95,6 +95,14 @@ def _sign_self(
     return certificate
 
 
+def _serves(folder: Path, key: PrivateKey, now: dt.datetime) -> bool:
+    """Whether the certificate in ``folder`` is for ``key`` and need not be made anew."""
+    if not (folder / _CERTIFICATE).exists():
+        return False
+    certificate = load_chain(folder / _CERTIFICATE)[0]
+    return spki_digest(certificate) == spki_digest(key) and not _is_due(certificate, now)
+
+
 def _is_due(certificate: x509.Certificate, now: dt.datetime) -> bool:
     """Whether a certificate has ended, or would soon and can be made anew without anybody's help."""
     self_signed = certificate.issuer == certificate.subject
@@ -110,7 +118,9 @@ def _read_certificate(folder: Path) -> x509.Certificate:
         asked, _ = read_request(read_small(request, IDENTITY_FILE))
         if spki_digest(asked) != spki_digest(certificate):
             raise IdentityError(
-                "key_mismatch", f"{folder / _CERTIFICATE} is not for the key of {request.name} beside it"
+                "key_mismatch",
+                f"{folder / _CERTIFICATE} is not for your key; put yours there, or make one with: "
+                f"rjs cert request --encryption",
             )
     return certificate
 

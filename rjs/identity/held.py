@@ -19,6 +19,7 @@ FILES = {
     "token": "token.pem",
     "answer": "answer.pem",
     "signing": "signing.pem",
+    "encryption": "encryption.pem",
     "intermediate": "authority/intermediate.pem",
     "root": "root.pem",
 }
@@ -55,6 +56,7 @@ class Held:
         return {
             "answer": "the operator invites this compute server anew",
             "signing": "the operator certifies the key again: rjs ca issue CADIR signing-request.pem",
+            "encryption": "rjs cert request --encryption keeps the key and says how it is certified again",
             "intermediate": "without it nobody joins or renews; the operator founds the web server anew",
             "root": "the organisation ends with it",
         }[self.what]

@@ -41,8 +41,9 @@ def test_a_person_reads_the_countdown(rjs: Rjs, tmp_path: Path) -> None:
     joined(Role.USER, tmp_path)
     said = rjs("--home", tmp_path, "cert", "list")
     assert said.status == 0, said.err
-    token, root = said.out.splitlines()[1:]
+    token, encryption, root = said.out.splitlines()[1:]
     assert token.startswith("token ") and " in 1 d 23 h " in token and "renews itself from " in token
+    assert encryption.startswith("encryption ") and "in 1094 d 23 h" in encryption
     assert root.startswith("root ") and "in 7299 d 23 h" in root
 
 

@@ -123,6 +123,8 @@ def test_a_certificate_that_would_lose_answers_is_not_used(
     save_chain(folder / "encryption.pem", organisation.encryption("bob").chain)
     with pytest.raises(IdentityError, match="key_mismatch"):
         encryption_certificate(folder, now)
+    make_encryption_key(folder, "ada", "Institute", now)
+    assert opens(folder, encryption_certificate(folder, now))
     save_chain(folder / "encryption.pem", organisation.signing("ada").chain)
     with pytest.raises(IdentityError, match="does not hold an encryption certificate"):
         encryption_certificate(folder, now)
