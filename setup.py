@@ -60,6 +60,7 @@ setup(
             "import-linter>=2.1",
             "mypy>=1.14",
             "mypy-zope>=1.0.9",
+            "pkilint>=0.13",
             "psutil>=6",
             "pytest>=8.3",
             "pytest-timeout>=2.3",
