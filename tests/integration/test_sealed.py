@@ -127,6 +127,25 @@ def check_opened(cluster: Cluster, answer: Path, task: int, reader: Reader, fold
         assert archive.read("stdout.txt") == (into / "stdout.txt").read_bytes()
 
 
+def test_for_oneself_alone(cluster: Cluster, tmp_path: Path) -> None:
+    """``rjs submit --encrypt`` and ``rjs open`` need no certificate named, before and after the operator made one."""
+    ada, script = cluster.ada, tmp_path / "secret.py"
+    script.write_text(SCRIPT.replace("int(sys.argv[1])", "0"))
+    job = ada.rjs("submit", script, "--tasks", "2", "--encrypt").stdout.strip()
+    ada.answers(job, tasks=2)
+    (request,) = ada.folder.rglob("encryption-request.pem")
+    cluster.rjs("ca", "issue", cluster.folder / "ca", request)
+    for task in range(2):
+        answer, into = ada.ans / job[:16] / f"{task}.jar", tmp_path / f"own-{task}"
+        ada.rjs("verify", answer, "--answer")
+        ada.rjs("open", answer, "--into", into)
+        assert (into / "stdout.txt").read_text() == secret(task) + "\n"
+    again = ada.rjs("submit", script, "--encrypt").stdout.strip()
+    ada.answers(again, tasks=1)
+    ada.rjs("open", ada.ans / again[:16] / "0.jar", "--into", tmp_path / "certified")
+    assert holding(cluster, secret(0), secret(1), name(0), name(1)) == []
+
+
 def test_a_flipped_bit_yields_nothing(cluster: Cluster, tmp_path: Path) -> None:
     """Wherever it is in what was sealed, rjs open leaves no folder and no file."""
     ada, reader = cluster.ada, make_reader(tmp_path / "reader", use_rsa=False)
