@@ -277,6 +277,25 @@ TOKEN_INTERMEDIATE_LIFETIME = 365 * _DAY
 TOKEN_LIFETIME = 2 * _DAY
 """Seconds a token certificate lives: a machine may be off for a night, a stolen key is soon worthless."""
 
+RECORD_LIFETIME = 365 * _DAY
+"""Seconds a web server may sign lists of what is revoked before the operator certifies its record key again."""
+
+REVOCATIONS_VALID = _DAY
+"""Seconds for which a list of what is revoked is gone by: a web server may be away for a night; whoever withholds
+newer lists from a machine keeps a revoked signer's jobs starting there for no longer."""
+
+REVOCATIONS_REISSUE = 600.0
+"""Seconds between lists when nothing is revoked: every one is a signature, and some hundred bytes for each server."""
+
+REVOKED = 4_096
+"""Entries of one list: a large cluster revokes some a month, and each is compared with every new session."""
+
+REVOCATIONS_BYTES = 640 * KIB
+"""Longest list; with its chain it fits in a frame."""
+
+REVOCATION_REASON = 100
+"""Characters of the reason of one entry."""
+
 RENEWAL_AT = 2 / 3
 """Part of a token certificate's life after which its holder renews it: a day off still leaves hours to do so."""
 

@@ -46,6 +46,7 @@ from rjs.limits import (
     ENCRYPTION_LIFETIME,
     ENROLMENT_CA_LIFETIME,
     INVITATION_LIFETIME,
+    RECORD_LIFETIME,
     ROOT_LIFETIME,
     SIGNING_LIFETIME,
     TOKEN_INTERMEDIATE_LIFETIME,
@@ -156,6 +157,11 @@ class OperatorFolder:
         """The certificate of a web server's token intermediate, for one year."""
         subject = Subject(public_key, "token authority", TOKEN_INTERMEDIATE_LIFETIME)
         return mint(Kind.TOKEN_INTERMEDIATE, subject, self._root_issuer(), now)
+
+    def certify_record(self, public_key: PublicKey, now: dt.datetime) -> x509.Certificate:
+        """The certificate of a web server's record key, for one year."""
+        subject = Subject(public_key, "record of revocations", RECORD_LIFETIME)
+        return mint(Kind.RECORD, subject, self._root_issuer(), now)
 
     def _root_issuer(self) -> Issuer:
         return Issuer(load_private(self.path / "root.key", self._ask), self.root)

@@ -7,7 +7,7 @@
 ``answer.key answer.pem``             compute server: signs answers
 ``signing.key signing-request.pem``   user: signs bundles; ``rjs ca issue`` makes ``signing.pem`` of the request
 ``encryption.key`` and its like       user: opens sealed answers (``encryption.py``)
-``authority/``                        web server: ``intermediate.key``, ``intermediate.pem`` and the authority's log
+``authority/``                        web server: its authority's ``intermediate.*``, ``record.*``, log and list
 ``joining``                           serial number of the invitation that is being used
 ``member.json``                       role, id, name, cluster, addresses of the web server
 ====================================  =====================================================================
@@ -218,6 +218,8 @@ class IdentityFolder:
         key = kept_key(self.authority / "intermediate.key")
         certificate = operator.certify_intermediate(key.public_key(), now)
         save_chain(self.authority / "intermediate.pem", [certificate, operator.root])
+        record = operator.certify_record(kept_key(self.authority / "record.key").public_key(), now)
+        save_chain(self.authority / "record.pem", [record, operator.root])
         save_chain(self.path / "root.pem", [operator.root])
         return self._join(RjsName(Role.WS, uuid.uuid4().hex), common_name, operator.root, tuple(ws))
 

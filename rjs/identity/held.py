@@ -21,6 +21,7 @@ FILES = {
     "signing": "signing.pem",
     "encryption": "encryption.pem",
     "intermediate": "authority/intermediate.pem",
+    "record": "authority/record.pem",
     "root": "root.pem",
 }
 """The certificates that a folder may hold, by what they are called, and their files."""
@@ -58,6 +59,7 @@ class Held:
             "signing": "the operator certifies the key again: rjs ca issue CADIR signing-request.pem",
             "encryption": "rjs cert request --encryption keeps the key and says how it is certified again",
             "intermediate": "without it nobody joins or renews; the operator founds the web server anew",
+            "record": "without it lists of what is revoked go stale, and nothing starts; found the web server anew",
             "root": "the organisation ends with it",
         }[self.what]
 

@@ -10,5 +10,8 @@ ANSWER_EKU = ObjectIdentifier("1.3.6.1.4.1.59999.1.1")
 ENROLMENT_EKU = ObjectIdentifier("1.3.6.1.4.1.59999.1.2")
 """Marks the enrolment CA: may certify the one-time keys that invitations carry."""
 
+RECORD_EKU = ObjectIdentifier("1.3.6.1.4.1.59999.1.3")
+"""May sign what the cluster goes by: lists of what is revoked. The only usage of a record key."""
+
 READER_EKU = ObjectIdentifier("1.3.6.1.4.1.59999.1.4")
 """May open what is sealed for it. The only usage of an encryption key, which signs nothing that counts."""

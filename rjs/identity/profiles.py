@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from rjs.identity.errors import IdentityError
-from rjs.identity.oids import ANSWER_EKU, ENROLMENT_EKU, READER_EKU
+from rjs.identity.oids import ANSWER_EKU, ENROLMENT_EKU, READER_EKU, RECORD_EKU
 
 _CLIENT, _SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 
@@ -31,6 +31,7 @@ class Kind(enum.Enum):
     ANSWER = "answer certificate"
     SIGNING = "signing certificate"
     ENCRYPTION = "encryption certificate"
+    RECORD = "record certificate"
 
 
 @attrs.frozen
@@ -107,6 +108,7 @@ PROFILES = {
         Profile(Kind.ANSWER, Kind.CS_INVITATION, _LEAF, frozenset({ANSWER_EKU})),
         Profile(Kind.SIGNING, Kind.ROOT, _LEAF, frozenset({ExtendedKeyUsageOID.CODE_SIGNING})),
         Profile(Kind.ENCRYPTION, Kind.ROOT, _READER, frozenset({READER_EKU})),
+        Profile(Kind.RECORD, Kind.ROOT, _LEAF, frozenset({RECORD_EKU}), has_uri=False),
     )
 }
 

@@ -31,6 +31,7 @@ from rjs.limits import (
     CLOCK_SKEW,
     ENCRYPTION_LIFETIME,
     ENROLMENT_CA_LIFETIME,
+    RECORD_LIFETIME,
     ROOT_LIFETIME,
     SIGNING_LIFETIME,
     TOKEN_INTERMEDIATE_LIFETIME,
@@ -52,6 +53,7 @@ class Organisation:
         self.root_issuer = Issuer(key, self.root)
         self.enrolment = self._authority(Kind.ENROLMENT_CA, ENROLMENT_CA_LIFETIME)
         self.intermediate = self._authority(Kind.TOKEN_INTERMEDIATE, TOKEN_INTERMEDIATE_LIFETIME)
+        self.record = self._authority(Kind.RECORD, RECORD_LIFETIME)
         self.tokens = TokenAuthority(self.intermediate.key, self.intermediate.chain)
         self.inviter = EnrolmentAuthority(self.enrolment.key, self.enrolment.chain)
 

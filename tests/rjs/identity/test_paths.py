@@ -35,6 +35,7 @@ def test_what_the_organisation_issues_counts(organisation: Organisation, now: dt
         Kind.ANSWER: organisation.answer(cs).chain,
         Kind.SIGNING: organisation.signing().chain,
         Kind.ENCRYPTION: organisation.encryption().chain,
+        Kind.RECORD: organisation.record.chain,
     }
     assert {kind: check_chain(chain, organisation.root, now) for kind, chain in issued.items()} == {
         kind: kind for kind in issued
