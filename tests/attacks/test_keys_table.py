@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.base import ReactorBase
 
 from rjs.answers.answer_jar import Exited, Receipt, open_answer, write_answer
+from rjs.attempts import Fence
 from rjs.bundle.seal_keys import check_recipients
 from rjs.bundle.sign import sign_jar
 from rjs.bundle.verify import open_bundle
@@ -31,10 +32,10 @@ from rjs.identity.profiles import PROFILES, Kind
 from rjs.identity.proofs import sign_statement
 from rjs.identity.renewal import PURPOSE, RenewalRequest, RenewalStatement, check_renewal
 from rjs.identity.requests import make_request, request_der
+from rjs.identity.revocation import read_revocations, sign_revocations
 from rjs.identity.testing import Organisation, meet
 from rjs.identity.tls import PeerRefusedError, client_context, server_context
 from rjs.ids import BundleId, ServerId, SpkiDigest
-from rjs.attempts import Fence
 
 ORGANISATION = Organisation(dt.datetime.now(dt.UTC))
 NOW, ROOT = ORGANISATION.now, ORGANISATION.root
@@ -70,6 +71,7 @@ HOLDERS = {
     Kind.ROOT.value: Holder(ORGANISATION.root_issuer.key, (ROOT,)),
     Kind.ENROLMENT_CA.value: holder(ORGANISATION.enrolment),
     Kind.TOKEN_INTERMEDIATE.value: holder(ORGANISATION.intermediate),
+    Kind.RECORD.value: holder(ORGANISATION.record),
     Kind.TOKEN.value: holder(ORGANISATION.member(Role.CS, CS)),
     Kind.INVITATION.value: holder(ADAS.identity),
     Kind.CS_INVITATION.value: holder(DESKS.identity),
@@ -145,8 +147,18 @@ def renew(holder: Holder, reactor: ReactorBase) -> None:
     """Get the next token certificate of a compute server, by signing for it."""
     asked = request_der(make_request(new_key(), f"rjs://cs/{CS}", "x"))
     statement = msgspec.msgpack.encode(RenewalStatement(asked, bytes(16), NOW.timestamp()))
-    chain = tuple(each.public_bytes(Encoding.DER) for each in holder.chain)
-    check_renewal(RenewalRequest(statement, sign_statement(holder.key, PURPOSE, statement), chain), ROOT, NOW)
+    signature = sign_statement(holder.key, PURPOSE, statement)
+    check_renewal(RenewalRequest(statement, signature, encoded(holder.chain)), ROOT, NOW)
+
+
+def revoke(holder: Holder, reactor: ReactorBase) -> None:
+    """Say what is revoked."""
+    signed = sign_revocations(holder.shown, 1, [], NOW).signed
+    read_revocations(msgspec.structs.replace(signed, chain=encoded(holder.chain)), ROOT)
+
+
+def encoded(chain: Chain) -> tuple[bytes, ...]:
+    return tuple(each.public_bytes(Encoding.DER) for each in chain)
 
 
 PARTS: dict[str, Callable[[Holder, ReactorBase], None]] = {
@@ -157,23 +169,25 @@ PARTS: dict[str, Callable[[Holder, ReactorBase], None]] = {
     "be sealed for": be_sealed_for,
     "join": join,
     "renew": renew,
+    "revoke": revoke,
 }
 
 OWN = None
-TLS, KIND, LENGTH = "identity.tls", "identity.kind", "identity.chain_length"
+USAGE, KIND, LENGTH = "identity.usage", "identity.kind", "identity.chain_length"
 OTHER, UNINVITED = "identity.other_root", "identity.not_invited"
 CERT, READER = "certificate", "seal-recipient"
-TABLE = {  #                             call   serve  job   answer sealed  join       renew
-    "organisation root":                  (TLS,   TLS,   CERT, CERT, READER, LENGTH,    LENGTH),
-    "enrolment CA":                       (TLS,   TLS,   CERT, CERT, READER, UNINVITED, KIND),
-    "token intermediate":                 (TLS,   TLS,   CERT, CERT, READER, UNINVITED, KIND),
-    "token certificate":                  (OWN,   OWN,   CERT, CERT, READER, UNINVITED, OWN),
-    "invitation":                         (OWN,   TLS,   CERT, CERT, READER, OWN,       KIND),
-    "compute server's invitation":        (OWN,   TLS,   CERT, CERT, READER, OWN,       KIND),
-    "answer certificate":                 (TLS,   TLS,   CERT, OWN,  READER, UNINVITED, KIND),
-    "signing certificate":                (TLS,   TLS,   OWN,  CERT, READER, UNINVITED, KIND),
-    "encryption certificate":             (TLS,   TLS,   CERT, CERT, OWN,    UNINVITED, KIND),
-    "self-signed encryption certificate": (OTHER, OTHER, CERT, CERT, OWN,    LENGTH,    LENGTH),
+TABLE = {                                # call   serve  job   answer sealed  join       renew   revoke
+    "organisation root":                  (USAGE, USAGE, CERT, CERT, READER, LENGTH,    LENGTH, LENGTH),
+    "enrolment CA":                       (USAGE, USAGE, CERT, CERT, READER, UNINVITED, KIND,   KIND),
+    "token intermediate":                 (USAGE, USAGE, CERT, CERT, READER, UNINVITED, KIND,   KIND),
+    "record certificate":                 (USAGE, USAGE, CERT, CERT, READER, UNINVITED, KIND,   OWN),
+    "token certificate":                  (OWN,   OWN,   CERT, CERT, READER, UNINVITED, OWN,    KIND),
+    "invitation":                         (OWN,   USAGE, CERT, CERT, READER, OWN,       KIND,   KIND),
+    "compute server's invitation":        (OWN,   USAGE, CERT, CERT, READER, OWN,       KIND,   KIND),
+    "answer certificate":                 (USAGE, USAGE, CERT, OWN,  READER, UNINVITED, KIND,   KIND),
+    "signing certificate":                (USAGE, USAGE, OWN,  CERT, READER, UNINVITED, KIND,   KIND),
+    "encryption certificate":             (USAGE, USAGE, CERT, CERT, OWN,    UNINVITED, KIND,   KIND),
+    "self-signed encryption certificate": (OTHER, OTHER, CERT, CERT, OWN,    LENGTH,    LENGTH, LENGTH),
 }  # fmt: skip
 """An invitation calls under a name of its own, which may join and nothing else (tests/rjs/wire/test_access.py)."""
 
