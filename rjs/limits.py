@@ -234,6 +234,12 @@ MAX_LOCK_BYTES = MIB
 MAX_LOCKED_PACKAGES = 2_000
 """Packages in one lock: each costs markers and tags; the largest environments have some hundreds."""
 
+MAX_LOCK_KEY_PARTS = 32
+"""Parts of one dotted key of a lock, which has two: reading keys costs the square, 2 s for MAX_LOCK_BYTES of such."""
+
+MAX_WHEEL_TAGS = 100
+"""Combinations of tags that a wheel's name stands for: each is made. Names in use stand for a dozen."""
+
 # --- rjs.config -----------------------------------------------------------------------------------------
 
 CONFIG_FILE = 64 * KIB

@@ -1,9 +1,13 @@
-"""Values as TOML, for whoever writes a file that people read too: settings, trust, descriptors, locks."""
+"""TOML beside ``tomllib``: values for whoever writes a file that people read too (settings, trust, descriptors,
+locks), and what is looked at before a stranger's file is read."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+
+_KEY_PART = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+"""
 
 TomlValue = bool | int | float | str | Sequence["TomlValue"] | Mapping[str, "TomlValue"]
 
@@ -29,3 +33,12 @@ def toml_table(header: str, table: Mapping[str, TomlValue]) -> str:
 def toml_lines(table: Mapping[str, TomlValue]) -> list[str]:
     """The lines of a table below its header."""
     return [f"{key} = {toml_value(value)}" for key, value in table.items()]
+
+
+def line_of_long_key(text: str, most: int) -> int:
+    """The line, from 1, of the first key of more than ``most`` parts, 0 without one.
+
+    ``tomllib`` takes the square of their number to read a key, which is a minute for 64 KiB of dots.
+    """
+    found = re.search(rf"(?<![A-Za-z0-9_-])(?:{_KEY_PART}){{{most}}}", text)
+    return text.count("\n", 0, found.start()) + 1 if found else 0

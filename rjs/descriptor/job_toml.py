@@ -6,7 +6,6 @@ not implement is refused by name. The fields are defined in ``fields``.
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Collection
 from typing import Any, Final
@@ -20,11 +19,10 @@ from rjs.descriptor.mistakes import Mistakes
 from rjs.descriptor.model import Descriptor
 from rjs.descriptor.reading import read_table
 from rjs.descriptor.toml_lines import line_index
+from rjs.toml_text import line_of_long_key
 
 _TOLD: Final = 300
 """Characters of what tomllib says, which may quote all of a key."""
-_KEY_PART: Final = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+"""
-_LONG_KEY: Final = re.compile(rf"(?<![A-Za-z0-9_-])(?:{_KEY_PART}){{{limits.MAX_KEY_PARTS}}}")
 
 
 def parse_descriptor(toml: bytes, entries: Collection[str], read: Read | None = None) -> Descriptor:
@@ -49,8 +47,7 @@ def _loaded(toml: bytes) -> tuple[str, dict[str, Any]]:
     except UnicodeDecodeError as error:
         line = toml.count(b"\n", 0, error.start) + 1
         raise DescriptorError([f"line {line} is not UTF-8; save the file as UTF-8"]) from None
-    if too_long := _LONG_KEY.search(text):
-        line = text.count("\n", 0, too_long.start()) + 1
+    if line := line_of_long_key(text, limits.MAX_KEY_PARTS):
         raise DescriptorError(
             [f"line {line} has a key of more than {limits.MAX_KEY_PARTS} parts; shorten it"]
         )

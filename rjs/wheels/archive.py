@@ -11,13 +11,14 @@ from email.parser import HeaderParser
 from typing import BinaryIO, Final
 
 import attrs
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import canonicalize_name
 
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.names import check_coexistence, parts_of, shown
 from rjs.bundle.zip import Member, ZipArchive, read_archive
 from rjs.errors import RefusedError
 from rjs.limits import MAX_WHEEL_METADATA_BYTES
+from rjs.wheels.file_names import read_wheel_name
 
 _LIBRARIES: Final = ("purelib", "platlib")
 _FORMAT: Final = "1"
@@ -68,10 +69,7 @@ def open_wheel(file: BinaryIO, filename: str) -> Wheel:
 
 
 def _info_folder(archive: ZipArchive, filename: str) -> str:
-    try:
-        stated, version, _, _ = parse_wheel_filename(filename)
-    except InvalidWheelFilename as error:
-        raise RefusedError("bad-wheel", str(error)) from None
+    stated, version, _ = read_wheel_name(filename)
     folders = {name.partition("/")[0] for name in archive.files if ".dist-info/" in name}
     folders = {folder for folder in folders if folder.endswith(".dist-info")}
     name = next(iter(folders), "").removesuffix(".dist-info").partition("-")[0]

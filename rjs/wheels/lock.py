@@ -7,12 +7,12 @@ falls back to sources: a job has wheels or nothing, and whoever packs wants to h
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import attrs
-from packaging.markers import UndefinedComparison, UndefinedEnvironmentName, default_environment
+from packaging.markers import Marker, UndefinedComparison, UndefinedEnvironmentName, default_environment
 from packaging.pylock import (
     Package,
     PackageWheel,
@@ -21,10 +21,11 @@ from packaging.pylock import (
     PylockValidationError,
 )
 from packaging.tags import Tag, sys_tags
-from packaging.utils import parse_wheel_filename
 
 from rjs.errors import RefusedError
-from rjs.limits import MAX_LOCK_BYTES, MAX_LOCKED_PACKAGES
+from rjs.limits import MAX_LOCK_BYTES, MAX_LOCK_KEY_PARTS, MAX_LOCKED_PACKAGES
+from rjs.toml_text import line_of_long_key
+from rjs.wheels.file_names import check_wheel_name, read_wheel_name
 
 LOCK_NAME: Final = "pylock.toml"
 
@@ -60,20 +61,28 @@ def read_lock(toml: bytes) -> Pylock:
     if len(toml) > MAX_LOCK_BYTES:
         raise _bad(f"it is larger than {MAX_LOCK_BYTES} bytes")
     try:
-        return lock_from(tomllib.loads(toml.decode()))
+        text = toml.decode()
+        if line := line_of_long_key(text, MAX_LOCK_KEY_PARTS):
+            raise _bad(f"line {line} has a key of more than {MAX_LOCK_KEY_PARTS} parts")
+        return lock_from(tomllib.loads(text))
     except (ValueError, RecursionError) as error:
         raise _bad(str(error)) from None
 
 
 def lock_from(fields: Mapping[str, Any]) -> Pylock:
     """The lock that these fields of TOML are. Raises RefusedError ``bad-lock``."""
+    packages = list(_tables(fields, "packages"))
+    if len(packages) > MAX_LOCKED_PACKAGES:
+        raise _bad(f"it names more than {MAX_LOCKED_PACKAGES} packages")
     try:
-        lock = Pylock.from_dict(fields)
+        for package in packages:
+            for wheel in _tables(package, "wheels"):
+                check_wheel_name(_name_of(wheel))
+        return Pylock.from_dict(fields)
     except (PylockValidationError, PylockUnsupportedVersionError) as error:
         raise _bad(str(error)) from None
-    if len(lock.packages) > MAX_LOCKED_PACKAGES:
-        raise _bad(f"it names more than {MAX_LOCKED_PACKAGES} packages")
-    return lock
+    except RefusedError as error:
+        raise _bad(error.sentence) from None
 
 
 def choose(
@@ -104,17 +113,28 @@ def _check_served(lock: Pylock, target: Target) -> None:
     version = target.environment["python_full_version"]
     if lock.requires_python is not None and not lock.requires_python.contains(version, prereleases=True):
         raise RefusedError("no-wheel", f"its packages are for Python {lock.requires_python}, not {version}")
-    here = dict(target.environment)
-    if lock.environments and not any(each.evaluate(here) for each in lock.environments):
+    here = target.environment
+    stated = lock.environments or ()
+    if stated and not any(_holds(each, here, "metadata", "one of its environments") for each in stated):
         machine = f"{here['sys_platform']} on {here['platform_machine']}"
         raise RefusedError("no-wheel", f"its packages are not for {machine}")
 
 
 def _applies(package: Package, environment: Mapping[str, str | frozenset[str]]) -> bool:
+    marker = package.marker
+    return marker is None or _holds(marker, environment, "lock_file", f"the marker of {package.name}")
+
+
+def _holds(
+    marker: Marker,
+    environment: Mapping[str, str | frozenset[str]],
+    context: Literal["metadata", "lock_file"],
+    called: str,
+) -> bool:
     try:
-        return package.marker is None or package.marker.evaluate(dict(environment), context="lock_file")
-    except (UndefinedComparison, UndefinedEnvironmentName) as error:
-        raise _bad(f"the marker of {package.name} has no meaning here: {error}") from None
+        return marker.evaluate(dict(environment), context)
+    except (UndefinedComparison, UndefinedEnvironmentName, RecursionError) as error:
+        raise _bad(f"{called} has no meaning here: {error}") from None
 
 
 def _best(package: Package, target: Target, available: Callable[[PackageWheel], bool]) -> PackageWheel | None:
@@ -126,9 +146,21 @@ def _best(package: Package, target: Target, available: Callable[[PackageWheel], 
     ranked = [
         (min(target.ranks[tag] for tag in fitting), wheel)
         for wheel in package.wheels or ()
-        if available(wheel) and (fitting := parse_wheel_filename(wheel.filename)[-1] & target.ranks.keys())
+        if available(wheel) and (fitting := read_wheel_name(wheel.filename)[-1] & target.ranks.keys())
     ]
     return min(ranked, key=lambda pair: pair[0])[1] if ranked else None
+
+
+def _tables(fields: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:
+    """The tables of an array, whatever else is there: ``Pylock`` judges."""
+    value = fields.get(key)
+    return (each for each in value if isinstance(each, Mapping)) if isinstance(value, list) else iter(())
+
+
+def _name_of(wheel: Mapping[str, Any]) -> str:
+    """The name under which ``Pylock`` will know the wheel."""
+    stated = {key: wheel[key] for key in ("name", "path", "url") if isinstance(wheel.get(key), str)}
+    return PackageWheel(**stated, hashes={}).filename
 
 
 def _bad(why: str) -> RefusedError:
