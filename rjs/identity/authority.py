@@ -41,6 +41,11 @@ class TokenAuthority:
         return cls(load_private(path / "intermediate.key"), load_chain(path / "intermediate.pem"))
 
     @property
+    def chain(self) -> Chain:
+        """The intermediate's certificate and the root."""
+        return self._identity.chain
+
+    @property
     def root(self) -> x509.Certificate:
         """The organisation's root, under which its tokens count."""
         return self._identity.root

@@ -30,20 +30,25 @@ from rjs.child_python import module_argv
 from rjs.errors import ConfigError, ProtocolError, RefusedError
 from rjs.identity.enrolment import EnrolmentRequest
 from rjs.identity.renewal import RenewalRequest
+from rjs.identity.revocation import Revoked, SignedRevocations
 from ws.authority import limits
 from ws.authority.errors import CannotIssueError
 from ws.authority.messages import (
     ANSWERS,
     Answer,
+    Asked,
     Begin,
     Enrol,
     Inbox,
     Issued,
+    Listed,
     Own,
     Question,
     Ready,
     Refused,
+    Relist,
     Renew,
+    Revoke,
     frame,
 )
 
@@ -68,10 +73,22 @@ class Issuer(Port):
         ...
 
 
+class Registrar(Port):
+    """Who keeps the list of what is revoked."""
+
+    async def revoke(self, entry: Revoked) -> SignedRevocations:
+        """The list with this entry, which may be repeated. Raises RefusedError."""
+        ...
+
+    async def relist(self, known: SignedRevocations | None) -> SignedRevocations:
+        """The next list, with what stands in ``known``. Raises RefusedError."""
+        ...
+
+
 @attrs.frozen
-class _Asked:
-    question: Own | Enrol | Renew
-    answer: Deferred[Chain]
+class _Waiting:
+    question: Asked
+    answer: Deferred[Any]
 
 
 class AuthorityChild:
@@ -81,7 +98,7 @@ class AuthorityChild:
         self._reactor = reactor
         self._begin = begin
         self._numbers = itertools.count(1)
-        self._asked: dict[int, _Asked] = {}
+        self._asked: dict[int, _Waiting] = {}
         self._process: _Process | None = None
         self._restart: DelayedCall | None = None
         self._pause = limits.RESTART_FIRST
@@ -140,24 +157,37 @@ class AuthorityChild:
 
     async def own(self, token_request: bytes) -> Chain:
         """See Issuer."""
-        return await self._ask(Own(next(self._numbers), token_request))
+        chain: Chain = await self._ask(Own(next(self._numbers), token_request))
+        return chain
 
     async def enrol(self, request: EnrolmentRequest, chain: Chain) -> Chain:
         """See Issuer."""
-        return await self._ask(Enrol(next(self._numbers), request, chain))
+        issued: Chain = await self._ask(Enrol(next(self._numbers), request, chain))
+        return issued
 
     async def renew(self, request: RenewalRequest) -> Chain:
         """See Issuer."""
-        return await self._ask(Renew(next(self._numbers), request))
+        chain: Chain = await self._ask(Renew(next(self._numbers), request))
+        return chain
 
-    async def _ask(self, question: Own | Enrol | Renew) -> Chain:
-        """The certificate. Raises RefusedError: the rules' own, or CannotIssueError."""
+    async def revoke(self, entry: Revoked) -> SignedRevocations:
+        """See Registrar."""
+        newest: SignedRevocations = await self._ask(Revoke(next(self._numbers), entry))
+        return newest
+
+    async def relist(self, known: SignedRevocations | None) -> SignedRevocations:
+        """See Registrar."""
+        newest: SignedRevocations = await self._ask(Relist(next(self._numbers), known))
+        return newest
+
+    async def _ask(self, question: Asked) -> Any:
+        """What the authority answers. Raises RefusedError: the rules' own, or CannotIssueError."""
         if self._closed is not None:
             raise CannotIssueError("it stops")
         if len(self._asked) >= limits.WAITING:
             raise CannotIssueError(f"{limits.WAITING} requests wait already")
-        answer: Deferred[Chain] = Deferred()
-        self._asked[question.id] = _Asked(question, answer)
+        answer: Deferred[Any] = Deferred()
+        self._asked[question.id] = _Waiting(question, answer)
         answer.addTimeout(limits.PATIENCE, self._reactor)
         if self.ready is not None and self._process is not None:
             self._process.send(question)
@@ -188,6 +218,8 @@ class AuthorityChild:
                     self._first.errback(ConfigError(f"the token authority cannot begin: {sentence}"))
             case Issued(number, chain):
                 self._settle(number, chain)
+            case Listed(number, newest):
+                self._settle(number, newest)
             case Refused(number, code, sentence):
                 self._settle(number, Failure(RefusedError(code, sentence)))
 
@@ -201,7 +233,7 @@ class AuthorityChild:
         if self._first is not None and not self._first.called:
             self._first.callback(None)
 
-    def _settle(self, number: int, outcome: Chain | Failure) -> None:
+    def _settle(self, number: int, outcome: Chain | SignedRevocations | Failure) -> None:
         asked = self._asked.get(number)
         if asked is not None and not asked.answer.called:
             asked.answer.callback(outcome)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rjs.limits import KIB, TOKEN_LIFETIME
+from rjs.limits import MIB, TOKEN_LIFETIME
 
 SHORTEST_LIFETIME = 60
 """Seconds that a token certificate lives at least: below, renewing would be all that a cluster does."""
@@ -10,8 +10,8 @@ SHORTEST_LIFETIME = 60
 LONGEST_LIFETIME = TOKEN_LIFETIME
 """Seconds that a token certificate lives at most, whatever the web server asks for."""
 
-FRAME = 64 * KIB
-"""Longest frame, both ways: a request with two chains has 12 KiB."""
+FRAME = MIB
+"""Longest frame, both ways: the longest list of what is revoked fits. A request with two chains has 12 KiB."""
 
 BATCH = 64
 """Requests that share one sync of the log: 64 certificates take a tenth of a second to sign."""

@@ -19,24 +19,29 @@ import attrs
 
 from rjs.errors import ConfigError, RefusedError, RjsError
 from rjs.identity.authority import TokenAuthority
+from rjs.identity.certificates import Identity
+from rjs.identity.keys import load_chain, load_private
 from rjs.identity.names import RjsName
+from rjs.identity.revocation import Revocations
+from rjs.identity.revocation_file import REVOCATIONS, keep_revocations, kept_revocations
 from ws.authority import limits
 from ws.authority.log import IssuedToken, IssueLog, used_invitations
 from ws.authority.messages import (
     QUESTIONS,
     Answer,
     Begin,
-    Enrol,
     Inbox,
     Issued,
-    Own,
+    Listed,
     Question,
     Ready,
     Refused,
-    Renew,
+    Relist,
+    Revoke,
     frame,
 )
 from ws.authority.rates import Rates
+from ws.authority.register import Register
 from ws.authority.rules import Authority
 
 
@@ -89,7 +94,13 @@ def _open(begin: Begin) -> Desk:
     authority = Authority(tokens, own, begin.common_name, begin.lifetime, used, Rates(time.monotonic()))
     user = pwd.getpwuid(os.geteuid()).pw_name if _is_known(os.geteuid()) else str(os.geteuid())
     ready = Ready(tokens.not_after.timestamp(), user, os.geteuid() != before)
-    return Desk(authority, IssueLog(here), ready)
+    return Desk(authority, IssueLog(here), ready, _register(tokens))
+
+
+def _register(tokens: TokenAuthority) -> Register:
+    record = Identity(load_private(Path("record.key")), load_chain(Path("record.pem")))
+    ours = (*tokens.chain, *record.chain)
+    return Register(record, ours, kept_revocations(Path(REVOCATIONS), tokens.root))
 
 
 def _is_known(uid: int) -> bool:
@@ -124,6 +135,10 @@ class Desk:
     authority: Authority
     log: IssueLog
     ready: Ready
+    register: Register
+
+    def __attrs_post_init__(self) -> None:
+        self.authority.revocations = self.register.newest
 
     def answer(self, questions: list[Question]) -> list[Answer]:
         """The answers, in order; every certificate among them is durably in the log."""
@@ -137,12 +152,26 @@ class Desk:
         return answers
 
     def _decide(self, question: Question, lines: list[IssuedToken]) -> Answer:
-        if not isinstance(question, Own | Enrol | Renew):
+        if isinstance(question, Begin):
             return Refused(0, "protocol", "it began already")
         try:
+            if isinstance(question, Revoke | Relist):
+                return Listed(question.id, self._listed(question).signed)
             grant = self.authority.decide(question, dt.datetime.now(dt.UTC), time.monotonic())
         except RefusedError as error:
             return Refused(question.id, error.code, error.sentence)
         if grant.line is not None:
             lines.append(grant.line)
         return Issued(question.id, grant.chain)
+
+    def _listed(self, question: Revoke | Relist) -> Revocations:
+        """The newest list: durable, and gone by here from the next question on."""
+        now = dt.datetime.now(dt.UTC)
+        if isinstance(question, Revoke):
+            newest = self.register.revoke(question.entry, now)
+        else:
+            newest = self.register.renew(question.known, now)
+        if newest is not self.register.newest:
+            keep_revocations(Path(REVOCATIONS), newest)
+            self.register.newest = self.authority.revocations = newest
+        return newest

@@ -15,6 +15,7 @@ from msgspec import Meta
 from rjs.errors import ProtocolError
 from rjs.identity.enrolment import EnrolmentRequest
 from rjs.identity.renewal import Der, RenewalRequest
+from rjs.identity.revocation import Revoked, SignedRevocations
 from rjs.limits import CHAIN_LENGTH
 from ws.authority import limits
 
@@ -56,6 +57,20 @@ class Renew(msgspec.Struct, frozen=True, tag_field="t", tag="renew"):
     request: RenewalRequest
 
 
+class Revoke(msgspec.Struct, frozen=True, tag_field="t", tag="revoke"):
+    """Revoke this from now on, unless it is since ``entry.when``, the time of the question."""
+
+    id: int
+    entry: Revoked
+
+
+class Relist(msgspec.Struct, frozen=True, tag_field="t", tag="relist"):
+    """The next list, with what stands in ``known``, which a server told."""
+
+    id: int
+    known: SignedRevocations | None = None
+
+
 class Ready(msgspec.Struct, frozen=True, tag_field="t", tag="ready"):
     """It can issue until ``not_after`` (Unix time), and runs as ``user``; ``apart`` tells whether that account is
     another than the web server's."""
@@ -72,6 +87,13 @@ class Issued(msgspec.Struct, frozen=True, tag_field="t", tag="issued"):
     chain: tuple[bytes, ...]
 
 
+class Listed(msgspec.Struct, frozen=True, tag_field="t", tag="listed"):
+    """The newest list of what is revoked, durable."""
+
+    id: int
+    list: SignedRevocations
+
+
 class Refused(msgspec.Struct, frozen=True, tag_field="t", tag="refused"):
     """No certificate. ``id`` 0 refuses the beginning, and the process ends."""
 
@@ -80,8 +102,9 @@ class Refused(msgspec.Struct, frozen=True, tag_field="t", tag="refused"):
     sentence: str
 
 
-Question = Begin | Own | Enrol | Renew
-Answer = Ready | Issued | Refused
+Asked = Own | Enrol | Renew | Revoke | Relist
+Question = Begin | Asked
+Answer = Ready | Issued | Listed | Refused
 
 M = TypeVar("M")
 

@@ -23,6 +23,7 @@ from rjs.identity.names import RjsName, Role
 from rjs.identity.paths import read_chain
 from rjs.identity.renewal import check_renewal
 from rjs.identity.requests import read_request
+from rjs.identity.revocation import Revocations, RevokedError
 from rjs.ids import SpkiDigest
 from ws.authority import limits
 from ws.authority.log import IssuedToken
@@ -59,6 +60,7 @@ class Authority:
     lifetime: int
     used: dict[str, SpkiDigest]
     rates: Rates
+    revocations: Revocations | None = None
     _repeats: OrderedDict[str, Grant] = attrs.field(factory=OrderedDict)
 
     def __attrs_post_init__(self) -> None:
@@ -78,6 +80,8 @@ class Authority:
         2. The same request again gets the same certificate again.
         3. An invitation certifies one key, however often it is shown.
         4. Neither its name nor all together were certified too often.
+
+        What it shows as evidence must not be revoked (1).
 
         Raises RefusedError.
         """
@@ -100,16 +104,23 @@ class Authority:
                 return _Order(key, self.own, self.common_name, "own", "")
             case Enrol(_, request, encoded):
                 joiner = check_enrolment(request, read_chain(encoded), root, now)
+                self._check_not_revoked(encoded, joiner.name)
                 return _Order(
                     joiner.token_public_key, joiner.name, joiner.common_name, "enrolment", joiner.serial
                 )
             case Renew(_, renewal):
                 member = check_renewal(renewal, root, now)
+                self._check_not_revoked(renewal.chain, member.name)
                 if member.name.role is Role.WS:
                     raise IdentityError("role", "a web server has its certificates made, and renews none")
                 return _Order(
                     member.public_key, member.name, member.common_name, "renewal", member.digest.hex()
                 )
+
+    def _check_not_revoked(self, encoded: tuple[bytes, ...], name: RjsName) -> None:
+        entry = self.revocations and self.revocations.caller(read_chain(encoded), name)
+        if entry:
+            raise RevokedError(entry)
 
     def _use(self, order: _Order) -> None:
         digest = spki_digest(order.public_key)

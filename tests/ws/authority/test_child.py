@@ -24,6 +24,8 @@ from rjs.identity.names import Role
 from rjs.identity.paths import check_chain, read_chain
 from rjs.identity.profiles import Kind
 from rjs.identity.requests import make_request, request_der
+from rjs.identity.revocation import Revoked, What, read_revocations
+from rjs.identity.revocation_file import REVOCATIONS, kept_revocations
 from rjs.identity.testing import WS_ADDRESS
 from ws.authority.child import AuthorityChild
 from ws.authority.log import LOG, read_log
@@ -213,3 +215,50 @@ def test_as_an_account_of_its_own(office: Office) -> None:
         assert not path.stat().st_mode & 0o077 or path.suffix == ".pem"
     assert child.document()["user"] == "nobody" and child.document()["own_account"]
     assert "no account" in str(office.outcome(office.begin(user="no-such-account").start()))
+
+
+def test_lists_outlive_every_death(office: Office) -> None:
+    """Killed at any moment, no acknowledged entry is lost and no number comes twice; what was asked is answered."""
+    child = office.started()
+    root = office.operator.root
+    numbers = [read_revocations(office.outcome(child.relist(None)), root).number]
+    for delay, digit in enumerate("abcdef"):
+        entry = Revoked(What.SIGNER, digit * 64, dt.datetime.now(dt.UTC).timestamp(), "lost")
+        asked = Deferred.fromCoroutine(child.revoke(entry))
+        for _ in range(delay):
+            office.reactor.iterate(0.002)
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+        found = read_revocations(office.outcome(asked), root)
+        assert found.covers([entry])
+        numbers.append(found.number)
+    last = read_revocations(office.outcome(child.relist(None)), root)
+    assert all(last.signer(digit * 64) for digit in "abcdef")
+    assert numbers == sorted(set(numbers)) and last.number > numbers[-1]
+    kept = kept_revocations(office.folder / REVOCATIONS, root)
+    assert kept is not None and kept.is_same(last)
+
+
+def test_a_list_that_is_not_durable_is_given_to_nobody(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that takes no list: whoever asked is told, and the list before stays in force."""
+    child = office.started()
+    before = office.outcome(child.relist(None))
+    (office.folder / REVOCATIONS).unlink()
+    (office.folder / REVOCATIONS).mkdir()
+    entry = Revoked(What.SIGNER, "a" * 64, 1.0)
+    monkeypatch.setattr("ws.authority.limits.PATIENCE", 0.5)
+    error = office.outcome(child.revoke(entry))
+    assert isinstance(error, RefusedError) and error.code == "cannot-issue"
+    (office.folder / REVOCATIONS).rmdir()
+    monkeypatch.setattr("ws.authority.limits.PATIENCE", 20.0)
+    after = read_revocations(office.outcome(child.relist(before)), office.operator.root)
+    assert after.number > read_revocations(before, office.operator.root).number and not after.said.entries
+
+
+def test_without_its_record_key_it_does_not_begin(office: Office) -> None:
+    """The web server says which file is missing."""
+    (office.folder / "record.key").unlink()
+    error = office.outcome(office.begin().start())
+    assert isinstance(error, ConfigError) and "record.key" in str(error)

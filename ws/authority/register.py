@@ -1,0 +1,70 @@
+"""What the authority keeps of the revoked: the newest list, and the rules by which the next one is made. Pure.
+
+Entries are added and never taken back, whoever asks: a broken-into web server can revoke too much, and no less. Asked
+twice for the same it answers the same, so that a question may be repeated after either process died.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import attrs
+from cryptography import x509
+
+from rjs.identity.certificates import Identity
+from rjs.identity.errors import IdentityError
+from rjs.identity.invitation import serial_of
+from rjs.identity.paths import check_chain
+from rjs.identity.profiles import Kind
+from rjs.identity.revocation import (
+    Revocations,
+    Revoked,
+    SignedRevocations,
+    What,
+    check_entry,
+    read_revocations,
+    sign_revocations,
+    with_entries,
+)
+
+
+@attrs.define(eq=False)
+class Register:
+    """The record key with the newest list, None before the first. ``ours`` are certificates without which there is no
+    cluster."""
+
+    record: Identity
+    ours: tuple[x509.Certificate, ...]
+    newest: Revocations | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if check_chain(self.record.chain, self.record.root, now=None) is not Kind.RECORD:
+            raise IdentityError("kind", "record.pem does not hold the certificate of a record key")
+
+    def revoke(self, entry: Revoked, now: dt.datetime) -> Revocations:
+        """The list with ``entry``, from now on. One that is listed since ``entry.when`` or later is not listed anew.
+
+        Raises IdentityError for what is no entry, for the cluster's own certificates, and when the list is full.
+        """
+        check_entry(entry)
+        if entry.what is What.CERTIFICATE and entry.id in map(serial_of, self.ours):
+            raise IdentityError(
+                "own_certificate", "nobody would be left: that certificate is the web server's own"
+            )
+        if self.newest is not None and self.newest.covers([entry]):
+            return self.newest
+        stamped = Revoked(entry.what, entry.id, max(entry.when, now.timestamp()), entry.reason)
+        return self._next((stamped,), now)
+
+    def renew(self, known: SignedRevocations | None, now: dt.datetime) -> Revocations:
+        """The next list, with all that stands in ``known`` too: a list that a reader has, and that was lost here with
+        what came after a backup. Raises IdentityError when that was not signed with a record key."""
+        other = None if known is None else read_revocations(known, self.record.root)
+        if other is not None and (self.newest is None or self.newest.number < other.number):
+            return self._next(other.said.entries, now, other.number)
+        return self._next(() if other is None else other.said.entries, now)
+
+    def _next(self, added: tuple[Revoked, ...], now: dt.datetime, above: int = 0) -> Revocations:
+        held = () if self.newest is None else self.newest.said.entries
+        number = max(above, 0 if self.newest is None else self.newest.number) + 1
+        return sign_revocations(self.record, number, with_entries(held, added), now)
