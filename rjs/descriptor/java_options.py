@@ -57,26 +57,29 @@ _HEAP: Final = "-Xmx"
 
 _PROPERTY_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,199}", re.ASCII)
 RESERVED_PROPERTIES: Final = (
-    "com.sun.management.",
+    "com.sun.management",
     "java.class.path",
     "java.endorsed.dirs",
     "java.ext.dirs",
     "java.home",
     "java.io.tmpdir",
     "java.library.path",
-    "java.security.",
+    "java.security",
     "java.system.class.loader",
-    "jdk.attach.",
-    "jdk.internal.",
-    "jdk.module.",
-    "sun.boot.",
-    "sun.java.",
-    "sun.jvm.",
+    "jdk.attach",
+    "jdk.boot",
+    "jdk.internal",
+    "jdk.launcher",
+    "jdk.module",
+    "sun.boot",
+    "sun.java",
+    "sun.jvm",
     "user.dir",
     "user.home",
 )
-"""Properties that are not a job's to set: where code and secrets come from, remote management, the task's folders.
-A dot at the end stands for all that begins so."""
+"""How properties begin that are not a job's to set: where code and secrets come from, remote management, the task's
+folders. A beginning need not end at a dot: the virtual machine loads its management agent for
+``-Dcom.sun.management=1`` too."""
 
 
 def option_faults(options: Sequence[str]) -> Iterator[str]:
@@ -100,7 +103,7 @@ def property_faults(properties: Iterable[tuple[str, str]]) -> Iterator[str]:
     for name, value in properties:
         if not _PROPERTY_NAME.fullmatch(name):
             yield f"has {shown(name)}, which is not a name: a letter, then letters, digits, '.', '_' and '-'"
-        elif _is_reserved(name):
+        elif name.startswith(RESERVED_PROPERTIES):
             yield f"sets {name}, which is not a job's to set; remove it"
         if len(value) > limits.MAX_JAVA_PROPERTY_CHARACTERS or not (value.isprintable() or value == ""):
             yield (
@@ -112,10 +115,3 @@ def heap_of(options: Iterable[str]) -> int | None:
     """Bytes that the last ``-Xmx`` among accepted options asks for; None without one."""
     stated = [option.removeprefix(_HEAP) for option in options if option.startswith(_HEAP)]
     return java_size(stated[-1]) if stated else None
-
-
-def _is_reserved(name: str) -> bool:
-    return any(
-        name == reserved or (reserved.endswith(".") and name.startswith(reserved))
-        for reserved in RESERVED_PROPERTIES
-    )

@@ -66,8 +66,8 @@ _PROPERTIES: Final = """\
 Anything else is refused: an option tunes the virtual machine, and loads, runs, writes and opens nothing. The heap
 (`-Xmx`) must leave room for Java itself within `needs.memory`.
 
-Properties have names of letters, digits, `.`, `_` and `-`, and printable values. These are not a job's to set (a dot
-at the end stands for all that begins so):
+Properties have names of letters, digits, `.`, `_` and `-`, and printable values. Those that begin so are not a job's
+to set:
 
 """
 
