@@ -9,6 +9,7 @@ from twisted.logger import Logger
 
 from cs.shell import Shell
 from cs.spool import parse_name
+from rjs.attempts import AttemptId
 from rjs.errors import RefusedError
 from rjs.identity.names import Role
 from rjs.wire import messages as m
@@ -60,7 +61,7 @@ class CsDoor:
 
     async def _start(self, session: Session, message: m.TaskStart) -> None:
         self._require_current(session)
-        await self.shell.start(message.job, m.AttemptId(message.job.job, message.task, message.fence))
+        await self.shell.start(message.job, AttemptId(message.job.job, message.task, message.fence))
 
     def _stop(self, session: Session, message: m.TaskStop) -> None:
         self._require_current(session)

@@ -25,11 +25,12 @@ from cs.spawner.messages import Ended, Limits, Run
 from cs.trust import NotGranted, NotTrusted, TrustStore
 from cs.wheels import JobWheels, Wheels
 from cs.workplace import Workplace
+from rjs.answers.answer_jar import SEALED_NAME, Exited, Receipt, Signalled, write_answer
+from rjs.answers.sealed_outputs import recipients_of, seal_outputs
+from rjs.attempts import AttemptId
 from rjs.background import Workers
-from rjs.bundle.answer import SEALED_NAME, Exited, Receipt, Signalled, write_answer
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.policy import check_job_conditions, job_not_after
-from rjs.bundle.seal_answer import recipients_of, seal_outputs
 from rjs.bundle.verify import OpenedBundle
 from rjs.descriptor import task_arguments
 from rjs.descriptor.model import Permissions
@@ -38,7 +39,7 @@ from rjs.identity.certificates import Identity
 from rjs.ids import BundleId, ClusterId, ServerId
 from rjs.needs import Offer, lack
 from rjs.storage import Storage
-from rjs.wire.messages import AttemptId, JobBrief
+from rjs.wire.messages import JobBrief
 from rjs.wire.session import Session
 
 _log = Logger("cs.attempt")

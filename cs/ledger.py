@@ -6,9 +6,9 @@ sends it. Functions here run on the storage thread inside a transaction.
 
 from __future__ import annotations
 
+from rjs.attempts import AttemptId
 from rjs.errors import RefusedError
 from rjs.storage import Connection
-from rjs.wire.messages import AttemptId
 
 APPLICATION_ID = 0x524A5302
 """Marks the file as a CS's ledger ("RJS", 2)."""

@@ -9,9 +9,9 @@ import attrs
 
 from cs.java import Java
 from cs.workplace import Workplace
+from rjs.attempts import AttemptId
 from rjs.bundle.verify import OpenedBundle
 from rjs.descriptor.model import Descriptor
-from rjs.wire.messages import AttemptId
 
 
 @attrs.frozen

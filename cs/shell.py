@@ -37,6 +37,7 @@ from cs.task_machine import (
     TaskMachine,
 )
 from cs.workplace import Workplace
+from rjs.attempts import AttemptId
 from rjs.background import Tasks, Timers, Workers, sleep
 from rjs.errors import RefusedError
 from rjs.leases import holder_until
@@ -67,10 +68,10 @@ class Shell:
     served: Callable[[], object] = lambda: None
     lease_until: float = 0.0
     _closing: bool = False
-    _later: set[m.AttemptId] = attrs.field(factory=set)
-    _replies: dict[m.AttemptId, Deferred[None]] = attrs.field(factory=dict)
-    _prepared: dict[m.AttemptId, Prepared] = attrs.field(factory=dict)
-    _ended: dict[m.AttemptId, tuple[Ended, dt.datetime]] = attrs.field(factory=dict)
+    _later: set[AttemptId] = attrs.field(factory=set)
+    _replies: dict[AttemptId, Deferred[None]] = attrs.field(factory=dict)
+    _prepared: dict[AttemptId, Prepared] = attrs.field(factory=dict)
+    _ended: dict[AttemptId, tuple[Ended, dt.datetime]] = attrs.field(factory=dict)
 
     # --- events from the LUS ------------------------------------------------------------------------
 
@@ -90,7 +91,7 @@ class Shell:
         """Our heartbeat of time ``sent`` renewed our lease."""
         self.lease_until = max(self.lease_until, holder_until(sent, CS_LEASE))
 
-    async def start(self, job: m.JobBrief, attempt: m.AttemptId) -> None:
+    async def start(self, job: m.JobBrief, attempt: AttemptId) -> None:
         """Returns when the process runs; raises RefusedError when it does not."""
         reply: Deferred[None] = Deferred()
         if attempt in self._replies:
@@ -118,7 +119,7 @@ class Shell:
                           job=prepared.attempt.job[:16], error=error)  # fmt: skip
                 self.perform(self.machine.taken_back(f"{error.code}: {error.sentence}"))
 
-    def stop(self, attempt: m.AttemptId, sentence: str) -> None:
+    def stop(self, attempt: AttemptId, sentence: str) -> None:
         """The LUS wants the attempt no more."""
         _log.info("attempt at task {task} of {job} stopped: {why}", task=attempt.task, job=attempt.job[:16],
                   why=sentence)  # fmt: skip
@@ -164,7 +165,7 @@ class Shell:
     def _begin(self, what: str, coroutine: Coroutine[Any, Any, None]) -> None:
         self.tasks.spawn(what, coroutine)
 
-    def _reply(self, attempt: m.AttemptId, error: RefusedError | None) -> None:
+    def _reply(self, attempt: AttemptId, error: RefusedError | None) -> None:
         reply = self._replies.pop(attempt, None)
         if reply is None or reply.called:
             return
@@ -175,7 +176,7 @@ class Shell:
 
     # --- steps --------------------------------------------------------------------------------------
 
-    async def _prepare(self, attempt: m.AttemptId, job: m.JobBrief) -> None:
+    async def _prepare(self, attempt: AttemptId, job: m.JobBrief) -> None:
         workplace = Workplace(self.work, attempt)
         try:
             if self.session is None:
@@ -201,7 +202,7 @@ class Shell:
             may_start = self.timers.seconds() < self.lease_until
             self.perform(self.machine.prepared(attempt, may_start))
 
-    async def _run(self, attempt: m.AttemptId) -> None:
+    async def _run(self, attempt: AttemptId) -> None:
         prepared = self._prepared[attempt]
         started = dt.datetime.now(dt.UTC)
         if not self.spawner.alive:
@@ -224,13 +225,13 @@ class Shell:
                 self.machine.process_ended(attempt, steps.failure_of(ended), steps.tail_of(prepared))
             )
 
-    def _not_run(self, attempt: m.AttemptId, sentence: str) -> None:
+    def _not_run(self, attempt: AttemptId, sentence: str) -> None:
         if self.machine.slot is Slot.STARTING:
             self.perform(self.machine.not_spawned(attempt, sentence))
         else:
             self.perform(self.machine.process_ended(attempt, sentence, ""))
 
-    async def _collect(self, attempt: m.AttemptId) -> None:
+    async def _collect(self, attempt: AttemptId) -> None:
         prepared, (ended, started) = self._prepared[attempt], self._ended[attempt]
         sign = partial(steps.sign_answer, prepared, ended, started, self.owner)
         try:
@@ -245,7 +246,7 @@ class Shell:
         else:
             self.perform(self.machine.collected(attempt))
 
-    def _clean_up(self, attempt: m.AttemptId) -> None:
+    def _clean_up(self, attempt: AttemptId) -> None:
         self._ended.pop(attempt, None)
         self._prepared.pop(attempt, None)
         self.preparation.wheels.release(attempt)
@@ -254,7 +255,7 @@ class Shell:
 
     # --- words --------------------------------------------------------------------------------------
 
-    async def _offer(self, attempt: m.AttemptId) -> None:
+    async def _offer(self, attempt: AttemptId) -> None:
         session = self.session
         if session is None or attempt not in self.machine.holding:
             return  # offered when a LUS is there again
@@ -279,7 +280,7 @@ class Shell:
                        job=attempt.job[:16], code=verdict.code, sentence=verdict.sentence)  # fmt: skip
         self.perform(self.machine.verdict(attempt, final=verdict.verdict != "retry"))
 
-    async def _offer_later(self, attempt: m.AttemptId) -> None:
+    async def _offer_later(self, attempt: AttemptId) -> None:
         if attempt in self._later:
             return
         self._later.add(attempt)

@@ -16,9 +16,9 @@ import attrs
 import msgspec
 from twisted.logger import Logger
 
+from rjs.attempts import AttemptId
 from rjs.files import sync_folder
 from rjs.limits import INLINE_ANSWER
-from rjs.wire.messages import AttemptId
 
 _log = Logger("cs.spool")
 

@@ -12,8 +12,9 @@ import enum
 import attrs
 
 from cs import limits
+from rjs.attempts import AttemptId
 from rjs.errors import IllegalTransitionError
-from rjs.wire.messages import AttemptId, JobBrief
+from rjs.wire.messages import JobBrief
 
 
 class Slot(enum.Enum):

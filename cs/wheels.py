@@ -21,13 +21,13 @@ import attrs
 
 from cs import limits
 from cs.workplace import remove_tree
+from rjs.attempts import AttemptId
 from rjs.bundle.names import shown
 from rjs.bundle.unpack import unpack_files
 from rjs.bundle.verify import OpenedBundle
 from rjs.errors import RefusedError
 from rjs.limits import MAX_LOCK_BYTES
 from rjs.wheels import LOCK_NAME, Target, Wheel, choose, open_wheel, read_lock, this_interpreter
-from rjs.wire.messages import AttemptId
 
 _FILE_MODE = 0o444
 _FOLDER_MODE = 0o555

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Final
 
 from cs import limits
-from rjs.bundle.answer import STDERR_NAME, STDOUT_NAME
+from rjs.answers.answer_jar import STDERR_NAME, STDOUT_NAME
+from rjs.attempts import AttemptId
 from rjs.bundle.names import ANSWER_FOLDER, shown
 from rjs.errors import RefusedError
 from rjs.files import UnsafeFileError, open_nofollow
 from rjs.limits import MAX_NAME_DEPTH
-from rjs.wire.messages import AttemptId
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -20,9 +20,10 @@ from lus import limits, placement
 from lus.instructions import DropServer, Instruction, ReportVanished, Return, Start, Stop, TellWant
 from lus.registry import Registry, Server
 from lus.waiting import Kind, Waiting
+from rjs.attempts import AttemptId, Fence
 from rjs.limits import LUS_LEASE
 from rjs.needs import Needs
-from rjs.wire.messages import AttemptId, CsState, Fence, JobBrief, LeasedTask
+from rjs.wire.messages import CsState, JobBrief, LeasedTask
 
 
 class Stage(enum.Enum):

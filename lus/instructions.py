@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import attrs
 
-from rjs.wire.messages import AttemptId, JobBrief
+from rjs.attempts import AttemptId
+from rjs.wire.messages import JobBrief
 
 
 @attrs.frozen

@@ -12,10 +12,11 @@ import attrs
 import msgspec
 
 from lus import limits
+from rjs.attempts import AttemptId
 from rjs.leases import LeaseTable
 from rjs.limits import CS_LEASE
 from rjs.needs import Offer
-from rjs.wire.messages import AttemptId, CsState
+from rjs.wire.messages import CsState
 
 OWNERS_WORD = frozenset({"not-trusted", "permission-not-granted"})
 """The refusals that last: a CS tells when its owner's trust has changed (``trust_epoch``)."""

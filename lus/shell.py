@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from lus import limits
 from lus.board import Board
 from lus.instructions import DropServer, Instruction, ReportVanished, Return, Start, Stop, TellWant
+from rjs.attempts import AttemptId
 from rjs.background import Tasks, Timers
 from rjs.errors import RefusedError, RjsError
 from rjs.wire import messages as m
@@ -37,7 +38,7 @@ class Shell:
     ws: Session | None = None
     servers: dict[str, Session] = attrs.field(factory=dict)
     _ws_waiters: set[Deferred[Session]] = attrs.field(factory=set)
-    _ends: dict[tuple[str, m.AttemptId], set[Deferred[None]]] = attrs.field(factory=dict)
+    _ends: dict[tuple[str, AttemptId], set[Deferred[None]]] = attrs.field(factory=dict)
     _offers: Counter[str] = attrs.field(factory=Counter)
     _strange_ends: Counter[str] = attrs.field(factory=Counter)
 

@@ -18,14 +18,15 @@ import attrs
 from cryptography import x509
 from twisted.logger import Logger
 
+from rjs.answers.answer_jar import open_answer
+from rjs.attempts import AttemptId
 from rjs.background import Tasks, Workers
-from rjs.bundle.answer import open_answer
 from rjs.errors import OverloadedError, RefusedError
 from rjs.files import sync_folder
 from rjs.limits import BLOB_READS
 from rjs.storage import Storage
 from rjs.wire.blobs import read_blob_to_file
-from rjs.wire.messages import AnswerOffer, AnswerVerdict, AttemptId
+from rjs.wire.messages import AnswerOffer, AnswerVerdict
 from rjs.wire.session import Session
 from ws import limits, store
 from ws.homes import Homes

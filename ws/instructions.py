@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import attrs
 
+from rjs.attempts import AttemptId
 from rjs.ids import BundleId
 from rjs.jobs import TaskState
-from rjs.wire.messages import AttemptId, JobBrief, LeasedTask
+from rjs.wire.messages import JobBrief, LeasedTask
 from ws.job import Job
 
 # --- journal entries: one transaction, before anything is said ------------------------------------------

@@ -5,8 +5,8 @@ A placement outlives its lease: an answer stays valid until its task has ended.
 
 from __future__ import annotations
 
+from rjs.attempts import AttemptId
 from rjs.ids import BundleId
-from rjs.wire.messages import AttemptId
 from ws import limits
 from ws.instructions import PlacementKnown
 

@@ -15,12 +15,13 @@ from collections.abc import Iterable
 
 import attrs
 
+from rjs.attempts import AttemptId
 from rjs.errors import RefusedError
 from rjs.ids import BundleId
 from rjs.jobs import ENDED, TaskEvent, TaskState
 from rjs.leases import LeaseTable
 from rjs.limits import LUS_LEASE
-from rjs.wire.messages import AttemptId, LeasedTask
+from rjs.wire.messages import LeasedTask
 from ws import limits
 from ws.dispatch import Lus
 from ws.instructions import (

@@ -10,8 +10,8 @@ import datetime as dt
 import attrs
 from cryptography import x509
 
-from rjs.bundle.answer import OpenedAnswer
-from rjs.bundle.seal_answer import check_sealed_for, recipients_of
+from rjs.answers.answer_jar import OpenedAnswer
+from rjs.answers.sealed_outputs import check_sealed_for, recipients_of
 from rjs.bundle.verify import open_bundle
 from rjs.bundle.window import Window
 from rjs.descriptor import read_descriptor

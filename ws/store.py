@@ -12,10 +12,11 @@ from typing import Any
 import attrs
 import msgspec
 
+from rjs.attempts import AttemptId, Fence
 from rjs.ids import BundleId, SpkiDigest
 from rjs.jobs import TaskState
 from rjs.storage import Connection
-from rjs.wire.messages import AttemptId, Fence, JobBrief
+from rjs.wire.messages import JobBrief
 from ws.instructions import (
     AttemptLogged,
     Entry,

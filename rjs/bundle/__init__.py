@@ -1,3 +1,3 @@
-"""Bundles and answers: signed JARs, written by one signer and read by one strict verifier, the only gate."""
+"""Bundles: signed JARs, written by one signer and read by one strict verifier, the only gate."""
 
 __all__: list[str] = []

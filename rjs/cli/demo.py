@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from twisted.internet.base import ReactorBase
 
-    from rjs.bundle.answer import Receipt
+    from rjs.answers.answer_jar import Receipt
     from rjs.local_cluster import LocalCluster
 
 PATIENCE = 300.0
@@ -185,7 +185,7 @@ async def _collect(reactor: ReactorBase, cluster: LocalCluster, job: str, tasks:
 
 def _opened(cluster: LocalCluster, path: Path) -> tuple[bytes, Receipt]:
     """One answer's band and receipt, verified against the organisation root."""
-    from rjs.bundle.answer import open_answer
+    from rjs.answers.answer_jar import open_answer
     from rjs.limits import MIB
 
     with path.open("rb") as file:

@@ -72,7 +72,7 @@ def _answer(
     import msgspec
     from cryptography import x509
 
-    from rjs.bundle.answer import open_answer
+    from rjs.answers.answer_jar import open_answer
     from rjs.bundle.verify import open_bundle
     from rjs.identity.oids import ANSWER_EKU
 

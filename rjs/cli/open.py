@@ -19,7 +19,7 @@ from rjs.errors import ConfigError, UsageError
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from rjs.bundle.answer import OpenedAnswer
+    from rjs.answers.answer_jar import OpenedAnswer
     from rjs.bundle.seal_keys import OpeningKey
     from rjs.identity.keys import AskPassphrase
 
@@ -68,7 +68,7 @@ def command(
     destination = _new_folder(into or answer.with_suffix(""))
     root = own_root() if trust is None else one_certificate(trust)
     with answer.open("rb") as file:
-        from rjs.bundle.answer import open_answer
+        from rjs.answers.answer_jar import open_answer
 
         opened = open_answer(file, roots=[root], at=at or datetime.now(UTC))
         _unpack(opened, destination, pair, ask)
@@ -86,7 +86,7 @@ def _new_folder(path: Path) -> Path:
 
 
 def _unpack(answer: OpenedAnswer, destination: Path, pair: Pair | None, ask: AskPassphrase) -> None:
-    from rjs.bundle.seal_answer import open_outputs
+    from rjs.answers.sealed_outputs import open_outputs
 
     if not answer.is_sealed:
         answer.bundle.unpack(destination)

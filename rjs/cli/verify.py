@@ -106,7 +106,7 @@ def _accept_answer(
     """Accept an answer by an enrolled key whose path the lists, where asked for, do not revoke."""
     from cryptography import x509
 
-    from rjs.bundle.answer import open_answer
+    from rjs.answers.answer_jar import open_answer
     from rjs.bundle.crl import check_revocation
 
     bundle = open_answer(file, roots=authorities, at=at).bundle

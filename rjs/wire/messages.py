@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from rjs import limits
+from rjs.attempts import AttemptId, Fence, HexDigest, Index, Number
 from rjs.errors import ProtocolError
 from rjs.identity.enrolment import EnrolmentRequest
 from rjs.identity.names import Role
@@ -21,10 +22,7 @@ from rjs.identity.renewal import RenewalRequest
 from rjs.needs import Needs, Offer
 
 HexId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
-HexDigest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
-Index = Annotated[int, Meta(ge=0, lt=2**31)]
 Count = Annotated[int, Meta(ge=0, lt=2**48)]
-Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Seconds = Annotated[float, Meta(ge=0, le=1e12)]
 Name = Annotated[str, Meta(max_length=128)]
 Code = Annotated[str, Meta(max_length=64)]
@@ -49,14 +47,6 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="
 
 
 # --- values that messages carry -------------------------------------------------------------------------
-
-
-class Fence(Struct, frozen=True, array_like=True, order=True):
-    """Orders the attempts at a task: (WS generation, WS lease number, LUS sequence)."""
-
-    generation: Number
-    lease: Number
-    sequence: Number
 
 
 class JarPart(Struct, frozen=True, array_like=True):
@@ -90,14 +80,6 @@ class LeasedTask(Struct, frozen=True, array_like=True):
     lease: Number
     task: Index
     avoid: Annotated[tuple[HexId, ...], Meta(max_length=16)] = ()
-
-
-class AttemptId(Struct, frozen=True, array_like=True, order=True):
-    """One try at a task on one CS."""
-
-    job: HexDigest
-    task: Index
-    fence: Fence
 
 
 class TaskLine(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 from cryptography import x509
 
-from rjs.bundle.answer import Exited, OpenedAnswer, Receipt, open_answer, write_answer
+from rjs.answers.answer_jar import Exited, OpenedAnswer, Receipt, open_answer, write_answer
+from rjs.attempts import Fence
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.forger import Forger, refusal_of
 from rjs.bundle.path import CODE_SIGNING
@@ -22,7 +23,6 @@ from rjs.identity.oids import ANSWER_EKU
 from rjs.identity.profiles import Kind
 from rjs.identity.testing import Organisation
 from rjs.ids import BundleId, ServerId, SpkiDigest
-from rjs.wire.messages import Fence
 
 CS = ServerId("0" * 32)
 FILES = {"out/picture.bin": b"pixels", "stdout.txt": b"hello\n", "stderr.txt": b""}

@@ -18,6 +18,7 @@ from cluster import LOOPBACK, PATIENCE, Cluster, running_cluster, wait_for
 from cryptography import x509
 from jobs import write_job
 
+from rjs.attempts import Fence
 from rjs.bundle.testing import make_party
 from rjs.identity.certificates import Identity
 from rjs.identity.folder import IdentityFolder
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.integration
 
 CALLER = Path(__file__).with_name("cluster_caller.py")
 LEASES = m.TaskWant(outstanding=8, epoch=1)
-FENCE = m.Fence(1, 1, 1)
+FENCE = Fence(1, 1, 1)
 
 
 @pytest.fixture(scope="module")

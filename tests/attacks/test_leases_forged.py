@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from cs.task_machine import Slot
+from rjs.attempts import AttemptId, Fence
 from rjs.errors import RefusedError
 from rjs.identity.names import Role
 from rjs.ids import BundleId
@@ -54,7 +55,7 @@ def say(cluster: SimulatedCluster, what: Coroutine[Deferred[Any], Any, m.Message
     return reply.value if isinstance(reply, Failure) else reply
 
 
-def goes_on(cluster: SimulatedCluster, real: m.AttemptId) -> bool:
+def goes_on(cluster: SimulatedCluster, real: AttemptId) -> bool:
     """The victim's attempt runs to its answer, which is the one that is committed."""
     web, _, victim, _ = parts(cluster)
     assert (victim.machine.attempt, victim.machine._unwanted) == (real, "")
@@ -63,11 +64,11 @@ def goes_on(cluster: SimulatedCluster, real: m.AttemptId) -> bool:
     return bool(data == b"answer") and web.queue.jobs[BundleId(real.job)].summary() == "done"
 
 
-Lie = Callable[[m.AttemptId], m.AttemptId]
+Lie = Callable[[AttemptId], AttemptId]
 LIES: dict[str, Lie] = {
     "the victim's own attempt": lambda real: real,
-    "a later one": lambda real: m.AttemptId(real.job, real.task, m.Fence(1, real.fence.lease, 99)),
-    "another task under its lease": lambda real: m.AttemptId(real.job, 7, real.fence),
+    "a later one": lambda real: AttemptId(real.job, real.task, Fence(1, real.fence.lease, 99)),
+    "another task under its lease": lambda real: AttemptId(real.job, 7, real.fence),
 }
 
 

@@ -11,7 +11,7 @@ from samples import attempt
 
 from cs import limits
 from cs.workplace import OutputRefusedError, Workplace
-from rjs.bundle.answer import STDERR_NAME, STDOUT_NAME
+from rjs.answers.answer_jar import STDERR_NAME, STDOUT_NAME
 
 STREAMS = [STDERR_NAME, STDOUT_NAME]
 

@@ -16,7 +16,7 @@ from samples import attempt
 
 from cs import limits
 from cs.workplace import OutputRefusedError, Workplace, remove_tree
-from rjs.bundle.answer import STDERR_NAME, STDOUT_NAME
+from rjs.answers.answer_jar import STDERR_NAME, STDOUT_NAME
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.names import parts_of
 

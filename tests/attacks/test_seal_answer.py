@@ -13,11 +13,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from rjs import limits
-from rjs.bundle.answer import Exited, OpenedAnswer, Receipt, open_answer, write_answer
+from rjs.answers.answer_jar import Exited, OpenedAnswer, Receipt, open_answer, write_answer
+from rjs.answers.sealed_outputs import check_sealed_for, open_outputs, recipients_of, seal_outputs
+from rjs.attempts import Fence
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.forger import Forger, RawMember, RawZip
 from rjs.bundle.seal import seal
-from rjs.bundle.seal_answer import check_sealed_for, open_outputs, recipients_of, seal_outputs
 from rjs.bundle.seal_testing import make_recipient
 from rjs.bundle.testing import NOW, Party
 from rjs.errors import RefusedError
@@ -25,7 +26,6 @@ from rjs.identity.certificates import sole_uri
 from rjs.identity.names import Role
 from rjs.identity.testing import Organisation
 from rjs.ids import BundleId, ServerId, SpkiDigest
-from rjs.wire.messages import Fence
 
 ORGANISATION = Organisation(NOW)
 ADA = make_recipient("Ada")

@@ -13,7 +13,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from rjs.bundle.answer import Exited, Receipt, write_answer
+from rjs.answers.answer_jar import Exited, Receipt, write_answer
+from rjs.attempts import Fence
 from rjs.bundle.path import CODE_SIGNING
 from rjs.bundle.sign import job_attributes, sign_jar
 from rjs.bundle.testing import Party, make_party
@@ -23,7 +24,6 @@ from rjs.identity.names import Role
 from rjs.identity.testing import Organisation
 from rjs.ids import BundleId, ServerId, SpkiDigest
 from rjs.toml_text import toml_table
-from rjs.wire.messages import Fence
 
 EVIL = "e\x1b]0;evil\x07\x1b[2J\x9b31m\u202eright\u2028line\raccepted"
 NOW = datetime.now(UTC).replace(microsecond=0)

@@ -27,6 +27,7 @@ from cs.prepared import Prepared
 from cs.trust import Grant, TrustStore
 from cs.wheels import Wheels
 from cs.workplace import Workplace
+from rjs.attempts import AttemptId, Fence
 from rjs.background import ImmediateWorkers
 from rjs.bundle.sign import job_attributes
 from rjs.bundle.testing import Party, make_signer, signed_jar
@@ -36,7 +37,7 @@ from rjs.ids import ClusterId
 from rjs.limits import BLOB_CHUNK, GIB, MIB
 from rjs.needs import Needs, Offer, Platform
 from rjs.storage import ImmediateStorage, open_database
-from rjs.wire.messages import AttemptId, BlobData, BlobRead, Fence, JarPart, JobBrief
+from rjs.wire.messages import BlobData, BlobRead, JarPart, JobBrief
 from rjs.wire.session import Session
 
 LINUX, MAC = Platform("linux", "x86_64"), Platform("macos", "aarch64")

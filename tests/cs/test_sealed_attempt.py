@@ -17,8 +17,8 @@ from cs.attempt import Owner, not_an_answer, sign_answer, tail_of
 from cs.prepared import Prepared
 from cs.spawner.messages import Ended
 from cs.workplace import OutputRefusedError, Workplace
-from rjs.bundle.answer import OpenedAnswer, open_answer
-from rjs.bundle.seal_answer import check_sealed_for, open_outputs
+from rjs.answers.answer_jar import OpenedAnswer, open_answer
+from rjs.answers.sealed_outputs import check_sealed_for, open_outputs
 from rjs.bundle.seal_testing import make_recipient
 from rjs.bundle.testing import NOW
 from rjs.descriptor.model import Answer, Descriptor

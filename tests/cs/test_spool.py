@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from samples import A, attempt
 
 from cs.spool import Spool, name_of, parse_name
+from rjs.attempts import AttemptId, Fence
 from rjs.limits import INLINE_ANSWER
-from rjs.wire.messages import AttemptId, Fence
 
 X, Y = attempt(1), attempt(2, task=1)
 

@@ -16,10 +16,10 @@ from packaging.utils import parse_wheel_filename
 from wheelhouse import make_wheel
 
 from cs.wheels import Wheels
+from rjs.attempts import AttemptId, Fence
 from rjs.bundle.testing import NOW, make_signer, signed_jar
 from rjs.bundle.verify import OpenedBundle, open_bundle
 from rjs.errors import RefusedError
-from rjs.wire.messages import AttemptId, Fence
 
 SIGNER = make_signer()
 HERE = str(next(sys_tags()))

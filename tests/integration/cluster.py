@@ -32,7 +32,7 @@ import attrs
 import psutil
 from netns import Lan
 
-from rjs.bundle.answer import Receipt, open_answer
+from rjs.answers.answer_jar import Receipt, open_answer
 from rjs.errors import UnreachableError
 from rjs.identity.keys import load_chain
 from rjs.limits import MIB

@@ -10,9 +10,10 @@ from samples import CS1, CS2, A, B, C, attempt, brief, cs_state
 from lus import limits
 from lus.board import Board, Stage
 from lus.instructions import DropServer, Instruction, ReportVanished, Return, Start, Stop, TellWant
+from rjs.attempts import AttemptId
 from rjs.limits import CS_LEASE, LUS_LEASE
 from rjs.needs import Needs
-from rjs.wire.messages import AttemptId, CsState, LeasedTask
+from rjs.wire.messages import CsState, LeasedTask
 
 
 def register(board: Board, cs: str, state: CsState, boot: str = "b1", now: float = 0.0) -> list[Instruction]:

@@ -11,7 +11,8 @@ from samples import CS1, CS2, CS3, A, B, brief, cs_state
 from lus import limits
 from lus.board import Board
 from lus.instructions import Instruction, ReportVanished, Return, Start, Stop, TellWant
-from rjs.wire.messages import AttemptId, Fence, LeasedTask
+from rjs.attempts import AttemptId, Fence
+from rjs.wire.messages import LeasedTask
 
 CSS = st.sampled_from([CS1, CS2, CS3])
 

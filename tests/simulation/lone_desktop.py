@@ -19,6 +19,7 @@ from cs.bundles import Bundles
 from cs.trust import Grant, TrustStore
 from cs.wheels import Wheels
 from cs.workplace import Workplace
+from rjs.attempts import AttemptId, Fence
 from rjs.background import ImmediateWorkers
 from rjs.bundle.sign import job_attributes
 from rjs.bundle.testing import make_signer, signed_jar
@@ -28,7 +29,7 @@ from rjs.ids import ClusterId
 from rjs.limits import GIB
 from rjs.needs import Needs, Offer, Platform
 from rjs.storage import ImmediateStorage, open_database
-from rjs.wire.messages import AttemptId, BlobData, BlobRead, Fence, JobBrief
+from rjs.wire.messages import BlobData, BlobRead, JobBrief
 from rjs.wire.session import Session
 
 SIGNER = make_signer()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from rjs.attempts import AttemptId, Fence
 from rjs.ids import BundleId
 from rjs.limits import GIB
 from rjs.needs import Needs, Offer
-from rjs.wire.messages import AttemptId, CsState, Fence, JobBrief
+from rjs.wire.messages import CsState, JobBrief
 from ws.job import Job
 
 A, B, C = (BundleId(digit * 64) for digit in "abc")

@@ -34,6 +34,7 @@ from cs.spawner.messages import Ended
 from cs.spool import Spooled
 from cs.task_machine import Slot, TaskMachine
 from lus.board import Board
+from rjs.attempts import AttemptId
 from rjs.background import Tasks, sleep
 from rjs.descriptor.model import Descriptor, Permissions
 from rjs.errors import OverloadedError, RefusedError
@@ -151,26 +152,26 @@ class Spool:
     """The files of a CS's spool; they outlive its processes."""
 
     def __init__(self) -> None:
-        self.files: dict[m.AttemptId, bytes] = {}
+        self.files: dict[AttemptId, bytes] = {}
 
-    def recover(self) -> list[m.AttemptId]:
+    def recover(self) -> list[AttemptId]:
         """See cs.spool."""
         return sorted(self.files)
 
-    def keep(self, attempt: m.AttemptId, write: Callable[[BinaryIO], object]) -> None:
+    def keep(self, attempt: AttemptId, write: Callable[[BinaryIO], object]) -> None:
         """See cs.spool."""
         file = io.BytesIO()
         write(file)
         self.files[attempt] = file.getvalue()
 
-    def load(self, attempt: m.AttemptId) -> Spooled:
+    def load(self, attempt: AttemptId) -> Spooled:
         """See cs.spool."""
         if attempt not in self.files:
             raise FileNotFoundError(attempt)
         data = self.files[attempt]
         return Spooled(Path(), len(data), data.hex().ljust(64, "0")[:64], data)
 
-    def forget(self, attempt: m.AttemptId) -> None:
+    def forget(self, attempt: AttemptId) -> None:
         """See cs.spool."""
         self.files.pop(attempt, None)
 
@@ -219,7 +220,7 @@ class Preparation:
 
     server: ComputeServer
 
-    async def prepare(self, attempt: m.AttemptId, job: m.JobBrief, *_: object) -> Any:
+    async def prepare(self, attempt: AttemptId, job: m.JobBrief, *_: object) -> Any:
         """See cs.attempt."""
         server, random = self.server, self.server.cluster.random
         await sleep(server.timers, random.choice((0.0, 0.05, 6.0)) * random.random())

@@ -6,11 +6,12 @@ import attrs
 import pytest
 from samples import CS1, CS2, A, B, C, attempt, brief, job
 
+from rjs.attempts import AttemptId
 from rjs.errors import IllegalTransitionError, RefusedError
 from rjs.ids import BundleId
 from rjs.jobs import TaskEvent, TaskState
 from rjs.limits import LUS_LEASE
-from rjs.wire.messages import AttemptId, LeasedTask
+from rjs.wire.messages import LeasedTask
 from ws import limits
 from ws.instructions import (
     Answer,

@@ -10,10 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from invariants import check_queue
 from samples import CS1, CS2, A, B, C, job
 
+from rjs.attempts import AttemptId, Fence
 from rjs.errors import RefusedError
 from rjs.ids import BundleId
 from rjs.jobs import ENDED, TaskState
-from rjs.wire.messages import AttemptId, Fence
 from ws import store
 from ws.instructions import Answer, Instruction, LeaseGranted, PlacementKnown, SendGrant, TaskEnded, Word
 from ws.job import Blocked

@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from rjs.bundle.answer import SEALED_NAME, OpenedAnswer
+from rjs.answers.answer_jar import SEALED_NAME, OpenedAnswer
 from rjs.bundle.seal import seal
 from rjs.bundle.seal_testing import make_recipient
 from rjs.bundle.testing import make_signer, signed_jar

@@ -22,7 +22,8 @@ def test_the_table_in_the_reference_is_the_table_in_the_code() -> None:
 @pytest.mark.parametrize("code", CODES)
 def test_every_code_is_raised_and_tested(code: str) -> None:
     """No code is dead, and none is without a test that sees it."""
-    raising = [path for path in (ROOT / "rjs" / "bundle").glob("*.py") if path.name != "errors.py"]
+    folders = [ROOT / "rjs" / "bundle", ROOT / "rjs" / "answers"]
+    raising = [path for folder in folders for path in folder.glob("*.py") if path.name != "errors.py"]
     testing = [*(ROOT / "tests" / "attacks").glob("*.py"), *(ROOT / "tests" / "rjs" / "bundle").glob("*.py")]
     for paths in (raising, testing):
         assert any(re.search(rf'"\^?{code}[":]|="{code}"', path.read_text()) for path in paths)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from rjs.bundle.answer import Exited, Receipt, write_answer
+from rjs.answers.answer_jar import Exited, Receipt, write_answer
+from rjs.attempts import Fence
 from rjs.bundle.testing import make_party, revocation_list
 from rjs.identity.keys import save_chain
 from rjs.identity.names import Role
 from rjs.identity.testing import Organisation
 from rjs.ids import BundleId, ServerId, SpkiDigest
-from rjs.wire.messages import Fence
 
 if TYPE_CHECKING:
     from tests.rjs.cli.conftest import Rjs

@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from rjs.bundle.answer import Exited, Receipt, write_answer
-from rjs.bundle.seal_answer import seal_outputs
+from rjs.answers.answer_jar import Exited, Receipt, write_answer
+from rjs.answers.sealed_outputs import seal_outputs
+from rjs.attempts import Fence
 from rjs.bundle.seal_testing import make_recipient
 from rjs.bundle.testing import Party
 from rjs.bundle.verify import open_bundle
@@ -33,7 +34,6 @@ from rjs.identity.names import Role
 from rjs.identity.passphrases import change_passphrase
 from rjs.identity.testing import Organisation
 from rjs.ids import BundleId, ServerId, SpkiDigest
-from rjs.wire.messages import Fence
 
 if TYPE_CHECKING:
     from tests.rjs.cli.conftest import Rjs

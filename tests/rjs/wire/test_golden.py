@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rjs.attempts import AttemptId, Fence
 from rjs.identity.enrolment import EnrolmentRequest
 from rjs.identity.renewal import RenewalRequest
 from rjs.needs import Needs, Offer, Platform
@@ -16,7 +17,7 @@ RECORDED: dict[str, str] = json.loads((Path(__file__).parent / "golden" / "messa
 
 JOB, SIGNER, DIGEST = "ab" * 32, "cd" * 32, "ef" * 32
 CS, BOOT = "12" * 16, "34" * 16
-ATTEMPT = m.AttemptId(JOB, 7, m.Fence(1, 42, 3))
+ATTEMPT = AttemptId(JOB, 7, Fence(1, 42, 3))
 BRIEF = m.JobBrief(
     job=JOB, name="mandelbrot", signer=SIGNER, tasks=8, size=4321, sha256=DIGEST,
     needs=Needs(
@@ -69,9 +70,9 @@ EXAMPLES: list[m.Message] = [
     m.AnswerVerdict(re=3, verdict="refused", code="answer-key", sentence="not the enrolled key"),
     m.CsState(
         name="desk-7", mflops=51234.5, offer=OFFER, trust_epoch=1, busy=True,
-        running=(ATTEMPT,), holding=(m.AttemptId(JOB, 6, m.Fence(1, 41, 2)),),
+        running=(ATTEMPT,), holding=(AttemptId(JOB, 6, Fence(1, 41, 2)),),
     ),
-    m.TaskStart(rid=6, job=BRIEF, task=7, fence=m.Fence(1, 42, 3)),
+    m.TaskStart(rid=6, job=BRIEF, task=7, fence=Fence(1, 42, 3)),
     m.TaskStop(attempt=ATTEMPT, sentence="the job was cancelled"),
 ]  # fmt: skip
 

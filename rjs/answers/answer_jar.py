@@ -1,8 +1,8 @@
 """Answers: the signed JAR that one task yields, with its outputs and a receipt that says how they came about.
 
 An answer is read by the same strict verifier as a bundle, but its signer's certificate must be for answers and for
-nothing like a job, and it may hold outputs only, or all of them sealed in one file (``seal_answer``). Who may answer
-(an enrolled key, a placed attempt) is decided by the caller.
+nothing like a job, and it may hold outputs only, or all of them sealed in one file (``sealed_outputs``). Who may
+answer (an enrolled key, a placed attempt) is decided by the caller.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import msgspec
 from cryptography import x509
 
 from rjs import limits as caps
+from rjs.attempts import Fence
 from rjs.bundle.cms import SigningKey
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.names import ANSWER_FOLDER, shown
@@ -26,7 +27,6 @@ from rjs.errors import RefusedError
 from rjs.identity.oids import ANSWER_EKU
 from rjs.identity.peers import check_answer_chain
 from rjs.ids import BundleId, ServerId, SpkiDigest
-from rjs.wire.messages import Fence
 
 RECEIPT_NAME: Final = "receipt.json"
 STDOUT_NAME: Final = "stdout.txt"
@@ -92,7 +92,7 @@ class OpenedAnswer:
 
     @property
     def is_sealed(self) -> bool:
-        """Whether the outputs are sealed: then only ``seal_answer.open_outputs`` gets at them."""
+        """Whether the outputs are sealed: then only ``sealed_outputs.open_outputs`` gets at them."""
         return SEALED_NAME in self.bundle.entries
 
 

@@ -17,7 +17,7 @@ import msgspec
 from cryptography import x509
 
 from rjs import limits
-from rjs.bundle.answer import (
+from rjs.answers.answer_jar import (
     RECEIPT_NAME,
     SEALED_NAME,
     OpenedAnswer,
