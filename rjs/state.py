@@ -14,6 +14,7 @@ from typing import Self
 
 import attrs
 
+from rjs.config import CONFIG_NAME
 from rjs.errors import ConfigError
 from rjs.files import make_private_folder, read_small, write_atomically
 from rjs.identity.certificates import Identity
@@ -125,6 +126,20 @@ def member_of(path: Path, role: Role) -> Member:
         right = f"; use: rjs {member.role} run {path}" if member.role in SERVERS else ""
         raise ConfigError(f"{path} is the folder of {member.name.uri()}, not of a {role}{right}")
     return member
+
+
+def make_state_folder(path: Path) -> None:
+    """Have a private folder for a server's state at ``path``; what was begun there before may go on.
+
+    Raises ConfigError for a folder that holds something else: a server must not settle among a person's files.
+    """
+    found = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+    if found - {"lock"} and not found & {CONFIG_NAME, CLUSTERS}:
+        raise ConfigError(
+            f"{path} is no state folder, and holds other files, such as {min(found)!r}; name a folder that is empty "
+            "or not there yet"
+        )
+    make_private_folder(path)
 
 
 def private_folder(path: Path) -> Path:

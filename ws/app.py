@@ -18,18 +18,18 @@ from twisted.logger import Logger
 from rjs import __version__
 from rjs.background import Tasks, ThreadWorkers
 from rjs.config import read_config, write_config
-from rjs.files import make_private_folder
 from rjs.identity.ca import OperatorFolder
 from rjs.identity.folder import IdentityFolder, Member
+from rjs.identity.invitation import check_addresses
 from rjs.identity.keys import AskPassphrase
 from rjs.identity.names import Role
 from rjs.identity.tls import server_context
 from rjs.process import fail_stop, run_server
 from rjs.renewal import TokenKeeper
-from rjs.state import Boot, StateFolder, cluster_folder, private_folder
+from rjs.state import Boot, StateFolder, cluster_folder, make_state_folder, private_folder
 from rjs.status import serve_status
 from rjs.storage import StorageThread, open_database
-from rjs.wire.dial import Acceptor
+from rjs.wire.dial import Acceptor, host_and_port
 from rjs.wire.session import Self
 from ws import limits, store
 from ws.answers import AnswerDesk, Delivery
@@ -59,18 +59,22 @@ def init(
     name: str = "",
     addresses: Sequence[str] = (),
     listen: str = "",
-    port: int = 9000,
+    port: int | None = None,
     ask: AskPassphrase | None = None,
 ) -> Member:
     """Found a web server in ``folder``, certified by the operator's folder ``ca``; may be repeated if killed.
 
-    ``addresses`` are the HOST:PORT under which members reach it (default: this machine's name). ``ask`` gives the
-    passphrase of the operator's keys.
+    ``addresses`` are the HOST:PORT under which members reach it (default: this machine's name). ``port`` to listen on
+    is that of the first of them unless it is given. ``ask`` gives the passphrase of the operator's keys.
     """
+    if addresses:
+        check_addresses(tuple(addresses))
+    if port is None:
+        port = host_and_port(addresses[0])[1] if addresses else WsSettings().port
     operator = OperatorFolder.open(ca, ask)
     name = name or platform.node() or "web server"
     reach = tuple(addresses) or (f"{platform.node() or '127.0.0.1'}:{port}",)
-    make_private_folder(folder)
+    make_state_folder(folder)
     if not (folder / "config.toml").exists():
         write_config(WsSettings, folder, {"listen": listen, "port": port})
     identity = IdentityFolder(cluster_folder(folder, operator.cluster) / "identity")

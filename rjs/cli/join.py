@@ -75,9 +75,9 @@ def _settings(given: tuple[str, ...]) -> dict[str, Any]:
 
 def _write_config(invited: Invitation, folder: Path, given: Mapping[str, Any]) -> None:
     from rjs.config import CONFIG_NAME, write_config
-    from rjs.files import make_private_folder
+    from rjs.state import make_state_folder
 
-    make_private_folder(folder)
+    make_state_folder(folder)
     if not (folder / CONFIG_NAME).exists():
         write_config(role_entry(f"{invited.subject.role}.settings"), folder, given)
     elif given:

@@ -20,7 +20,9 @@ from rjs.cli.server import run_server, state_folder
 @click.option("--address", "addresses", multiple=True, metavar="HOST:PORT",
               help="Where members reach it [this machine's name and the port].")  # fmt: skip
 @click.option("--listen", default="", metavar="ADDRESS", help="Address to listen on [every one].")
-@click.option("--port", type=click.IntRange(0, 65535), default=9000, show_default=True, help="TCP port.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="TCP port to listen on [that of --address, else 9000]."
+)
 @passphrase_option
 @json_option
 def init(
@@ -29,7 +31,7 @@ def init(
     name: str | None,
     addresses: tuple[str, ...],
     listen: str,
-    port: int,
+    port: int | None,
     passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
@@ -47,6 +49,8 @@ def init(
         print_json({"name": member.name.uri(), "cluster": member.cluster, "addresses": member.ws})
         return
     say(f"founded the web server {member.common_name} of cluster {member.cluster} in {folder}")
+    if port is not None and not any(address.endswith(f":{port}") for address in member.ws):
+        say(f"it listens on port {port}, and is to be reached at {', '.join(member.ws)}: forward that to it")
     say(f"next: rjs ws run {folder}")
     say(f"then: rjs ca invite {cadir} --ws {member.ws[0]} --role lus")
 

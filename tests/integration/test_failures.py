@@ -140,7 +140,7 @@ def test_a_job_too_large_for_every_machine_waits_and_says_so(cluster: Cluster, t
     wait_for(lambda: "reason: " in cluster.ada.told(bundle.name), story=cluster.story)
     shown = cluster.ada.status(job)["job"]
     assert (shown["state"], shown["waiting"]) == ("waiting", 1)
-    assert "needs 1,024,000 MiB of memory; the largest compute server" in shown["reason"]
+    assert "at best: it needs 1,024,000 MiB of memory, " in shown["reason"]
     assert shown["reason"] in cluster.ada.told(bundle.name)
     cluster.ada.rjs("cancel", job)
 

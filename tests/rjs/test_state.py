@@ -17,7 +17,7 @@ from rjs.identity.errors import IdentityError
 from rjs.identity.folder import IdentityFolder
 from rjs.identity.names import Role
 from rjs.identity.testing import Organisation
-from rjs.state import StateFolder, cluster_folder, signing_identity, sole_cluster
+from rjs.state import StateFolder, cluster_folder, make_state_folder, signing_identity, sole_cluster
 
 HOLD = "import sys; from pathlib import Path; from rjs.state import StateFolder\nwith StateFolder.enter(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"  # noqa: E501
 
@@ -115,3 +115,20 @@ def join(path: Path, organisation: Organisation, now: dt.datetime) -> Path:
     chain = organisation.tokens.issue(checked.token_public_key, checked.name, checked.common_name, now)
     identity.complete(invitation, chain, now)
     return folder
+
+
+def test_no_server_settles_among_other_files(tmp_path: Path) -> None:
+    """A folder with files of its own is refused and left alone; a new, an empty and a begun one are taken."""
+    sources = tmp_path / "ws"
+    sources.mkdir()
+    (sources / "queue.py").write_text("")
+    with pytest.raises(
+        ConfigError, match=r"ws is no state folder, and holds other files, such as 'queue\.py'; name"
+    ):
+        make_state_folder(sources)
+    assert [path.name for path in sources.iterdir()] == ["queue.py"]
+    for begun in ("", "lock", "config.toml", "clusters"):
+        folder = tmp_path / f"state-{begun}"
+        make_state_folder(folder)
+        (folder / begun).mkdir(exist_ok=True)
+        make_state_folder(folder)

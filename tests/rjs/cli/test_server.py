@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
 from rjs.cli.server import offer_words
 from rjs.limits import GIB
 from rjs.needs import Offer, Platform
 from rjs.status import offer_facts
+
+if TYPE_CHECKING:
+    from tests.rjs.cli.conftest import Rjs
 
 
 def test_an_offer_is_one_short_line() -> None:
@@ -22,3 +31,33 @@ def test_an_offer_is_one_short_line() -> None:
         "linux-x86_64, 4 cores, 8.0 GiB memory, 100.0 GiB disk, python 3.11.7, java 17"
     )
     assert offer_words(offer_facts(Offer(cores=1))) == "any-any, 1 core, 0.0 GiB memory, 0.0 GiB disk"
+
+
+@pytest.mark.parametrize(
+    ("options", "port", "warned"),
+    [
+        (["--address", "localhost:9731"], 9731, False),
+        (["--address", "[::1]:9731", "--port", "9731"], 9731, False),
+        (["--address", "localhost:9731", "--port", "9000"], 9000, True),
+    ],
+)
+def test_a_web_server_listens_where_it_is_reached(
+    rjs: Rjs, tmp_path: Path, options: list[str], port: int, warned: bool
+) -> None:
+    """Its port is that of its address; where the owner says another, the output says so, too."""
+    assert rjs("ca", "init", tmp_path / "ca").status == 0
+    said = rjs("ws", "init", tmp_path / "ws", "--ca", tmp_path / "ca", *options)
+    assert said.status == 0, said.err
+    assert tomllib.loads((tmp_path / "ws/config.toml").read_text())["port"] == port
+    assert (f"it listens on port {port}, and is to be reached at" in said.err) == warned
+
+
+def test_a_server_is_not_founded_among_sources(rjs: Rjs, tmp_path: Path) -> None:
+    """In a folder with files that are none of its state, `rjs ws init` makes nothing and says why."""
+    assert rjs("ca", "init", tmp_path / "ca").status == 0
+    (tmp_path / "ws").mkdir(mode=0o700)
+    (tmp_path / "ws/queue.py").write_text("")
+    said = rjs("ws", "init", tmp_path / "ws", "--ca", tmp_path / "ca")
+    assert said.status == 1
+    assert "ws is no state folder, and holds other files, such as 'queue.py'" in said.err
+    assert [path.name for path in (tmp_path / "ws").iterdir()] == ["queue.py"]
