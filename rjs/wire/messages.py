@@ -19,6 +19,7 @@ from rjs.errors import ProtocolError
 from rjs.identity.enrolment import EnrolmentRequest
 from rjs.identity.names import Role
 from rjs.identity.renewal import RenewalRequest
+from rjs.identity.revocation import SignedRevocations, What
 from rjs.needs import Needs, Offer
 
 HexId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
@@ -277,6 +278,33 @@ class JobCancel(Message, frozen=True, kw_only=True, tag="job.cancel"):
     job: JobPrefix
 
 
+# --- what is revoked ------------------------------------------------------------------------------------
+
+
+class RevocationNumber(Message, frozen=True, kw_only=True, tag="revocation.number"):
+    """The number of the list that the sender goes by, or 0: told first of all; who has a higher one tells it."""
+
+    callers: ClassVar = SERVERS
+    number: Number
+
+
+class RevocationList(Message, frozen=True, kw_only=True, tag="revocation.list"):
+    """A list of what is revoked, as the web server's authority signed it; told on as soon as it is gone by."""
+
+    callers: ClassVar = SERVERS
+    list: SignedRevocations
+
+
+class AdminRevoke(Message, frozen=True, kw_only=True, tag="admin.revoke"):
+    """Revokes from now on: a certificate by its serial number, a member by ``rjs://<role>/<id>``, its id or its
+    name, a signer by the SHA-256 of its key. Done once the list that says so is durable."""
+
+    callers: ClassVar = frozenset({Role.ADMIN})
+    what: What
+    id: Name
+    reason: Annotated[str, Meta(max_length=limits.REVOCATION_REASON)] = ""
+
+
 # --- LUS and WS -----------------------------------------------------------------------------------------
 
 
@@ -415,6 +443,7 @@ ANY = (
     Hello | Ping | Pong | Bye | Unsupported | Refused | Done | BlobRead | BlobData
     | MemberEnrol | MemberEnrolled | MemberRenew | MemberRenewed
     | JobSubmit | JobAccepted | JobList | JobLines | JobShow | JobShown | JobCancel
+    | RevocationNumber | RevocationList | AdminRevoke
     | TaskWant | TaskGrant | LeaseRenew | LeaseRenewed | LeaseEnded | TaskReturn | TaskPlaced
     | AttemptEnded | AnswerOffer | AnswerVerdict | CsState | TaskStart | TaskStop
 )  # fmt: skip

@@ -111,6 +111,8 @@ def _type(kind: kinds.Type) -> str:
             if kind.pattern is not None:
                 return f"text: {_PATTERNS.get(kind.pattern, f'`{kind.pattern}`')}"
             return f"text, at most {kind.max_length} characters" if kind.max_length else "text"
+        case kinds.EnumType():
+            return "text: " + " or ".join(f"`{each.value}`" for each in kind.cls)
         case kinds.BytesType():
             return f"bytes, at most {kind.max_length}" if kind.max_length else "bytes"
         case kinds.VarTupleType():

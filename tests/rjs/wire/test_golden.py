@@ -10,6 +10,7 @@ import pytest
 from rjs.attempts import AttemptId, Fence
 from rjs.identity.enrolment import EnrolmentRequest
 from rjs.identity.renewal import RenewalRequest
+from rjs.identity.revocation import SignedRevocations, What
 from rjs.needs import Needs, Offer, Platform
 from rjs.wire import messages as m
 
@@ -58,6 +59,9 @@ EXAMPLES: list[m.Message] = [
     m.JobShow(rid=1, job="abab", first=1000),
     m.JobShown(re=1, job=LINE, tasks=(TASK,)),
     m.JobCancel(rid=1, job="abab"),
+    m.RevocationNumber(number=17),
+    m.RevocationList(list=SignedRevocations(b"\x85", signature=b"\x30\x08", chain=(b"\x30\x09", b"\x30\x04"))),
+    m.AdminRevoke(rid=1, what=What.MEMBER, id=f"rjs://cs/{CS}", reason="its disk was stolen"),
     m.TaskWant(outstanding=6, epoch=3),
     m.TaskGrant(generation=1, job=BRIEF, tasks=(m.LeasedTask(42, 7), m.LeasedTask(43, 8, (CS,)))),
     m.LeaseRenew(rid=2, leases=(42, 43), upto=43),
