@@ -172,7 +172,8 @@ MAX_PATTERNS = 64
 """Patterns of files in all resources together; a folder needs one."""
 
 MAX_PATTERN_STEPS = 2_000_000
-"""Comparisons of a part of a pattern with a part of a name in one descriptor: two seconds, whoever wrote both."""
+"""Comparisons of a part of a pattern with a part of a name in one descriptor; long ones count for several (see
+``descriptor.patterns``): two seconds, whoever wrote both."""
 
 MAX_NETWORK_PLACES = 64
 """Each is shown to the owner, who would not read more."""

@@ -1,4 +1,4 @@
-"""Attack: a system property by which a signed job has its Java virtual machine load, open or read what is not its own."""
+"""Attack: a property by which a signed job has its Java virtual machine load, open or read what is not its own."""
 
 from __future__ import annotations
 
