@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import pytest
 
 from rjs.descriptor import DescriptorError, parse_descriptor
-from rjs.limits import MAX_PATTERNS
 
 LONG = tuple(f"{'a' * 190}{index:06d}" for index in range(48_000))
 """Names of nearly the greatest length, as many as a bundle may have."""
@@ -17,20 +16,16 @@ PATIENCE = 15.0
 
 
 @pytest.mark.parametrize(
-    ("names", "patterns"),
+    "patterns",
     [
-        (LONG, [f"*{'?' * 95}b{number}" for number in range(60)]),
-        (LONG, [f"*{'[ab]' * 95}b{number}" for number in range(60)]),
-        (LONG, [f"{'*a' * 60}b{number}" for number in range(60)]),
-        (LONG, [f"**/*{'?' * 95}b{number}/**/x" for number in range(60)]),
-        (
-            ("x",),
-            ["/".join(f"[Ā{chr(0x180 + n + 22 * m)}]" for n in range(140)) for m in range(MAX_PATTERNS)],
-        ),
+        [f"*{'?' * 95}b{number}" for number in range(60)],
+        [f"*{'[ab]' * 95}b{number}" for number in range(60)],
+        [f"{'*a' * 60}b{number}" for number in range(60)],
+        [f"**/*{'?' * 95}b{number}/**/x" for number in range(60)],
     ],
-    ids=["any letters", "sets of letters", "many stars", "many folders", "sets that are dear to compile"],
+    ids=["any letters", "sets of letters", "many stars", "many folders"],
 )
-def test_comparing_ends(names: Sequence[str], patterns: Sequence[str]) -> None:
+def test_comparing_ends(patterns: Sequence[str]) -> None:
     """By the count of what it costs, with a mistake that says so."""
     files = ", ".join(f'"{pattern}"' for pattern in patterns)
     toml = (
@@ -38,5 +33,5 @@ def test_comparing_ends(names: Sequence[str], patterns: Sequence[str]) -> None:
     )
     started = time.perf_counter()
     with pytest.raises(DescriptorError, match="takes too long to compare"):
-        parse_descriptor(toml.encode(), {"run.py", *names})
+        parse_descriptor(toml.encode(), {"run.py", *LONG})
     assert time.perf_counter() - started < PATIENCE
