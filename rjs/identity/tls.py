@@ -72,6 +72,7 @@ _FAULTS = {
         "does not lead to our organisation's root: it belongs to another one, or is malformed",
     ),
     21: ("other_root", "does not lead to our organisation's root"),
+    26: ("usage", "is not for calling or serving: its key usages do not say so"),
 }  # X509_V_ERR_* of openssl-verification-options(1), told of the certificate's holder
 
 _ALERTS = {
