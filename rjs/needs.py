@@ -10,6 +10,8 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from rjs.bundle.names import shown
+from rjs.errors import UsageError
 from rjs.limits import GIB, MIB
 
 OPERATING_SYSTEMS: Final = ("linux", "macos", "windows")
@@ -38,6 +40,15 @@ class Platform(Struct, frozen=True, array_like=True, order=True):
 
 PLATFORMS: Final = tuple(Platform(os, arch) for os in OPERATING_SYSTEMS for arch in ARCHITECTURES)
 """Every platform that a job can be made for."""
+
+
+def parse_platform(text: str) -> Platform:
+    """The platform that ``linux-x86_64`` or the like spells; raises UsageError."""
+    known = {str(each): each for each in PLATFORMS}
+    if text not in known:
+        raise UsageError(f"{shown(text)} is no platform; there are {', '.join(known)}")
+    return known[text]
+
 
 _SYSTEMS: Final = {"darwin": "macos"}
 _MACHINES: Final = {"amd64": "x86_64", "arm64": "aarch64"}

@@ -40,7 +40,7 @@ class PlatformName(click.ParamType["Platform"]):
 
 
 def _platform(text: str) -> Platform:
-    from rjs.packing.native import parse_platform
+    from rjs.needs import parse_platform
 
     return parse_platform(text)
 

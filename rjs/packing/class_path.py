@@ -18,7 +18,7 @@ from rjs.bundle.resign import read_loosely
 from rjs.bundle.verify import MANIFEST_NAME, is_signature_related
 from rjs.bundle.zip import ZipArchive, read_archive
 from rjs.descriptor.patterns import FileNames
-from rjs.packing.job_files import JobFile, PackingError
+from rjs.packing.job_files import JobFile, PackingError, file_of
 from rjs.packing.tree import Tree, folder_fault, stays_out
 
 SERVICES: Final = "META-INF/services/"
@@ -56,8 +56,7 @@ class FolderPlace:
         return self.tree.read(name)
 
     def take(self, name: str, why: str) -> JobFile:
-        file = self.tree.look_at(name)
-        return JobFile(name, file, file.size, file.executable, why)
+        return file_of(self.tree, name, why)
 
 
 @attrs.frozen

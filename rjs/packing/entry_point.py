@@ -20,11 +20,10 @@ from packaging.utils import canonicalize_name
 
 from rjs.bundle.names import shown
 from rjs.errors import UsageError
-from rjs.packing.job_files import JobFile, JobFiles, PackingError, judged
+from rjs.packing.job_files import Gathered, JobFiles, PackingError
 from rjs.packing.made import made_descriptor
 from rjs.packing.requirements import Requirements, vendor
-from rjs.packing.tree import Tree, UnfitFileError, stays_out
-from rjs.packing.vendored import Vendored
+from rjs.packing.tree import Tree, stays_out
 from rjs.packing.walk import reach
 
 _COMPILED: Final = (".so", ".pyd", ".dylib", ".dll")
@@ -67,33 +66,18 @@ def gather_entry_point(
     asked = requirements or Requirements(())
     asked = attrs.evolve(asked, specs=(*asked.specs, *specs))
     vendored = vendor(asked) if asked.specs else None
-    return _judged(script, name or script, tasks, point, own, _reason(owner), vendored, allow_missing)
-
-
-def _judged(
-    script: str,
-    name: str,
-    tasks: int,
-    point: EntryPoint,
-    own: _Own,
-    why: str,
-    vendored: Vendored | None,
-    allow_missing: Collection[str],
-) -> JobFiles:
-    entry = f"{point.module}:{point.attr}"
-    files, faults = {file.name: file for file in (vendored.files if vendored else ())}, []
+    entry, tables = f"{point.module}:{point.attr}", vendored.tables if vendored else ()
+    gathered = Gathered()
+    gathered.add(made_descriptor(name or script, "python", tasks, entry=entry, tables=tables))
+    for file in vendored.files if vendored else ():
+        gathered.add(file)
     for each in own.names:
-        try:
-            found = own.tree.look_at(each)
-        except (UnfitFileError, OSError) as error:
-            faults.append(f"{shown(each)} {error}")
-        else:
-            files[each] = JobFile(each, found, found.size, why=why)
+        gathered.take_of(own.tree, each, f"of {owner.name} {owner.version}")
     provided = vendored.modules if vendored else {}
     reached = reach(own.tree, entry, allow_missing=allow_missing, provided=provided)
-    made = made_descriptor(name, "python", tasks, entry=entry, tables=vendored.tables if vendored else ())
-    files[made.name] = made
-    return judged(Path(script), files, faults=[*faults, *reached.faults], warnings=reached.warnings)
+    gathered.faults += reached.faults
+    gathered.warnings += reached.warnings
+    return gathered.judged(Path(script))
 
 
 def _found(script: str) -> tuple[EntryPoint, Distribution]:
@@ -107,10 +91,6 @@ def _found(script: str) -> tuple[EntryPoint, Distribution]:
     if others or point.dist is None or not point.attr:
         raise UsageError(f"{shown(script)} does not stand for one function of one installed package")
     return point, point.dist
-
-
-def _reason(owner: Distribution) -> str:
-    return f"of {owner.name} {owner.version}"
 
 
 def _own_files(owner: Distribution, point: EntryPoint) -> _Own:

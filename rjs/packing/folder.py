@@ -18,7 +18,7 @@ from rjs.descriptor import DESCRIPTOR_NAME
 from rjs.errors import UsageError
 from rjs.needs import Platform
 from rjs.packing.include import matching
-from rjs.packing.job_files import JobFile, JobFiles, PackingError, judged
+from rjs.packing.job_files import Gathered, JobFile, JobFiles, PackingError
 from rjs.packing.made import MADE_HERE, made_descriptor
 from rjs.packing.requirements import Requirements, vendor
 from rjs.packing.tree import Tree, UnfitFileError, folder_fault, stays_out
@@ -63,27 +63,18 @@ def gather(
         gathering.take_reached(script.name, include)
     else:
         raise PackingError(path, ["it is neither a folder with a job.toml nor a Python script (.py)"])
-    files = judged(
-        path,
-        gathering.files,
-        faults=gathering.faults,
-        left_out=gathering.left_out,
-        warnings=gathering.warnings,
-    )
+    files = gathering.judged(path)
     if gathering.vendored and (fault := unstated(files.descriptor, gathering.vendored)):
         raise PackingError(path, [fault])
     return files
 
 
-class _Gathering:
-    """What is taken so far out of a folder, why, and what was wrong with it."""
+class _Gathering(Gathered):
+    """What is taken so far out of a folder."""
 
     def __init__(self, tree: Tree, without: Path | None, allow_missing: Collection[str]) -> None:
+        super().__init__()
         self.tree = tree
-        self.files: dict[str, JobFile] = {}
-        self.left_out: list[str] = []
-        self.faults: list[str] = []
-        self.warnings: list[str] = []
         self.vendored: Vendored | None = None
         self._provided: Mapping[str, Sequence[Platform]] = {}
         self._own = _name_below(tree.path, without)
@@ -103,20 +94,6 @@ class _Gathering:
         self._provided = found.modules
         self.faults += found.faults
 
-    def add(self, file: JobFile) -> None:
-        self.files[file.name] = file
-
-    def take(self, name: str, why: str) -> None:
-        """Take the file ``name``, unless it is taken; a fault where it is no plain file."""
-        if name in self.files:
-            return
-        try:
-            file = self.tree.look_at(name)
-        except UnfitFileError as error:
-            self.faults.append(f"{shown(name)} {error}")
-        else:
-            self.add(JobFile(name, file, file.size, file.executable, why))
-
     def take_whole(self) -> None:
         """Take all that does not stay out."""
         for name, entry in self.tree.below():
@@ -125,7 +102,7 @@ class _Gathering:
             elif self.vendored and self._is_place_of_wheels(name):
                 self.faults.append(f"{shown(name)} is in the way of the vendored requirements; remove it")
             elif not entry.is_dir(follow_symlinks=False):
-                self.take(name, WHOLE_FOLDER)
+                self.take_of(self.tree, name, WHOLE_FOLDER)
             elif fault := folder_fault(name, entry):
                 self.faults.append(fault)
             elif not self.tree.listing(name):
@@ -142,7 +119,7 @@ class _Gathering:
         """Take the script ``entry``, what it imports, and what the patterns name with what that imports."""
         included = self._included(include)
         for name, why in self._reached(entry, included).items():
-            self.take(name, why)
+            self.take_of(self.tree, name, why)
 
     def take_whole_with(self, entry: str) -> None:
         """Take all, and refuse what the script ``entry`` imports out of places that stay out."""

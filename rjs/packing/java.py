@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections import deque
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ from rjs.packing.class_file import ClassFile, ClassFileError, read_class
 from rjs.packing.class_path import SERVICES, ClassPath, opened_class_path
 from rjs.packing.java_doubts import doubts, providers
 from rjs.packing.jdeps import ClassGraph, class_graph
-from rjs.packing.job_files import JobFile, JobFiles, PackingError, judged
+from rjs.packing.job_files import Gathered, JobFile, JobFiles, PackingError
 from rjs.packing.made import made_descriptor
 from rjs.packing.tree import UnfitFileError
 
@@ -47,7 +48,7 @@ def gather_java(
     is made here. Raises PackingError, RefusedError like ``class_graph``, ChangedFileError, or OSError.
     """
     with opened_class_path([path, *class_path]) as places:
-        gathering = _Gathering(places)
+        gathering = _Gathering(places=places)
         main = main_class or places.manifest(places.places[0]).get("Main-Class", "").strip()
         gathering.start(main, include)
         if gathering.faults:
@@ -55,27 +56,19 @@ def gather_java(
         graph = class_graph(jdeps, gathering.contents.values())
         gathering.follow(graph)
         gathering.describe(name or _stem(path), main, tasks)
-        warnings = doubts(places, gathering.reached, graph, gathering.files, allow_missing)
-        return judged(
-            path,
-            gathering.files,
-            faults=gathering.faults,
-            left_out=places.unneeded(gathering.files),
-            warnings=[*gathering.warnings, *warnings],
-        )
+        gathering.left_out += places.unneeded(gathering.files)
+        gathering.warnings += doubts(places, gathering.reached, graph, gathering.files, allow_missing)
+        return gathering.judged(path)
 
 
 @attrs.define
-class _Gathering:
-    """What is taken so far, and why; ``reached`` are its classes by name, ``contents`` those of all classes."""
+class _Gathering(Gathered):
+    """What is taken so far; ``reached`` are its classes by name, ``contents`` those of all classes."""
 
-    places: ClassPath
+    places: ClassPath = attrs.field(kw_only=True)
     classes: dict[str, tuple[str, ClassFile]] = attrs.field(factory=dict)
     contents: dict[str, bytes] = attrs.field(factory=dict, repr=False)
-    files: dict[str, JobFile] = attrs.field(factory=dict)
     reached: dict[str, ClassFile] = attrs.field(factory=dict)
-    faults: list[str] = attrs.field(factory=list)
-    warnings: list[str] = attrs.field(factory=list)
     _waiting: deque[tuple[str, str]] = attrs.field(factory=deque)
 
     def start(self, main: str, include: Sequence[str]) -> None:
@@ -96,7 +89,7 @@ class _Gathering:
             if name in self.reached or name not in self.classes:
                 continue
             file, self.reached[name] = self.classes[name]
-            self._take(file, why)
+            self.take(file, partial(self.places.first[file].take, file, why))
             used = graph.uses.get(name)
             if used is None and name != "java.lang.Object":  # every other class uses at least its superclass
                 self.faults.append(f"{shown(file)} is beyond this jdeps; use the one of a newer JDK")
@@ -109,7 +102,7 @@ class _Gathering:
         file = made_descriptor(name, "java", tasks, entry=main, tables=needs)
         if file.name in self.files:
             self.faults.append(f"{file.name} is made for a Java job; leave it out of --include")
-        self.files[file.name] = file
+        self.add(file)
 
     def _named(self, pattern: str) -> tuple[str, ...]:
         try:
@@ -146,21 +139,13 @@ class _Gathering:
         if name in self.classes:
             self._waiting.append((name, why))
         else:
-            self._take(file, why)
+            self.take(file, partial(self.places.first[file].take, file, why))
 
     def _include_service(self, file: str, why: str) -> None:
         content = self.places.services(file)
-        self.files[file] = JobFile(file, content, len(content), why=why)
+        self.add(JobFile(file, content, len(content), why=why))
         for provider in providers(content):
             self._waiting.append((provider, f"a provider of {file.removeprefix(SERVICES)}"))
-
-    def _take(self, file: str, why: str) -> None:
-        try:
-            self.files.setdefault(file, self.places.first[file].take(file, why))
-        except UnfitFileError as error:
-            self.faults.append(f"{shown(file)} {error}")
-        except BundleRefusedError as error:
-            self.faults.append(error.sentence)
 
 
 def _file_of(name: str) -> str:

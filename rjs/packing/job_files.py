@@ -6,7 +6,7 @@ finished bundle, and those that a compute server would find when it runs it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ from rjs.bundle.names import check_coexistence, parts_of, shown
 from rjs.bundle.verify import MANIFEST_NAME, is_signature_related
 from rjs.descriptor import DESCRIPTOR_NAME, Descriptor, DescriptorError, parse_descriptor
 from rjs.errors import RefusedError
-from rjs.packing.tree import DiskFile
+from rjs.packing.tree import DiskFile, Tree, UnfitFileError
 
 FAULTS_SHOWN: Final = 20
 
@@ -67,39 +67,64 @@ class JobFiles:
         return sum(file.size for file in self.files)
 
 
-def judged(
-    path: Path,
-    files: Mapping[str, JobFile],
-    *,
-    faults: Iterable[str] = (),
-    left_out: Iterable[str] = (),
-    warnings: Iterable[str] = (),
-) -> JobFiles:
-    """Give these files, by name, as a job, or raise PackingError about ``path`` with every fault.
+@attrs.define
+class Gathered:
+    """What is taken so far for a bundle, by name; what stays out of it; and what was wrong, or is doubtful."""
 
-    ``faults`` were found before; added is whatever the verifier or the descriptor's reader would refuse later. The
-    descriptor among ``files`` is held as bytes. Where there is none, ``faults`` say why.
-    """
-    ordered = tuple(sorted(files.values(), key=lambda file: file.name))
-    found = [*faults, *_name_faults([file.name for file in ordered]), *_size_faults(ordered)]
-    toml = files.get(DESCRIPTOR_NAME)
-    try:
-        if toml is not None and isinstance(toml.content, bytes):
-            descriptor = parse_descriptor(
-                toml.content, set(files), lambda name, cap: _content(files[name], cap)
-            )
-    except DescriptorError as error:
-        found += [f"{DESCRIPTOR_NAME}: {mistake}" for mistake in error.mistakes]
-    if found:
-        raise PackingError(path, list(dict.fromkeys(found)))
-    return JobFiles(ordered, descriptor, tuple(left_out), tuple(warnings))
+    files: dict[str, JobFile] = attrs.field(factory=dict)
+    left_out: list[str] = attrs.field(factory=list)
+    faults: list[str] = attrs.field(factory=list)
+    warnings: list[str] = attrs.field(factory=list)
+
+    def add(self, file: JobFile) -> None:
+        """Take ``file`` in place of whatever has its name."""
+        self.files[file.name] = file
+
+    def take(self, name: str, look: Callable[[], JobFile]) -> None:
+        """Take what ``look`` gives for ``name``, unless that is taken; a fault where it is not fit for a bundle."""
+        if name in self.files:
+            return
+        try:
+            self.add(look())
+        except UnfitFileError as error:
+            self.faults.append(f"{shown(name)} {error}")
+        except BundleRefusedError as error:
+            self.faults.append(error.sentence)
+
+    def take_of(self, tree: Tree, name: str, why: str) -> None:
+        """Take the file ``name`` of ``tree`` likewise."""
+        self.take(name, lambda: file_of(tree, name, why))
+
+    def judged(self, path: Path) -> JobFiles:
+        """Give all this as a job, or raise PackingError about ``path`` with every fault.
+
+        Added are those that the verifier or the descriptor's reader would find later. The descriptor is held as
+        bytes; where there is none, ``faults`` say why.
+        """
+        files = tuple(sorted(self.files.values(), key=lambda file: file.name))
+        found = [*self.faults, *_name_faults([file.name for file in files]), *_size_faults(files)]
+        toml = self.files.get(DESCRIPTOR_NAME)
+        try:
+            if toml is not None and isinstance(toml.content, bytes):
+                descriptor = parse_descriptor(toml.content, set(self.files), self._content)
+        except DescriptorError as error:
+            found += [f"{DESCRIPTOR_NAME}: {mistake}" for mistake in error.mistakes]
+        if found:
+            raise PackingError(path, list(dict.fromkeys(found)))
+        return JobFiles(files, descriptor, tuple(self.left_out), tuple(self.warnings))
+
+    def _content(self, name: str, cap: int) -> bytes:
+        """The whole content; raises BundleRefusedError, as an opened bundle does, when it is longer than ``cap``."""
+        file = self.files[name]
+        if file.size > cap:
+            raise BundleRefusedError("file-size", f"{shown(name)} is larger than {cap} bytes")
+        return b"".join(file.chunks())
 
 
-def _content(file: JobFile, cap: int) -> bytes:
-    """The whole content; raises BundleRefusedError, as an opened bundle does, when it is longer than ``cap``."""
-    if file.size > cap:
-        raise BundleRefusedError("file-size", f"{shown(file.name)} is larger than {cap} bytes")
-    return b"".join(file.chunks())
+def file_of(tree: Tree, name: str, why: str) -> JobFile:
+    """The file ``name`` of a folder as it is now; raises UnfitFileError."""
+    file = tree.look_at(name)
+    return JobFile(name, file, file.size, file.executable, why)
 
 
 def _size_faults(files: Sequence[JobFile]) -> Iterator[str]:

@@ -11,10 +11,10 @@ import attrs
 from rjs import limits
 from rjs.bundle.names import shown
 from rjs.errors import UsageError
-from rjs.needs import PLATFORMS, Platform
+from rjs.needs import Platform
 from rjs.packing.executable import Executable, ExecutableError, read_executable
 from rjs.packing.include import matching
-from rjs.packing.job_files import JobFile, JobFiles, PackingError, judged
+from rjs.packing.job_files import Gathered, JobFile, JobFiles, PackingError
 from rjs.packing.made import made_descriptor
 from rjs.packing.tree import DiskFile, Tree, UnfitFileError, look_at
 from rjs.toml_text import TomlValue
@@ -51,29 +51,20 @@ def gather_native(
         gathering.take_executable(platform, file)
     toml = made_descriptor(name or path.resolve().name, "native", tasks, tables=gathering.tables())
     gathering.add(toml)
-    return judged(path, gathering.files, faults=gathering.faults, warnings=gathering.warnings)
-
-
-def parse_platform(text: str) -> Platform:
-    """Give the platform that ``linux-x86_64`` or the like spells; raises UsageError."""
-    known = {str(each): each for each in PLATFORMS}
-    if text not in known:
-        raise UsageError(f"{shown(text)} is no platform; there are {', '.join(known)}")
-    return known[text]
+    return gathering.judged(path)
 
 
 @attrs.define
-class _Gathering:
-    files: dict[str, JobFile] = attrs.field(factory=dict)
+class _Gathering(Gathered):
+    """What is taken so far, and the ``entries`` of platforms."""
+
     entries: dict[Platform, str] = attrs.field(factory=dict)
-    faults: list[str] = attrs.field(factory=list)
-    warnings: list[str] = attrs.field(factory=list)
 
     def add(self, file: JobFile) -> None:
-        """Add a file under a name that no other has."""
+        """Take a file under a name that no other has."""
         if file.name in self.files:
             self.faults.append(f"{shown(file.name)} is made here; rename the folder's own")
-        self.files[file.name] = file
+        super().add(file)
 
     def take_folder(self, tree: Tree, include: Sequence[str]) -> None:
         """Take files of the folder, all if no pattern is given."""
@@ -82,7 +73,7 @@ class _Gathering:
             if include and not names:
                 self.faults.append(f"--include {shown(pattern)} names no file of the folder")
             for name in names:
-                self._take(tree, name, f"included by {pattern}" if include else "goes along")
+                self.take_of(tree, name, f"included by {pattern}" if include else "goes along")
 
     def take_executable(self, platform: Platform, path: Path) -> None:
         """Take the executable for ``platform``, which it must be for."""
@@ -106,14 +97,6 @@ class _Gathering:
         """What the descriptor says of each platform: its own entry, which makes it one that the job serves."""
         for platform, name in sorted(self.entries.items()):
             yield "[[resources]]", {"os": platform.os, "arch": platform.arch, "entry": name}
-
-    def _take(self, tree: Tree, name: str, why: str) -> None:
-        try:
-            file = tree.look_at(name)
-        except UnfitFileError as error:
-            self.faults.append(f"{shown(name)} {error}")
-        else:
-            self.files.setdefault(name, JobFile(name, file, file.size, file.executable, why))
 
 
 def _head(file: DiskFile) -> bytes:

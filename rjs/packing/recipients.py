@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from rjs.bundle.seal_keys import check_recipients
 from rjs.descriptor import DESCRIPTOR_NAME
 from rjs.errors import RefusedError
-from rjs.packing.job_files import JobFiles, judged
+from rjs.packing.job_files import Gathered, JobFiles
 from rjs.packing.made import MADE_HERE
 from rjs.toml_text import toml_table
 
@@ -37,4 +37,4 @@ def sealed_for(files: JobFiles, recipients: Sequence[x509.Certificate], path: Pa
         raise RefusedError("answer", f"{path} has a {DESCRIPTOR_NAME} of its own; add to its end:\n{lines}")
     content = toml.content + b"\n" + lines.encode()
     by_name[DESCRIPTOR_NAME] = attrs.evolve(toml, content=content, size=len(content))
-    return judged(path, by_name, left_out=files.left_out, warnings=files.warnings)
+    return Gathered(files=by_name, left_out=[*files.left_out], warnings=[*files.warnings]).judged(path)

@@ -98,7 +98,10 @@ def _opened_itself(path: str, flags: int) -> int:
 
 def look_at(path: Path) -> DiskFile:
     """Return the plain file at ``path`` as it is now; raises UnfitFileError for anything else."""
-    found = path.lstat()
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        raise UnfitFileError("is not there") from None
     if stat.S_ISLNK(found.st_mode):
         raise UnfitFileError("is a symbolic link; put what it leads to in its place")
     if not stat.S_ISREG(found.st_mode):

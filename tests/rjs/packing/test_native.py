@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from rjs.errors import UsageError
-from rjs.needs import Platform
+from rjs.needs import Platform, parse_platform
 from rjs.packing import JobFiles, PackingError
-from rjs.packing.native import gather_native, parse_platform
+from rjs.packing.native import gather_native
 from rjs.packing.testing import elf, fat, macho, pe
 
 LINUX = Platform("linux", "x86_64")
