@@ -20,6 +20,7 @@ from cs.config import ACCEPTED, CsSettings
 from cs.java import Java, find_java
 from cs.linpack import LinpackRecord, load_or_measure
 from cs.offer import offering
+from cs.refusals import Refusals
 from cs.shell import Shell
 from cs.spawner.client import Spawner, start_spawner
 from cs.spool import Spool
@@ -168,7 +169,7 @@ class ComputeServer:
         )  # fmt: skip
         return Shell(
             TaskMachine(spool.recover()), owner, preparation, spool, work, self._spawner, self._new_spawner, workers,
-            self._reactor, self._tasks, self._describe,
+            self._reactor, self._tasks, self._describe, Refusals(self._state.path),
         )  # fmt: skip
 
     def _new_spawner(self) -> Spawner:
@@ -232,4 +233,5 @@ class ComputeServer:
             "lus": None if session is None else session.peer.common_name,
             "trusted": len(self._trust.current().grants),
             "trust_fault": self._trust.current().fault,
+            "refused": self._shell.refusals.document(),
         }

@@ -22,7 +22,7 @@ from cs.opened_job import OpenedJob
 from cs.prepared import Prepared
 from cs.runtimes import command_of
 from cs.spawner.messages import Ended, Limits, Run
-from cs.trust import NotGranted, NotTrusted, TrustStore
+from cs.trust import Allowed, NotAllowedError, TrustStore
 from cs.wheels import JobWheels, Wheels
 from cs.workplace import Workplace
 from rjs.answers.answer_jar import SEALED_NAME, Exited, Receipt, Signalled, write_answer
@@ -118,10 +118,8 @@ class Preparation:
         now = dt.datetime.now(dt.UTC)
         check_job_conditions(bundle, at=now, cluster=self.owner.cluster)
         decision = self.trust().allows(bundle.signer, asked, now)
-        if isinstance(decision, NotTrusted):
-            raise RefusedError("not-trusted", decision.sentence)
-        if isinstance(decision, NotGranted):
-            raise RefusedError("permission-not-granted", decision.sentence)
+        if not isinstance(decision, Allowed):
+            raise NotAllowedError(decision, bundle.signer)
 
     def _prepared(self, opened: OpenedJob, attempt: AttemptId, workplace: Workplace) -> Prepared:
         bundle, descriptor, offer = opened.bundle, opened.descriptor, self.offer()

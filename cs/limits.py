@@ -12,6 +12,12 @@ HOLDING = 1_000
 REPORTS = 64
 """Ends of attempts that nobody has taken note of yet; older ones are dropped, their leases simply lapse."""
 
+REFUSALS = 20
+"""Jobs whose refusal the owner can look up: the last ones; more is what the log is for."""
+
+REFUSAL_SENTENCE = 4 * KIB
+"""Characters of one of these sentences: a command may name many places; 20 stay far below a status document."""
+
 OFFER_AGAIN = 5.0
 """Seconds after which an answer is offered again when nobody could say yet what becomes of it."""
 
@@ -31,7 +37,12 @@ CACHE = 4 * GIB
 """Bytes of bundles kept on disk, unless the owner says otherwise; the least recently used go first."""
 
 WHEELS = 4 * GIB
-"""Bytes of unpacked third-party packages; the least recently used wheels go first."""
+"""Bytes of disk that unpacked third-party packages take, with blocks and inodes; the least recently used wheels go
+first."""
+
+WHEEL_FILES = 100_000
+"""Their files and folders: how each looks is held in memory (half a KiB) and compared before every start. A large
+environment has some 50,000."""
 
 WHOLE = MIB
 """A job's file up to this size is fetched whole, in one round trip: choosing its parts would take three."""

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from cs import attempt as steps
 from cs import limits
 from cs.prepared import Prepared
+from cs.refusals import Refusals
 from cs.spawner.client import Spawner
 from cs.spawner.errors import NotStartedError, SpawnerDiedError
 from cs.spawner.messages import Ended
@@ -64,6 +65,7 @@ class Shell:
     timers: Timers
     tasks: Tasks
     describe: Callable[[], m.CsState]
+    refusals: Refusals = attrs.field(factory=Refusals)
     session: Session | None = None
     served: Callable[[], object] = lambda: None
     lease_until: float = 0.0
@@ -184,9 +186,7 @@ class Shell:
             prepared = await self.preparation.prepare(attempt, job, self.session, workplace)
             self.preparation.check_may_run(prepared.bundle, prepared.descriptor.permissions)
         except RefusedError as error:
-            _log.info(
-                "refused task {task} of {job}: {error}", task=attempt.task, job=attempt.job[:16], error=error
-            )
+            self._refused(attempt, job, error)
             self.perform(self.machine.not_prepared(attempt, error.code, error.sentence))
         except SessionLostError as error:
             self.perform(self.machine.not_prepared(attempt, "stopped", str(error)))
@@ -201,6 +201,13 @@ class Shell:
             self._prepared[attempt] = prepared
             may_start = self.timers.seconds() < self.lease_until
             self.perform(self.machine.prepared(attempt, may_start))
+
+    def _refused(self, attempt: AttemptId, job: m.JobBrief, error: RefusedError) -> None:
+        """Tell the owner, unless it was only that the LUS left."""
+        if error.code != "stopped":
+            noted = self.refusals.note(job, error, dt.datetime.now(dt.UTC))
+            _log.info("refused task {task} of {job}: {code}: {sentence}", task=attempt.task,
+                      job=attempt.job[:16], code=noted.code, sentence=noted.sentence)  # fmt: skip
 
     async def _run(self, attempt: AttemptId) -> None:
         prepared = self._prepared[attempt]

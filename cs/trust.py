@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Literal
 
 import attrs
@@ -58,16 +59,38 @@ class Allowed:
 
 @attrs.frozen
 class NotTrusted:
-    """The owner does not trust the signer; ``sentence`` says why and what would change it."""
+    """The owner does not trust the signer. ``remedy`` is the command that would change it, without its ``--cs``."""
 
-    sentence: str
+    why: str
+    remedy: str = ""
 
 
 @attrs.frozen
 class NotGranted:
-    """The owner trusts the signer, but not with all that the job asks for; ``sentence`` says what is missing."""
+    """The owner trusts the signer, but not with all that the job asks for. ``remedy`` as above."""
 
-    sentence: str
+    why: str
+    remedy: str
+
+
+class NotAllowedError(RefusedError):
+    """The owner's word is missing. Others read ``sentence``; the owner, whose folder it is, can paste a command."""
+
+    def __init__(self, decision: NotTrusted | NotGranted, signer: Signer) -> None:
+        self._decision = decision
+        self.signer = signer.subject
+        code = "not-trusted" if isinstance(decision, NotTrusted) else "permission-not-granted"
+        super().__init__(code, self._told("DIR"))
+
+    def to_owner(self, folder: Path) -> str:
+        """The sentence with the command as this owner can use it."""
+        return self._told(str(folder))
+
+    def _told(self, folder: str) -> str:
+        why, remedy = self._decision.why, self._decision.remedy
+        return (
+            f"{why}; the owner can change that with: {remedy} --cs {shlex.quote(folder)}" if remedy else why
+        )
 
 
 @attrs.frozen
@@ -91,11 +114,11 @@ class TrustStore:
         matching = list(self._matching(signer))  # 2
         holding = [grant for grant in matching if grant.holds(now)]  # 3
         if not holding:
-            return NotTrusted(_ended(matching[0]) if matching else _unknown(signer))
+            return _ended(matching[0]) if matching else _unknown(signer)
         for grant in holding:  # 4
             if not ungranted(asked.network, grant.network):
                 return Allowed(grant)
-        return NotGranted(_too_little(signer, asked, holding[0], now))
+        return _too_little(signer, asked, holding[0])
 
     def _matching(self, signer: Signer) -> Iterator[Grant]:
         """Grants for the signer's own key, then for the CAs above it from the nearest one up."""
@@ -107,11 +130,17 @@ class TrustStore:
     def with_grant(self, grant: Grant) -> TrustStore:
         """The store with ``grant`` in the place of an earlier one for the same key and kind, or at the end. Without a
         label of its own it keeps the earlier one's."""
-        same = [each for each in self.grants if (each.kind, each.spki) == (grant.kind, grant.spki)]
-        others = tuple(each for each in self.grants if each not in same)
-        if same and not grant.label:
-            grant = attrs.evolve(grant, label=same[0].label)
+        same = self.same(grant)
+        others = tuple(each for each in self.grants if each is not same)
+        if same is not None and not grant.label:
+            grant = attrs.evolve(grant, label=same.label)
         return attrs.evolve(self, grants=(*others, grant))
+
+    def same(self, grant: Grant) -> Grant | None:
+        """The grant that ``with_grant`` would replace."""
+        return next(
+            (each for each in self.grants if (each.kind, each.spki) == (grant.kind, grant.spki)), None
+        )
 
     def without(self, fingerprint: str) -> tuple[TrustStore, tuple[Grant, ...]]:
         """The store without the grants for one key, and those grants.
@@ -138,31 +167,33 @@ class TrustStore:
         return attrs.evolve(self, grants=tuple(each for each in self.grants if each not in found)), found
 
 
-def _ended(grant: Grant) -> str:
+def _ended(grant: Grant) -> NotTrusted:
+    """The command gives what was given, for as long as it was given."""
     assert grant.until is not None
-    return (
-        f"the owner's trust in {grant.label or grant.spki} ended at {grant.until:%Y-%m-%d %H:%M:%S %Z}; "
-        f"the owner can renew it with: rjs trust add {grant.spki}"
+    days = max(1, math.ceil((grant.until - grant.added) / timedelta(days=1)))
+    return NotTrusted(
+        f"the owner's trust in {grant.label or grant.spki} ended at {grant.until:%Y-%m-%d %H:%M:%S %Z}",
+        f"rjs trust add {grant.spki}{' --ca' if grant.kind == 'ca' else ''}{_places(grant.network)} --days {days}",
     )
 
 
-def _too_little(signer: Signer, asked: Permissions, grant: Grant, now: datetime) -> str:
-    """Names what is missing, and the command that grants it to the signer for as long as the signer is trusted now,
-    beside what is granted already."""
+def _too_little(signer: Signer, asked: Permissions, grant: Grant) -> NotGranted:
+    """The command grants what is missing to the signer, beside what is granted already, until the same end."""
     missing = ungranted(asked.network, grant.network)
-    options = "".join(
-        f" --network {shlex.quote(place)}" for place in dict.fromkeys([*grant.network, *missing])
-    )
-    if grant.until is not None:
-        options += f" --days {math.ceil((grant.until - now) / timedelta(days=1))}"
-    return (
+    until = "" if grant.until is None else f" --until {grant.until.astimezone(UTC).isoformat()}"
+    return NotGranted(
         f"the owner of this machine trusts {grant.label or signer.subject}, but does not let its jobs reach "
-        f"{', '.join(missing)}; the owner can change that with: rjs trust add {signer.spki}{options}"
+        f"{', '.join(missing)}",
+        f"rjs trust add {signer.spki}{_places([*grant.network, *missing])}{until}",
     )
 
 
-def _unknown(signer: Signer) -> str:
-    return (
-        f"the owner of this machine trusts neither the key of {signer.subject} nor a CA that certified it; "
-        f"the owner can change that with: rjs trust add {signer.spki}"
+def _unknown(signer: Signer) -> NotTrusted:
+    return NotTrusted(
+        f"the owner of this machine trusts neither the key of {signer.subject} nor a CA that certified it",
+        f"rjs trust add {signer.spki}",
     )
+
+
+def _places(network: Iterable[str]) -> str:
+    return "".join(f" --network {shlex.quote(place)}" for place in dict.fromkeys(network))

@@ -82,13 +82,15 @@ class TrustFolder:
             self._seen = seen
         return self._store
 
-    def add(self, grant: Grant) -> None:
-        """Put ``grant`` into the file, in place of one for the same key and kind. Durable on return.
+    def add(self, grant: Grant) -> Grant | None:
+        """Put ``grant`` into the file, in place of one for the same key and kind; gives that one. Durable on return.
 
         Raises ConfigError when the present file cannot be believed: it is not replaced.
         """
         with self._exclusively():
-            self._write(read_trust(self.path).with_grant(grant))
+            store = read_trust(self.path)
+            self._write(store.with_grant(grant))
+        return store.same(grant)
 
     def remove(self, fingerprint: str) -> tuple[Grant, ...]:
         """Take back the grants for the key whose digest begins so; returns them. Durable on return.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from rjs.cli.console import json_option, print_json, print_table
+from rjs.cli.console import json_option, print_json, print_table, safe_text
 from rjs.cli.server import offer_words, run_server, state_folder, status_of
 
 
@@ -40,9 +40,16 @@ def status(folder: Path, as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
+    refused = document.pop("refused")
     document["offer"] = offer_words(document["offer"])
     rows = [[key.replace("_", " "), _words(value)] for key, value in document.items() if key != "boot"]
     print_table(["COMPUTE SERVER", ""], rows)
+    if refused:
+        click.echo("\nrefused lately:")
+    for each in refused:
+        whose = f", signed by {each['signer']}" if each["signer"] else ""
+        click.echo(safe_text(f"{each['when']}  job {each['job'][:16]} ({each['name']}){whose}"))
+        click.echo(safe_text(f"  {each['code']}: {each['sentence']}"))
 
 
 def _words(value: object) -> str | None:

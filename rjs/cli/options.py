@@ -7,20 +7,20 @@ from datetime import UTC, datetime
 import click
 
 
-def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
     """Give the aware time that ``value`` spells; without an offset it is UTC, as certificates' dates are."""
     if value is None:
         return None
     try:
-        moment = datetime.fromisoformat(value)
+        given = datetime.fromisoformat(value)
     except ValueError:
         raise click.BadParameter(
             f"{value!r} is not a time such as 2026-05-01T12:00:00Z", ctx, param
         ) from None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return given if given.tzinfo is not None else given.replace(tzinfo=UTC)
 
 
 at_option = click.option(
-    "--at", callback=_moment, metavar="TIME", help="Judge as of this time (ISO 8601) [now]."
+    "--at", callback=moment, metavar="TIME", help="Judge as of this time (ISO 8601) [now]."
 )
 """``--at`` of the commands that judge; the function receives ``at``, an aware time or None for now."""

@@ -10,6 +10,7 @@ import click
 
 from rjs.cli.console import json_option, print_json, print_table, say
 from rjs.cli.group import role_entry
+from rjs.cli.options import moment
 
 cs_option = click.option(
     "--cs",
@@ -53,10 +54,17 @@ def list_grants(folder: Path, as_json: bool) -> None:
 @click.option("--ca", is_flag=True, help="SIGNER is a CA's fingerprint: trust everybody whom it certified.")
 @click.option("--label", help="Whose key it is, for you [the certificate's subject].")
 @click.option("--days", type=click.IntRange(1, 36_500), help="Trust for so many days only.")
+@click.option("--until", callback=moment, metavar="TIME", help="Trust until this time only (ISO 8601).")
 @click.option("--network", multiple=True, metavar="HOST:PORT",
               help="A place that its jobs may ask to reach; repeat for several [none].")  # fmt: skip
 def add(
-    signer: str, folder: Path, ca: bool, label: str | None, days: int | None, network: tuple[str, ...]
+    signer: str,
+    folder: Path,
+    ca: bool,
+    label: str | None,
+    days: int | None,
+    until: datetime | None,
+    network: tuple[str, ...],
 ) -> None:
     """Trust a signer: its bundles may run on this machine.
 
@@ -69,18 +77,32 @@ def add(
       rjs trust add ada.pem --network data.example.org:443 --cs ~/rjs-cs
     """
     now = datetime.now(UTC)
+    if days is not None and until is not None:
+        raise click.UsageError("--days and --until both say when the trust ends; give one")
+    if until is not None and until <= now:
+        raise click.UsageError(f"--until {until.isoformat()} has passed already")
     grant = role_entry("cs.grant_for")(
         _given(signer),
         now=now,
         label=label,
         kind="ca" if ca else "signer",
-        until=None if days is None else now + timedelta(days=days),
+        until=until if days is None else now + timedelta(days=days),
         network=network,
     )
-    _store(folder).add(grant)
+    replaced = _store(folder).add(grant)
     whom = "everybody certified by" if grant.kind == "ca" else "what was signed by"
-    reach = ", ".join(grant.network) or "no network place"
-    say(f"this machine now runs {whom} {grant.label or 'the key'} ({grant.spki}), and grants {reach}")
+    say(f"this machine now runs {whom} {grant.label or 'the key'} ({grant.spki}) {_terms(grant)}")
+    if replaced is not None:
+        say(f"before, it did so {_terms(replaced)}: that is replaced")
+
+
+def _terms(grant: Any) -> str:
+    end = (
+        "until you take it back"
+        if grant.until is None
+        else f"until {grant.until.isoformat(timespec='seconds')}"
+    )
+    return f"{end}, and grants {', '.join(grant.network) or 'no network place'}"
 
 
 @click.command("remove")

@@ -99,5 +99,5 @@ def test_the_command_in_a_refusal_cannot_be_widened() -> None:
     asked = Permissions(network=("a.org:1; rm -rf ~", "$(reboot):1"))
     decision = STORE.allows(SIGNER, asked, NOW)
     assert isinstance(decision, NotGranted)
-    assert "--network 'a.org:1; rm -rf ~'" in decision.sentence
-    assert "--network '$(reboot):1'" in decision.sentence
+    assert "--network 'a.org:1; rm -rf ~'" in decision.remedy
+    assert "--network '$(reboot):1'" in decision.remedy

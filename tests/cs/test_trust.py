@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import attrs
 import pytest
@@ -11,7 +12,16 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cs.trust import Allowed, Grant, Kind, NotGranted, NotTrusted, TrustRefusedError, TrustStore
+from cs.trust import (
+    Allowed,
+    Grant,
+    Kind,
+    NotAllowedError,
+    NotGranted,
+    NotTrusted,
+    TrustRefusedError,
+    TrustStore,
+)
 from rjs.bundle.path import subject_of
 from rjs.bundle.testing import NOW, Party, make_party, make_signer
 from rjs.bundle.verify import Signer, spki_of
@@ -78,17 +88,19 @@ def test_nobody_is_trusted_without_grants() -> None:
     """The refusal names the signer, and the command that would change it with the key's fingerprint."""
     decision = TrustStore().allows(signer_of(ADA), NOTHING, NOW)
     assert isinstance(decision, NotTrusted)
-    assert "CN=Ada" in decision.sentence
-    assert f"rjs trust add {spki_of(ADA.certificate)}" in decision.sentence
+    assert "CN=Ada" in decision.why
+    assert decision.remedy == f"rjs trust add {spki_of(ADA.certificate)}"
 
 
 def test_an_ended_grant_is_named() -> None:
-    """The submitter learns that trust ended, and when."""
-    decision = TrustStore((grant(ADA.certificate, "signer", NOW - HOUR),)).allows(
-        signer_of(ADA), NOTHING, NOW
+    """The submitter learns that trust ended, and when; the command gives again what was given, for as long."""
+    ended = attrs.evolve(
+        grant(ROOT.certificate, "ca", NOW - HOUR), added=NOW - 50 * HOUR, network=("a.org:1",)
     )
+    decision = TrustStore((ended,)).allows(signer_of(ADA), NOTHING, NOW)
     assert isinstance(decision, NotTrusted)
-    assert "ended at 2026-06-01 11:00:00" in decision.sentence
+    assert "ended at 2026-06-01 11:00:00" in decision.why
+    assert decision.remedy == f"rjs trust add {ended.spki} --ca --network a.org:1 --days 3"
 
 
 def test_a_living_grant_counts_beside_an_ended_one() -> None:
@@ -115,7 +127,7 @@ def test_a_fault_trusts_nobody() -> None:
     store = TrustStore((grant(ADA.certificate, "signer"),), fault="trust.toml is damaged")
     decision = store.allows(signer_of(ADA), NOTHING, NOW)
     assert isinstance(decision, NotTrusted)
-    assert "trust.toml is damaged" in decision.sentence
+    assert "trust.toml is damaged" in decision.why
 
 
 def test_a_grant_gives_the_places_that_it_names() -> None:
@@ -131,9 +143,19 @@ def test_what_is_missing_is_named_with_the_command_that_grants_it() -> None:
     one = attrs.evolve(grant(ADA.certificate, "signer", NOW + 30 * HOUR), network=("a.org:1",))
     decision = TrustStore((one,)).allows(signer_of(ADA), Permissions(network=("a.org:1", "b.org:2")), NOW)
     assert decision == NotGranted(
-        "the owner of this machine trusts label, but does not let its jobs reach b.org:2; the owner can change that "
-        f"with: rjs trust add {one.spki} --network a.org:1 --network b.org:2 --days 2"
+        "the owner of this machine trusts label, but does not let its jobs reach b.org:2",
+        f"rjs trust add {one.spki} --network a.org:1 --network b.org:2 --until {(NOW + 30 * HOUR).isoformat()}",
     )
+
+
+def test_the_owner_can_paste_the_command() -> None:
+    """Others read DIR where the owner reads the state folder, as a shell takes it."""
+    decision = TrustStore().allows(signer_of(ADA), NOTHING, NOW)
+    assert not isinstance(decision, Allowed)
+    error = NotAllowedError(decision, signer_of(ADA))
+    assert error.code == "not-trusted"
+    assert error.sentence.endswith(f"with: rjs trust add {spki_of(ADA.certificate)} --cs DIR")
+    assert error.to_owner(Path("/my own/cs")).endswith(" --cs '/my own/cs'")
 
 
 def test_one_grant_has_to_give_all() -> None:

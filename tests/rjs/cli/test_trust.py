@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,3 +114,27 @@ def test_a_file_that_cannot_be_believed_is_named(rjs: Rjs, cs: Path, organisatio
     said = rjs("trust", "list", "--cs", cs)
     assert said.status == 1
     assert "trust.toml" in said.err
+
+
+def test_what_was_said_before_is_named(rjs: Rjs, cs: Path) -> None:
+    """Who replaces a grant reads what it was; its end may be an instant, which a refusal's command keeps."""
+    key, until = "ab" * 32, "2199-01-02T03:04:05.678901+00:00"
+    first = rjs("trust", "add", key, "--cs", cs, "--network", "a.org:1", "--until", until)
+    assert first.status == 0
+    assert "before, it did so" not in first.err
+    [grant] = json.loads(rjs("trust", "list", "--cs", cs, "--json").out)
+    assert datetime.fromisoformat(grant["until"]) == datetime.fromisoformat(until)
+    second = rjs("trust", "add", key, "--cs", cs)
+    assert second.status == 0
+    assert "until you take it back, and grants no network place" in second.err
+    assert (
+        "before, it did so until 2199-01-02T03:04:05+00:00, and grants a.org:1: that is replaced"
+        in second.err
+    )
+
+
+@pytest.mark.parametrize("ends", [["--until", "2020-01-01"], ["--until", "2199-01-01", "--days", "3"]])
+def test_an_end_that_cannot_be_meant_is_a_slip(rjs: Rjs, cs: Path, ends: list[str]) -> None:
+    """An end in the past, or two ends: nothing is granted."""
+    assert rjs("trust", "add", "ab" * 32, "--cs", cs, *ends).status == 2
+    assert json.loads(rjs("trust", "list", "--cs", cs, "--json").out) == []
