@@ -146,13 +146,16 @@ class RevocationBook:
 
 
 class GuardedDoor:
-    """A door behind which nobody comes who is revoked, and at which lists are exchanged. Implements ``Door``."""
+    """A door behind which nobody comes who is revoked, and at which lists are exchanged. Implements ``Door``.
 
-    def __init__(self, door: Door, book: RevocationBook) -> None:
+    ``more`` is what else is said here of revoking.
+    """
+
+    def __init__(self, door: Door, book: RevocationBook, more: Routes | None = None) -> None:
         self._door = door
         self._book = book
         self.welcome: frozenset[Role] = door.welcome
-        self.routes: Routes = {**door.routes, **book.routes()}
+        self.routes: Routes = {**door.routes, **book.routes(), **(more or {})}
 
     def opened(self, session: Session) -> None:
         """Admit it, unless it is revoked."""

@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from rjs.answers.answer_jar import open_answer
 from rjs.attempts import AttemptId
 from rjs.background import Tasks, Workers
+from rjs.bundle.verify import Signer
 from rjs.errors import OverloadedError, RefusedError
 from rjs.files import sync_folder
 from rjs.limits import BLOB_READS
@@ -48,6 +49,10 @@ class AnswerDesk:
     root: x509.Certificate
     answer_keys: Callable[[], dict[str, str]]
     seals: Seals
+    check_signer: Callable[[str, Signer | None], object] = attrs.field(
+        default=lambda cs, signer: None, kw_only=True
+    )
+    """Refuses a CS that is revoked, and the answer key of a revoked certificate."""
     _pulls: set[tuple[str, str, AttemptId]] = attrs.field(factory=set, init=False)
 
     async def offered(self, session: Session, offer: AnswerOffer) -> AnswerVerdict:
@@ -70,6 +75,7 @@ class AnswerDesk:
         )
 
     async def _commit(self, session: Session, offer: AnswerOffer) -> Verdict:
+        self.check_signer(offer.cs, None)
         if offer.size > limits.ANSWER:
             raise RefusedError("answer-too-large", f"an answer has at most {limits.ANSWER} bytes here")
         staged: Path | None = None
@@ -95,6 +101,7 @@ class AnswerDesk:
                 offer.data,
                 staged.name if staged else "",
             )
+            self.check_signer(offer.cs, None)  # it may have been revoked meanwhile
             verdict, instructions = self.shell.queue.commit(answer, self.shell.now())
             if instructions:
                 staged = None
@@ -149,6 +156,7 @@ class AnswerDesk:
                     raise RefusedError(
                         "answer-key", "the answer key is not the one enrolled for this compute server"
                     )
+                self.check_signer(offer.cs, opened.signer)
                 receipt = opened.receipt
                 stated = (receipt.bundle_id, receipt.task, receipt.fence, receipt.cs)
                 if stated != (offer.attempt.job, offer.attempt.task, offer.attempt.fence, offer.cs):

@@ -23,9 +23,13 @@ from rjs.identity.folder import IdentityFolder, Member
 from rjs.identity.invitation import check_addresses
 from rjs.identity.keys import AskPassphrase
 from rjs.identity.names import Role
+from rjs.identity.revocation_file import REVOCATIONS
 from rjs.identity.tls import server_context
+from rjs.limits import REVOCATIONS_REISSUE
 from rjs.process import fail_stop, run_server
 from rjs.renewal import TokenKeeper
+from rjs.revocation_orders import ORDERS, forget_refusals
+from rjs.revocations import GuardedDoor, RevocationBook
 from rjs.state import Boot, StateFolder, cluster_folder, make_state_folder, private_folder
 from rjs.status import serve_status
 from rjs.storage import StorageThread, open_database
@@ -43,6 +47,7 @@ from ws.homes import Homes
 from ws.intake import Intake
 from ws.job_sets import JobSets
 from ws.members import Members
+from ws.revocations import RevocationDesk
 from ws.seals import Seals
 from ws.shell import Shell
 from ws.status_files import StatusFiles
@@ -112,6 +117,8 @@ class WebServer:
         keeper = TokenKeeper(await certificate.next(), certificate.next, self._reactor)
         parts = self._build(member, folder, self._authority, keeper)
         await parts.members.load()
+        forget_refusals(parts.revocations.orders)
+        await parts.revocations.renew()
         parts.intake.bundles.clear_incoming()
         parts.homes.clear_unfinished(parts.members.accounts)
         parts.delivery.sweep_staging(await parts.storage.read(store.staged_files))
@@ -124,6 +131,8 @@ class WebServer:
         self._tasks.repeat(self._reactor, "leases and expiry", limits.TICK, lambda: self._tick(parts))
         self._tasks.repeat(self._reactor, "delivery", limits.RESCAN, parts.delivery.retry)
         self._tasks.spawn("own certificate", keeper.run())
+        self._tasks.repeat(self._reactor, "list of the revoked", REVOCATIONS_REISSUE, parts.revocations.renew)
+        self._tasks.repeat(self._reactor, "orders to revoke", limits.ORDERS, parts.revocations.follow_orders)
         parts.port = parts.acceptor.listen(self._settings.port, self._settings.listen)
         parts.status_port = serve_status(self._reactor, self._state.path, lambda: self._document(parts))
         self._parts = parts
@@ -164,17 +173,26 @@ class WebServer:
         root = self._state.identity().root()
         members = Members(storage, workers, homes, authority, root)
         bundles = Bundles(private_folder(folder / "bundles"))
-        intake = Intake(shell, bundles, homes, JobSets(homes), workers, member.cluster, members.signers)
+        book = RevocationBook(root, folder / REVOCATIONS)
+        orders = private_folder(folder / ORDERS)
+        revocations = RevocationDesk(book, authority, root, shell, members, self._tasks, orders)
+        intake = Intake(
+            shell, bundles, homes, JobSets(homes), workers, member.cluster, members.signers, revocations.check_upload,
+        )  # fmt: skip
         staging = private_folder(folder / "staging")
         status = StatusFiles(homes, workers, reactor, self._tasks, lambda job: queue.jobs[job])
         delivery = Delivery(storage, homes, workers, self._tasks, staging)
         shell.changed, shell.answer_ready = status.changed, delivery.wake
-        answers = AnswerDesk(shell, workers, staging, root, lambda: members.answer_keys, Seals(bundles))
+        answers = AnswerDesk(
+            shell, workers, staging, root, lambda: members.answer_keys, Seals(bundles),
+            check_signer=revocations.check_answer,
+        )  # fmt: skip
         door = WsDoor(shell, intake, answers, members, workers)
         me = Self(member.name.uri(), member.cluster, self._boot.id, self._boot.count, __version__)
         context = server_context(keeper.identity, Role)
         keeper.renewed = context.renew
-        acceptor = Acceptor(reactor, me, door, context, limits.SESSIONS)
+        guarded = GuardedDoor(door, book, revocations.routes())
+        acceptor = Acceptor(reactor, me, guarded, context, limits.SESSIONS)
         watcher = Watcher(
             reactor,
             homes,
@@ -199,6 +217,7 @@ class WebServer:
             acceptor,
             authority,
             keeper,
+            revocations,
         )
 
     async def _tick(self, parts: _Parts) -> None:
@@ -214,6 +233,7 @@ class WebServer:
             "lus": sorted(session.peer.common_name for session in parts.door.luses.values()),
             "certificate": parts.keeper.document(),
             "authority": parts.authority.document(),
+            "revocations": parts.revocations.book.document(),
             "accounts": len(parts.members.accounts),
             "jobs": len(parts.shell.queue.jobs),
             "live": lines[: limits.LIST_JOBS],
@@ -236,5 +256,6 @@ class _Parts:
     acceptor: Acceptor
     authority: AuthorityChild
     keeper: TokenKeeper
+    revocations: RevocationDesk
     port: int = 0
     status_port: IListeningPort | None = None

@@ -51,6 +51,8 @@ class Intake:
     workers: Workers
     cluster: ClusterId
     signers: Callable[[str], frozenset[str]]
+    check_upload: Callable[[str, Signer], object] = lambda account, signer: None
+    """Refuses an account, or a signer, that is revoked."""
     _accepting: set[str] = attrs.field(factory=set)
 
     async def take_found(self, found: Found) -> Job:
@@ -152,6 +154,7 @@ class Intake:
     def _admitted(
         self, bundle: OpenedBundle, upload: Upload, now: dt.datetime, parts: tuple[JarPart, ...]
     ) -> Job:
+        self.check_upload(upload.account, bundle.signer)
         try:
             return admit(bundle, upload, self.signers(upload.account), self.cluster, now, parts)
         except DescriptorError:

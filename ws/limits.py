@@ -112,3 +112,6 @@ CLOCK_DRIFT = 5.0
 
 CLOCK_PATIENCE = 600.0
 """Seconds for which a larger jump of the wall clock must hold before bundles expire by it."""
+
+ORDERS = 1.0
+"""Seconds between looks at what commands on this machine want revoked."""

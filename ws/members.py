@@ -34,7 +34,8 @@ _log = Logger("ws.members")
 
 @attrs.define
 class Members:
-    """Everyone who ever joined. ``accounts`` and ``answer_keys`` mirror the database; ``new_home`` hears of each."""
+    """Everyone who ever joined. ``accounts``, ``answer_keys`` and ``joined`` mirror the database; ``new_home`` hears
+    of each new account."""
 
     storage: Storage
     workers: Workers
@@ -43,11 +44,12 @@ class Members:
     root: x509.Certificate
     accounts: dict[str, frozenset[str]] = attrs.field(factory=dict)
     answer_keys: dict[str, str] = attrs.field(factory=dict)
+    joined: dict[str, float] = attrs.field(factory=dict)
     new_home: Callable[[], object] = lambda: None
 
     async def load(self) -> None:
         """Read what is recorded; homes that a killed process did not make are made."""
-        self.accounts, self.answer_keys = await self.storage.read(_mirror)
+        self.accounts, self.answer_keys, self.joined = await self.storage.read(_mirror)
         for account in self.accounts:
             await self.workers.run(partial(self.homes.create, account))
 
@@ -67,7 +69,7 @@ class Members:
                 "invitation-used",
                 "this invitation was used already; ask the operator for another: rjs ca invite",
             )
-        self.accounts, self.answer_keys = await self.storage.read(_mirror)
+        self.accounts, self.answer_keys, self.joined = await self.storage.read(_mirror)
         if checked.name.role is Role.USER:
             await self.workers.run(partial(self.homes.create, checked.name.id))
             self.new_home()
@@ -90,8 +92,8 @@ class Members:
         return chain
 
 
-def _mirror(db: Connection) -> tuple[dict[str, frozenset[str]], dict[str, str]]:
-    return store.accounts(db), store.answer_keys(db)
+def _mirror(db: Connection) -> tuple[dict[str, frozenset[str]], dict[str, str], dict[str, float]]:
+    return store.accounts(db), store.answer_keys(db), store.joined(db)
 
 
 def _joining(checked: CheckedEnrolment) -> store.Joining:

@@ -151,6 +151,13 @@ class Queue:
             raise RefusedError("already-ended", f"job {job[:16]} is {state.summary()} already")
         return [*self._close(state, TaskState.CANCELLED, reason), *self._grant(now)]
 
+    def fail(self, job: BundleId, reason: str, now: float) -> list[Instruction]:
+        """End what has not ended, for a reason that is nobody's wish; nothing when everything has."""
+        state = self.jobs[job]
+        if state.ended:
+            return []
+        return [*self._close(state, TaskState.FAILED, reason), *self._grant(now)]
+
     def _close(self, state: JobState, end: TaskState, reason: str) -> list[Instruction]:
         job = state.job.id
         event = TaskEvent.CANCEL if end is TaskState.CANCELLED else TaskEvent.FAIL
@@ -181,6 +188,19 @@ class Queue:
         if known is not None and known.boot == boot:
             known.connected = False
         return []
+
+    def luses(self) -> tuple[str, ...]:
+        """The LUSs that hold leases, or may."""
+        return tuple(self._lus)
+
+    def lus_revoked(self, lus: str, now: float) -> list[Instruction]:
+        """This LUS may hold nothing any more: its leases end at once, and their tasks go elsewhere. What it placed
+        before may still answer by way of another."""
+        known = self._lus.pop(lus)
+        instructions: list[Instruction] = []
+        for number in sorted(self._clock.held((lus, known.boot))):
+            instructions += self._reopen(number)
+        return [*instructions, *self._grant(now)]
 
     def want(self, lus: str, outstanding: int, epoch: int, now: float) -> list[Instruction]:
         """How many leases this LUS can use, all in all."""

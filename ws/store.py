@@ -13,6 +13,7 @@ import attrs
 import msgspec
 
 from rjs.attempts import AttemptId, Fence
+from rjs.identity.names import RjsName, Role
 from rjs.ids import BundleId, SpkiDigest
 from rjs.jobs import TaskState
 from rjs.storage import Connection
@@ -307,6 +308,20 @@ def accounts(db: Connection) -> dict[str, frozenset[str]]:
     for account, spki in db.execute("SELECT account, spki FROM signers"):
         found.setdefault(account, set()).add(spki)
     return {account: frozenset(spkis) for account, spkis in found.items()}
+
+
+def joined(db: Connection) -> dict[str, float]:
+    """When each account was last joined, in Unix time: by an invitation that was good then."""
+    return dict(db.execute("SELECT id, max(joined) FROM members WHERE role = 'user' GROUP BY id"))
+
+
+def members_called(db: Connection, text: str) -> list[RjsName]:
+    """Who has this id, or is called so."""
+    rows = db.execute(
+        "SELECT DISTINCT role, id FROM members WHERE id = ? OR common_name = ? ORDER BY role, id",
+        (text, text),
+    )
+    return [RjsName(Role(role), member) for role, member in rows]
 
 
 def answer_keys(db: Connection) -> dict[str, str]:

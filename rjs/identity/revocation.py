@@ -232,8 +232,10 @@ def _read(statement: bytes) -> RevocationStatement:
 
 def check_entry(entry: Revoked) -> None:
     """Refuse an entry whose ``id`` has not the exact form of what it revokes. Raises IdentityError."""
-    if not entry.reason.isprintable():
-        raise IdentityError("revocations", "the reason of an entry is one line of printable characters")
+    if not entry.reason.isprintable() or len(entry.reason) > REVOCATION_REASON:
+        raise IdentityError(
+            "revocations", f"a reason is one line of at most {REVOCATION_REASON} printable characters"
+        )
     if entry.what is What.MEMBER:
         if RjsName.parse(entry.id).role not in INVITED:
             raise IdentityError("name", f"{entry.id} is no member that was invited, and cannot be revoked")
