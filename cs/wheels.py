@@ -1,8 +1,9 @@
 """The third-party packages of Python jobs: each wheel unpacked once, for all jobs whose bundles hold it.
 
 What is unpacked comes out of a verified bundle, whose lock (``pylock.toml``) chooses the wheels of this server's
-interpreter. A wheel's folder is named by its SHA-256. What a folder must look like is known in memory alone: a folder
-that changed, or that an earlier run of this server left, is unpacked again.
+interpreter. A wheel's folder is named by its SHA-256, and a bundle is given it only where it holds that wheel itself,
+signed: a lock alone proves nothing. What a folder must look like is known in memory alone: a folder that changed, or
+that an earlier run of this server left, is unpacked again.
 """
 
 from __future__ import annotations
@@ -15,22 +16,27 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO
+from typing import Final, Self
 
 import attrs
 
 from cs import limits
 from cs.workplace import remove_tree
 from rjs.attempts import AttemptId
+from rjs.bundle.manifest import Digest
 from rjs.bundle.names import shown
 from rjs.bundle.unpack import unpack_files
 from rjs.bundle.verify import OpenedBundle
 from rjs.errors import RefusedError
-from rjs.limits import MAX_LOCK_BYTES
+from rjs.limits import KIB, MAX_LOCK_BYTES
 from rjs.wheels import LOCK_NAME, Target, Wheel, choose, open_wheel, read_lock, this_interpreter
 
 _FILE_MODE = 0o444
 _FOLDER_MODE = 0o555
+_BLOCK: Final = 4 * KIB
+"""Bytes in which the file systems of desktops give out space."""
+_INODE: Final = 512
+"""Bytes of a file's or folder's own record there, and of its name in its folder."""
 
 
 Look = list[tuple[str, int, int, int, int]]
@@ -55,23 +61,58 @@ class JobWheels:
 
 
 @attrs.frozen
-class _Kept:
-    """An unpacked wheel: its size in bytes, and how its folder looked then."""
+class Space:
+    """What unpacked wheels take of a disk: bytes, and files with folders."""
 
-    size: int
+    size: int = 0
+    files: int = 0
+
+    @classmethod
+    def of(cls, wheel: Wheel) -> Self:
+        """That of one wheel, each of its files and folders in whole blocks and with an inode."""
+        folders = {""}
+        for name in wheel.files:
+            parent = name.rpartition("/")[0]
+            while parent not in folders:
+                folders.add(parent)
+                parent = parent.rpartition("/")[0]
+        blocks = len(folders) + sum(-(-member.size // _BLOCK) for member in wheel.files.values())
+        files = len(folders) + len(wheel.files)
+        return cls(blocks * _BLOCK + files * _INODE, files)
+
+    def __add__(self, other: Space) -> Space:
+        return Space(self.size + other.size, self.files + other.files)
+
+    def __sub__(self, other: Space) -> Space:
+        return Space(self.size - other.size, self.files - other.files)
+
+    def fits(self, most: Space) -> bool:
+        """Whether it is within ``most``."""
+        return self.size <= most.size and self.files <= most.files
+
+
+MOST = Space(limits.WHEELS, limits.WHEEL_FILES)
+
+
+@attrs.frozen
+class _Kept:
+    """An unpacked wheel: what it takes, how its folder looked then, and every digest known to be of its bytes."""
+
+    space: Space
     look: Look = attrs.field(repr=False)
+    digests: set[Digest]
 
 
 class Wheels:
-    """Unpacked wheels below one folder, of at most ``cap`` bytes together; the least recently used go first.
+    """Unpacked wheels below one folder, which take at most ``most``; the least recently used go first.
 
     ``chosen`` and ``folders`` are called beside the reactor, one attempt at a time.
     """
 
-    def __init__(self, folder: Path, target: Target | None = None, cap: int = limits.WHEELS) -> None:
+    def __init__(self, folder: Path, target: Target | None = None, most: Space = MOST) -> None:
         self._folder = folder
         self._target = target or this_interpreter()
-        self._cap = cap
+        self._most = most
         self._chosen: OrderedDict[str, JobWheels] = OrderedDict()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._in_use: dict[AttemptId, frozenset[str]] = {}
@@ -109,18 +150,25 @@ class Wheels:
 
     def _ready(self, bundle: OpenedBundle, wanted: WantedWheel) -> Path:
         folder = self._folder / wanted.sha256
+        signed = bundle.entries[wanted.file].digest
         kept = self._kept.get(wanted.sha256)
         if kept is not None and kept.look == _look_of(folder):
+            if signed not in kept.digests:
+                for _ in _checked_chunks(bundle, wanted):
+                    pass
+                kept.digests.add(signed)
             self._kept.move_to_end(wanted.sha256)
             return folder
         self._kept.pop(wanted.sha256, None)
         remove_tree(folder)
         with tempfile.TemporaryFile(dir=self._folder) as file:
-            _copy(bundle, wanted, file)
+            file.writelines(_checked_chunks(bundle, wanted))
             wheel = open_wheel(file, wanted.name)
-            self._make_room(wheel.size)
+            space = Space.of(wheel)
+            self._make_room(space)
             self._unpack(wheel, folder)
-        self._kept[wanted.sha256] = _Kept(wheel.size, _look_of(folder))
+        digests = {signed, Digest("sha256", bytes.fromhex(wanted.sha256))}
+        self._kept[wanted.sha256] = _Kept(space, _look_of(folder), digests)
         return folder
 
     def _unpack(self, wheel: Wheel, folder: Path) -> None:
@@ -129,18 +177,20 @@ class Wheels:
             Path(path).chmod(_FOLDER_MODE if stat.S_ISDIR(found.st_mode) else _FILE_MODE)
         folder.chmod(_FOLDER_MODE)
 
-    def _make_room(self, size: int) -> None:
-        """Remove what was used least recently until ``size`` bytes more are within the cap."""
+    def _make_room(self, space: Space) -> None:
+        """Remove what was used least recently until there is room for ``space``."""
         in_use = frozenset[str]().union(*self._in_use.values())
-        total = size + sum(each.size for each in self._kept.values())
+        total = sum((each.space for each in self._kept.values()), space)
         for digest in [each for each in self._kept if each not in in_use]:
-            if total <= self._cap:
+            if total.fits(self._most):
                 break
-            total -= self._kept.pop(digest).size
+            total -= self._kept.pop(digest).space
             remove_tree(self._folder / digest)
-        if total > self._cap:
+        if not total.fits(self._most):
             raise RefusedError(
-                "wheels-size", f"the packages of its tasks take more than {self._cap} bytes unpacked"
+                "wheels-size",
+                f"the packages of its tasks take more than {self._most.size} bytes or {self._most.files} files "
+                "and folders, unpacked",
             )
 
 
@@ -169,11 +219,12 @@ def _checked(wanted: WantedWheel) -> WantedWheel:
     return wanted
 
 
-def _copy(bundle: OpenedBundle, wanted: WantedWheel, file: BinaryIO) -> None:
+def _checked_chunks(bundle: OpenedBundle, wanted: WantedWheel) -> Iterator[bytes]:
+    """The bundle's own wheel; raises at its end unless it is what was signed and what the lock states."""
     digest = hashlib.sha256()
     for chunk in bundle.chunks(wanted.file):
         digest.update(chunk)
-        file.write(chunk)
+        yield chunk
     if digest.hexdigest() != wanted.sha256:
         raise RefusedError("bad-lock", f"{LOCK_NAME} states another SHA-256 of {shown(wanted.file)}")
 

@@ -15,7 +15,7 @@ from packaging.tags import sys_tags
 from packaging.utils import parse_wheel_filename
 from wheelhouse import make_wheel
 
-from cs.wheels import Wheels
+from cs.wheels import Space, Wheels
 from rjs.attempts import AttemptId, Fence
 from rjs.bundle.testing import NOW, make_signer, signed_jar
 from rjs.bundle.verify import OpenedBundle, open_bundle
@@ -194,7 +194,7 @@ def test_the_least_recently_used_goes_first_and_nothing_that_runs(tmp_path: Path
     bundles = [
         bundle_of(make_wheel(tmp_path, name, {f"{name}.py": "#" * 10_000})) for name in ("one", "two", "six")
     ]
-    wheels = Wheels(cache, cap=25_000)
+    wheels = Wheels(cache, most=Space(80_000, 100))
     (one,), (two,) = paths(wheels, bundles[0], FIRST), paths(wheels, bundles[1], SECOND)
     third = AttemptId("0" * 64, 2, Fence(1, 1, 1))
     with pytest.raises(RefusedError) as refused:
