@@ -37,6 +37,8 @@ CA: Final = {
 WS: Final = {
     "init": Leaf("rjs.cli.ws:init", "Found a web server in a new state folder."),
     "run": Leaf("rjs.cli.ws:run", "Run the web server until it is told to stop."),
+    "revoke": Leaf("rjs.cli.ws_revoke:revoke", "Revoke a member, a signer or a certificate."),
+    "revoked": Leaf("rjs.cli.ws_revoke:revoked", "List what is revoked."),
 }
 
 LUS: Final = {
@@ -72,6 +74,7 @@ COMMANDS: Final[Mapping[str, Leaf | Branch]] = {
     "submit": Leaf("rjs.cli.submit:command", "Send a job to the cluster."),
     "status": Leaf("rjs.cli.status:command", "Show your jobs, or one job with its tasks."),
     "cancel": Leaf("rjs.cli.cancel:command", "End what has not ended of a job."),
+    "revoke": Leaf("rjs.cli.revoke:command", "Revoke a member, a signer or a certificate, as an admin."),
     "join": Leaf("rjs.cli.join:command", "Become a member of a cluster by an invitation."),
     "ca": Branch("Keep the organisation root: invite members, certify signing keys.", CA),
     "ws": Branch("Found and run the web server.", WS),
