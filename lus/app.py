@@ -23,11 +23,14 @@ from rjs.config import read_config
 from rjs.discovery import Link, Service
 from rjs.errors import UnreachableError
 from rjs.identity.certificates import Identity
-from rjs.identity.names import Role
+from rjs.identity.names import RjsName, Role
+from rjs.identity.revocation import What
+from rjs.identity.revocation_file import REVOCATIONS
 from rjs.identity.tls import client_context
 from rjs.limits import LUS_RENEWAL
 from rjs.process import run_server
 from rjs.renewal import TokenKeeper, renew_over
+from rjs.revocations import GuardedDoor, RevocationBook
 from rjs.state import Boot, StateFolder, private_folder
 from rjs.status import offer_facts, serve_status
 from rjs.wire.dial import Dialler, host_and_port
@@ -65,16 +68,18 @@ class LookupServer:
             reactor,
             lambda: self._shell.ws,
         )
+        self._book = RevocationBook(state.identity().root(), state.cluster() / REVOCATIONS)
+        self._book.changed = self._apply_revocations
         addresses = [host_and_port(address) for address in self._member.ws]
         self._ws = Dialler(
             reactor,
             addresses,
             me,
-            WsDoor(self._shell, self._bundles),
+            GuardedDoor(WsDoor(self._shell, self._bundles), self._book),
             lambda: client_context(self._keeper.identity, Role.WS),
         )
         self._contacts = Contacts(
-            reactor, me, CsDoor(self._shell, self._bundles), self._tasks,
+            reactor, me, GuardedDoor(CsDoor(self._shell, self._bundles), self._book), self._tasks,
             lambda cs: client_context(self._keeper.identity, Role.CS, cs, or_expired=True), self._dead,
         )  # fmt: skip
         self._link: Link | None = None
@@ -83,6 +88,7 @@ class LookupServer:
     async def start(self) -> None:
         """Look for compute servers, dial the WS, and keep time."""
         self._bundles.clear_unfinished()
+        self._apply_revocations()
         self._link = Link(self._reactor, self._settings.interfaces)
         self._link.browse(Service.CS, self._member.cluster, self._contacts.seen)
         self._tasks.spawn("own certificate", self._keeper.run())
@@ -117,12 +123,24 @@ class LookupServer:
     def _dead(self, cs: str) -> None:
         self._shell.perform(self._shell.board.cs_dead(cs, self._shell.now()))
 
+    def _apply_revocations(self) -> None:
+        """Compute servers that are revoked have nothing of ours any more, and jobs of revoked signers no place."""
+        newest, board, now = self._book.current, self._shell.board, self._shell.now()
+        if newest is None:
+            return
+        for each in board.registry.all():
+            if newest.member(RjsName(Role.CS, each.cs)) is not None:
+                self._shell.perform(board.cs_revoked(each.cs, now))
+        signers = frozenset(entry.id for entry in newest.said.entries if entry.what is What.SIGNER)
+        self._shell.perform(board.signers_revoked(signers, now))
+
     def _document(self) -> dict[str, Any]:
         now, board = self._shell.now(), self._shell.board
         return {
             "role": "lus",
             "boot": self._boot.id,
             "certificate": self._keeper.document(),
+            "revocations": self._book.document(),
             "ws": {
                 "addresses": self._member.ws,
                 "connected": self._shell.ws is not None,

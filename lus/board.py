@@ -62,6 +62,7 @@ class Board:
         self._upto = 0
         self._valid_until = 0.0
         self._told: TellWant | None = None
+        self._revoked: frozenset[str] = frozenset()
 
     # --- the WS -------------------------------------------------------------------------------------
 
@@ -79,6 +80,10 @@ class Board:
         self, generation: int, job: JobBrief, tasks: Iterable[LeasedTask], now: float
     ) -> list[Instruction]:
         """The WS leased tasks to us."""
+        if job.signer in self._revoked:
+            tasks = tuple(tasks)
+            self._upto = max(self._upto, *(leased.lease for leased in tasks))
+            return [self._not_ours_to_offer(job, tuple(leased.lease for leased in tasks))]
         for leased in tasks:
             if leased.lease in self._held or leased.lease <= self._upto:
                 continue
@@ -150,6 +155,30 @@ class Board:
     def cs_dead(self, cs: str, now: float) -> list[Instruction]:
         """Its process is known dead: nobody listens where this boot id was reached before."""
         return [*self._gone(cs, "its process died"), *self._place(now)]
+
+    def cs_revoked(self, cs: str, now: float) -> list[Instruction]:
+        """It may hold nothing and answer nothing any more: what it runs is given to others at once."""
+        return [*self._gone(cs, "it was revoked"), *self._place(now)]
+
+    def signers_revoked(self, signers: frozenset[str], now: float) -> list[Instruction]:
+        """Jobs of these signers, now and later, are offered to nobody: what runs is stopped, all of it goes back."""
+        self._revoked = signers
+        by_job: dict[str, list[Held]] = {}
+        for held in self._held.values():
+            if held.job.signer in signers:
+                by_job.setdefault(held.job.job, []).append(held)
+        instructions: list[Instruction] = []
+        for found in by_job.values():
+            for held in found:
+                if held.attempt is not None:
+                    instructions.append(self._stop(held.cs, held.attempt, "its signer was revoked"))
+                self._drop(held)
+            instructions.append(self._not_ours_to_offer(found[0].job, tuple(held.lease for held in found)))
+        return [*instructions, *self._place(now)]
+
+    def _not_ours_to_offer(self, job: JobBrief, leases: tuple[int, ...]) -> Return:
+        sentence = f"its signer {job.signer[:16]} was revoked; sign with a new key"
+        return Return(job.job, leases, self.registry.epoch, "revoked", sentence)
 
     def started(self, cs: str, attempt: AttemptId) -> list[Instruction]:
         """The CS runs the attempt."""

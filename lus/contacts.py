@@ -14,14 +14,13 @@ from twisted.internet.base import ReactorBase
 from twisted.logger import Logger
 
 from lus import limits
-from lus.api import CsDoor
 from rjs.background import Tasks, sleep
 from rjs.discovery import Seen
 from rjs.errors import UnreachableError
 from rjs.identity.tls import ClientContext
 from rjs.wire.dial import Backoff, RefusedConnectionError, dial
 from rjs.wire.handover import hold
-from rjs.wire.session import Self, Session
+from rjs.wire.session import Door, Self, Session
 
 _log = Logger("lus.contacts")
 
@@ -42,7 +41,7 @@ class Contacts:
 
     reactor: ReactorBase
     me: Self
-    door: CsDoor
+    door: Door
     tasks: Tasks
     creator: Callable[[str], ClientContext]
     dead: Callable[[str], None]
