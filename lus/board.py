@@ -81,9 +81,9 @@ class Board:
     ) -> list[Instruction]:
         """The WS leased tasks to us."""
         if job.signer in self._revoked:
-            tasks = tuple(tasks)
-            self._upto = max(self._upto, *(leased.lease for leased in tasks))
-            return [self._not_ours_to_offer(job, tuple(leased.lease for leased in tasks))]
+            leases = tuple(leased.lease for leased in tasks)
+            self._upto = max((self._upto, *leases))
+            return [self._not_to_offer(job, leases)]
         for leased in tasks:
             if leased.lease in self._held or leased.lease <= self._upto:
                 continue
@@ -173,10 +173,10 @@ class Board:
                 if held.attempt is not None:
                     instructions.append(self._stop(held.cs, held.attempt, "its signer was revoked"))
                 self._drop(held)
-            instructions.append(self._not_ours_to_offer(found[0].job, tuple(held.lease for held in found)))
+            instructions.append(self._not_to_offer(found[0].job, tuple(held.lease for held in found)))
         return [*instructions, *self._place(now)]
 
-    def _not_ours_to_offer(self, job: JobBrief, leases: tuple[int, ...]) -> Return:
+    def _not_to_offer(self, job: JobBrief, leases: tuple[int, ...]) -> Return:
         sentence = f"its signer {job.signer[:16]} was revoked; sign with a new key"
         return Return(job.job, leases, self.registry.epoch, "revoked", sentence)
 
