@@ -34,10 +34,14 @@ class TooManyStepsError(Exception):
 
 
 class FileNames:
-    """The names of a bundle's files. All patterns together may take ``limits.MAX_PATTERN_STEPS``."""
+    """The names of a bundle's files. All patterns together may take ``limits.MAX_PATTERN_STEPS``.
 
-    def __init__(self, names: Iterable[str]) -> None:
+    Unless ``hidden``, what begins with a dot is matched only by a dot, as in a shell.
+    """
+
+    def __init__(self, names: Iterable[str], hidden: bool = True) -> None:
         self._names = [(name, name.split("/")) for name in sorted(names)]
+        self._hidden = hidden
         self._steps = 0
 
     def matching(self, pattern: str) -> tuple[str, ...]:
@@ -59,7 +63,14 @@ class FileNames:
         if not any(letter in part for letter in "*?["):
             return _Part(part.__eq__)
         self._count(_COMPILING * len(part))
-        return _Part(re.compile(translate(part)).match, len(part))
+        matches = re.compile(translate(part)).match
+        if part.startswith("."):
+            return _Part(matches, len(part))
+        return _Part(lambda name: self._is_seen(name) and matches(name), len(part))
+
+    def _is_seen(self, part: str) -> bool:
+        """Whether wildcards see this part of a name."""
+        return self._hidden or not part.startswith(".")
 
     def _count(self, steps: int) -> None:
         self._steps += steps
@@ -74,13 +85,13 @@ class FileNames:
             part = pattern[reached]
             self._count(1 + (part.letters * len(name[at]) // _LETTER_PAIRS if part else 0))
             if part is None and reached + 1 == len(pattern):
-                return True
+                return all(map(self._is_seen, name[at:]))
             if part is None:
                 reached = after_any = reached + 1
                 taken = at
             elif part.fits(name[at]):
                 at, reached = at + 1, reached + 1
-            elif after_any:
+            elif after_any and self._is_seen(name[taken]):
                 taken = at = taken + 1
                 reached = after_any
             else:

@@ -99,8 +99,8 @@ class ClassPath:
         return (name for name in self.first if name.endswith(_CLASS))
 
     def matching(self, pattern: str) -> tuple[str, ...]:
-        """The files that a pattern names, as in a descriptor. Raises TooManyStepsError."""
-        return FileNames(self.first).matching(pattern)
+        """The files that a pattern names, by the rule of ``include.matching``. Raises TooManyStepsError."""
+        return FileNames(self.first, hidden=False).matching(pattern)
 
     def services(self, name: str) -> bytes:
         """What every place says in its file ``name`` of service providers: Java reads all."""

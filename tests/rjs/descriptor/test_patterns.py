@@ -58,29 +58,40 @@ def test_matching(pattern: str, expected: list[str]) -> None:
     assert list(FileNames(NAMES).matching(pattern)) == expected
 
 
-PARTS = st.text(st.sampled_from("ab"), min_size=1, max_size=3)
-PATTERN_PARTS = st.text(st.sampled_from("ab*?"), min_size=1, max_size=3)
+def no_step(part: str) -> bool:
+    """``.`` and ``..`` are no names."""
+    return part not in (".", "..")
 
 
-def by_definition(pattern: list[str], name: list[str]) -> bool:
+PARTS = st.text(st.sampled_from("ab."), min_size=1, max_size=3).filter(no_step)
+PATTERN_PARTS = st.text(st.sampled_from("ab*?."), min_size=1, max_size=3).filter(no_step)
+
+
+def by_definition(pattern: list[str], name: list[str], hidden: bool) -> bool:
     """The rules, written down as they are told, whatever it costs."""
+    seen = [hidden or not part.startswith(".") for part in name]
     if not pattern:
-        return True  # what is left of the name lies in the folder
+        return all(seen)  # what is left of the name lies in the folder
     if pattern[0] == "**":
-        return any(by_definition(pattern[1:], name[taken:]) for taken in range(len(name) + 1))
-    if not name:
+        return any(
+            all(seen[:taken]) and by_definition(pattern[1:], name[taken:], hidden)
+            for taken in range(len(name) + 1)
+        )
+    if not name or not (seen[0] or pattern[0].startswith(".")):
         return False
-    regex = "".join({"*": ".*", "?": "."}.get(letter, letter) for letter in pattern[0])
-    return bool(re.fullmatch(regex, name[0])) and by_definition(pattern[1:], name[1:])
+    regex = "".join({"*": ".*", "?": "."}.get(letter, re.escape(letter)) for letter in pattern[0])
+    return bool(re.fullmatch(regex, name[0])) and by_definition(pattern[1:], name[1:], hidden)
 
 
 @given(
-    st.lists(PATTERN_PARTS | st.just("**"), min_size=1, max_size=5), st.lists(PARTS, min_size=1, max_size=5)
+    st.lists(PATTERN_PARTS | st.just("**"), min_size=1, max_size=5),
+    st.lists(PARTS, min_size=1, max_size=5),
+    st.booleans(),
 )
-def test_matching_is_what_it_says(pattern: list[str], name: list[str]) -> None:
+def test_matching_is_what_it_says(pattern: list[str], name: list[str], hidden: bool) -> None:
     """The quick matcher finds what the definition does."""
-    found = FileNames(["/".join(name)]).matching("/".join(pattern))
-    assert bool(found) == by_definition([part if part != "***" else "*" for part in pattern], name)
+    found = FileNames(["/".join(name)], hidden).matching("/".join(pattern))
+    assert bool(found) == by_definition([part if part != "***" else "*" for part in pattern], name, hidden)
 
 
 @given(st.text(max_size=12))

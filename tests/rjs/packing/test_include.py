@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rjs.descriptor.patterns import FileNames
 from rjs.packing.include import matching
 from rjs.packing.tree import Tree
 
@@ -56,8 +57,13 @@ DEEP = ["data/deep/c.csv", "data/deep/er/d.csv"]
 def test_a_pattern_names_files_of_the_folder(
     write_files: Callable[[Mapping[str, str]], Path], pattern: str, names: list[str]
 ) -> None:
-    """Folders stand for their files; hidden files, what stays out, and what lies outside are never swept in."""
+    """Folders stand for their files; hidden files, what stays out, and what lies outside are never swept in.
+
+    A Java job's class path, which is not of folders alone, goes by the same rule.
+    """
     assert matching(Tree(write_files(FILES)), pattern) == names
+    may_be_taken = [name for name in FILES if "__pycache__" not in name and not name.startswith("out/")]
+    assert list(FileNames(may_be_taken, hidden=False).matching(pattern)) == names
 
 
 def test_links_are_not_followed(write_files: Callable[[Mapping[str, str]], Path]) -> None:
