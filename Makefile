@@ -22,13 +22,16 @@ FINGERPRINT := $(shell find $(SOURCES) -type f -not -path '*/__pycache__/*' -exe
 INSTALLED := $(VENV)/.installed-$(FINGERPRINT)
 TESTABLE := $(VENV)/.testable-$(FINGERPRINT)
 
+# A scanner of TLS, in an environment of its own: it wants an older cryptography than ours.
+SCANNER := $(VENV)/sslyze/bin/sslyze
+
 .NOTPARALLEL:
 .PHONY: demo test test-long lint bench clean tools
 
 demo: $(INSTALLED)
 	@$(BIN)/rjs demo
 
-test: tools lint
+test: tools lint $(SCANNER)
 	$(PYTEST) -m "not long"
 
 test-long: tools $(TESTABLE)
@@ -67,6 +70,11 @@ $(INSTALLED): $(VENV)/.made
 $(TESTABLE): $(VENV)/.made
 	$(call install,".[test]")
 	@touch $@ $(INSTALLED)
+
+$(SCANNER): $(VENV)/.made
+	@$(BIN)/python -m venv $(VENV)/sslyze
+	@$(VENV)/sslyze/bin/python -m pip install --quiet --disable-pip-version-check sslyze==6.3.1
+	@touch $@
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
