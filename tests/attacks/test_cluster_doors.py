@@ -113,7 +113,7 @@ def test_a_person_asks_the_ws_for_a_lease(cluster: Cluster, stranger: Stranger) 
     identity, name = member(cluster, "ada")
     said = stranger.calls("ws", identity, name, LEASES)
     assert said == f"forbidden: {name} may not call lus.task.want; lus may"
-    stranger.leaves("ws", f"refused lus.task.want of {name}", "forbidden")
+    stranger.leaves("ws", f"{name} lus.task.want refused", "forbidden")
 
 
 @pytest.mark.parametrize("who", ["ada", "cs1"])
