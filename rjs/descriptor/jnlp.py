@@ -52,6 +52,9 @@ def read_jnlp(xml: bytes, main_class: str = "") -> Jnlp:
         root = read_tree(xml)
     except XmlRefusedError as error:
         raise DescriptorError([str(error)], JNLP_NAME) from None
+    if root.name != "jnlp":
+        mistake = f"line {root.line}: the root element is {shown(root.name)}, not jnlp"
+        raise DescriptorError([mistake], JNLP_NAME)
     mistakes = Mistakes()
     read = _read(root, main_class, mistakes)
     if mistakes.found:
@@ -69,8 +72,6 @@ def jars_named(xml: bytes) -> tuple[str, ...]:
 
 
 def _read(root: Element, main_class: str, mistakes: Mistakes) -> Jnlp:
-    if root.name != "jnlp":
-        mistakes.add(root, f"the root element is {shown(root.name)}, not jnlp")
     mistakes.check(root, _ROOT_ATTRIBUTES, _SECTIONS)
     name = _title(root, mistakes)
     for security in root.named("security"):

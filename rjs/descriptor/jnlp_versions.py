@@ -24,7 +24,7 @@ def specifier_of(versions: str) -> str:
 
     ``17`` and ``17*`` are that version, ``17+`` that or a later one. Raises VersionError.
     """
-    allowed = set[int]()
+    allowed, later = set[int](), NEWEST + 1
     for word in versions.split():
         match = _RANGE.fullmatch(word)
         if match is None:
@@ -32,7 +32,10 @@ def specifier_of(versions: str) -> str:
                 f"version {word!a} is not the version of a Java platform; write 1.8, 17, 17+, or several with spaces"
             )
         first = int(match[1])
-        allowed.update(range(first, NEWEST + 1) if match[2] == "+" else [first])
+        allowed.add(first)
+        if match[2] == "+":
+            later = min(later, first)
+    allowed.update(range(later, NEWEST + 1))
     if not allowed:
         raise VersionError('version is empty; write the version of a Java platform, such as "17+"')
     return _specifier(allowed)

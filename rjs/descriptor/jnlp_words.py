@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 from typing import Final
 
 from rjs.bundle.names import shown
-from rjs.descriptor.mistakes import listed
+from rjs.descriptor.mistakes import Listed
 from rjs.descriptor.xml_tree import Element
 
 REFUSED: Final[Mapping[str, str]] = {
@@ -28,16 +27,16 @@ class Mistakes:
     """What is wrong in a JNLP file, each with its line."""
 
     def __init__(self) -> None:
-        self._found: list[tuple[int, str]] = []
+        self._listed = Listed()
 
     @property
     def found(self) -> list[str]:
         """The mistakes, from top to bottom."""
-        return listed(self._found)
+        return self._listed.sentences()
 
     def add(self, element: Element, sentence: str) -> None:
         """Note what is wrong with ``element``."""
-        self._found.append((element.line, sentence))
+        self._listed.add(element.line, sentence)
 
     def check(
         self, element: Element, attributes: Collection[str], children: Collection[str], *, text: bool = False
@@ -45,16 +44,19 @@ class Mistakes:
         """Note every attribute, child and text that ``element`` may not have."""
         for name in element.attributes:
             if name not in attributes:
-                self.add(element, f"{element.name} cannot have the attribute {_unknown(name, attributes)}")
+                self.add(
+                    element, f"{element.name} cannot have the attribute {self._unknown(name, attributes)}"
+                )
         for child in element.children:
             if child.name not in children:
-                self.add(child, f"{element.name} cannot have the element {_unknown(child.name, children)}")
+                self.add(
+                    child, f"{element.name} cannot have the element {self._unknown(child.name, children)}"
+                )
         if not text and element.text.strip():
             self.add(element, f"{element.name} has text in it, which means nothing; remove it")
 
-
-def _unknown(name: str, known: Collection[str]) -> str:
-    if name in REFUSED:
-        return f"{name}: {REFUSED[name]}"
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"{shown(name)}; " + (f"did you mean {near[0]}?" if near else "remove it")
+    def _unknown(self, name: str, known: Collection[str]) -> str:
+        if name in REFUSED:
+            return f"{name}: {REFUSED[name]}"
+        near = self._listed.nearest(name, known)
+        return f"{shown(name)}; " + (f"did you mean {near}?" if near else "remove it")

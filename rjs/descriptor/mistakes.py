@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from rjs import limits
 from rjs.descriptor.errors import DescriptorError
 from rjs.descriptor.toml_lines import Path
+
+_COMPARED: Final = 64
+"""Characters of a name that are compared with those known: each costs."""
+
+
+class Listed:
+    """The first ``limits.MAX_MISTAKES`` of what is wrong, each with its line (0 for none), and how many more there
+    are. Whoever writes the descriptor chooses their number, so none of the others costs anything."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[int, str]] = []
+        self._more = 0
+
+    def add(self, line: int, sentence: str) -> None:
+        """Note what is wrong."""
+        if len(self._found) < limits.MAX_MISTAKES:
+            self._found.append((line, sentence))
+        else:
+            self._more += 1
+
+    def nearest(self, name: str, known: Iterable[str]) -> str | None:
+        """What ``name`` was perhaps meant to be; looked for only where its mistake will be listed."""
+        if len(self._found) == limits.MAX_MISTAKES:
+            return None
+        return next(iter(difflib.get_close_matches(name[:_COMPARED], known, n=1)), None)
+
+    def sentences(self) -> list[str]:
+        """All of them, from top to bottom; empty when nothing is wrong."""
+        ordered = sorted(self._found, key=lambda each: each[0])
+        sentences = [f"line {line}: {sentence}" if line else sentence for line, sentence in ordered]
+        return [*sentences, *([f"and {self._more} more"] if self._more else [])]
 
 
 class Mistakes:
@@ -14,7 +47,7 @@ class Mistakes:
 
     def __init__(self, lines: Mapping[Path, int]) -> None:
         self._lines = lines
-        self._found: list[tuple[int, str]] = []
+        self._listed = Listed()
         self._wrong: set[Path] = set()
 
     def field(self, path: Path, sentence: str) -> None:
@@ -25,7 +58,11 @@ class Mistakes:
     def other(self, sentence: str, path: Path = ()) -> None:
         """A mistake that is no field's."""
         line = next((self._lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in self._lines), 0)
-        self._found.append((line, sentence))
+        self._listed.add(line, sentence)
+
+    def nearest(self, name: str, known: Iterable[str]) -> str | None:
+        """See ``Listed``."""
+        return self._listed.nearest(name, known)
 
     def wrong(self, *path: str | int) -> bool:
         """Whether a mistake in the field ``path`` or below it is known, so that no rule need look at its value."""
@@ -33,16 +70,8 @@ class Mistakes:
 
     def raise_any(self) -> None:
         """Raise DescriptorError with all of them, by line, unless there are none."""
-        if self._found:
-            raise DescriptorError(listed(self._found))
-
-
-def listed(found: Iterable[tuple[int, str]]) -> list[str]:
-    """Sentences with the lines that they are about, from top to bottom, 0 for none; of very many the first ones."""
-    ordered = sorted(found, key=lambda each: each[0])
-    sentences = [f"line {line}: {sentence}" if line else sentence for line, sentence in ordered]
-    more = len(sentences) - limits.MAX_MISTAKES
-    return [*sentences[: limits.MAX_MISTAKES], *([f"and {more} more"] if more > 0 else [])]
+        if sentences := self._listed.sentences():
+            raise DescriptorError(sentences)
 
 
 def field_name(path: Path) -> str:

@@ -5,7 +5,6 @@ It knows the classes' types and limits, nothing of what fields mean.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Mapping
 from functools import cache
@@ -92,8 +91,8 @@ def _refuse_unknown(table: Mapping[str, Any], known: Collection[str], path: Path
     for name in table:
         if name not in known:
             full = (*path, name)
-            near = difflib.get_close_matches(name[:64], known, n=1)
-            remedy = f"did you mean {field_name((*path, near[0]))!r}?" if near else "remove it"
+            near = mistakes.nearest(name, known)
+            remedy = f"did you mean {field_name((*path, near))!r}?" if near else "remove it"
             mistakes.other(
                 f"field {shown(field_name(full))} is not implemented in this release; {remedy}", full
             )
