@@ -83,6 +83,8 @@ def _recipients(packing: Packing, ask: AskPassphrase | None) -> list[x509.Certif
 
 def kind_of(path: Path, packing: Packing) -> Kind:
     """Say what ``path`` is: a name, where options say so, else what lies there."""
+    from rjs.packing.java import is_java_folder
+
     if packing.native:
         return Kind.NATIVE
     if packing.entry_point:
@@ -91,7 +93,9 @@ def kind_of(path: Path, packing: Packing) -> Kind:
         raise click.UsageError(f"there is no {path}; only --native and --entry-point take a name")
     if packing.main_class or packing.class_path or path.suffix == ".jar":
         return Kind.JAVA
-    return Kind.FOLDER if path.is_dir() else Kind.SCRIPT
+    if not path.is_dir():
+        return Kind.SCRIPT
+    return Kind.JAVA if is_java_folder(path) else Kind.FOLDER
 
 
 def job_stem(path: Path) -> str:

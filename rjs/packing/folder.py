@@ -188,9 +188,9 @@ def _gather_folder(
 def _descriptor_bytes(gathering: _Gathering, why: str) -> bytes | None:
     """Take ``job.toml`` with the content that is judged here, whatever becomes of the file; None if there is none."""
     if gathering.tree.entry(DESCRIPTOR_NAME) is None:
-        gathering.faults.append(
-            f'{DESCRIPTOR_NAME}: there is none; add one with name, runtime = "python" and entry'
-        )
+        has_classes = any(name.endswith(".class") for name, _ in gathering.tree.below())
+        remedy = "name the --main-class" if has_classes else 'add one with name, runtime = "python" and entry'
+        gathering.faults.append(f"{DESCRIPTOR_NAME}: there is none; {remedy}")
         return None
     try:
         file = gathering.tree.look_at(DESCRIPTOR_NAME)

@@ -15,8 +15,12 @@ from typing import Final
 
 import attrs
 
+from rjs import limits
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.names import shown
+from rjs.bundle.resign import read_loosely
+from rjs.bundle.verify import MANIFEST_NAME
+from rjs.descriptor import DESCRIPTOR_NAME
 from rjs.descriptor.patterns import TooManyStepsError
 from rjs.packing.class_file import ClassFile, ClassFileError, read_class
 from rjs.packing.class_path import SERVICES, ClassPath, opened_class_path
@@ -59,6 +63,15 @@ def gather_java(
         gathering.left_out += places.unneeded(gathering.files)
         gathering.warnings += doubts(places, gathering.reached, graph, gathering.files, allow_missing)
         return gathering.judged(path)
+
+
+def is_java_folder(folder: Path) -> bool:
+    """Whether the folder has no descriptor, and a manifest that says which class to run."""
+    manifest = folder / MANIFEST_NAME
+    if (folder / DESCRIPTOR_NAME).exists() or not manifest.is_file():
+        return False
+    with manifest.open("rb") as file:
+        return "Main-Class" in read_loosely(file.read(limits.MAX_MANIFEST_BYTES)).main
 
 
 @attrs.define

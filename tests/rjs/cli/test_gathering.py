@@ -59,6 +59,25 @@ def test_a_native_job_is_packed_by_its_name(pack: Pack, tmp_path: Path) -> None:
     assert {file["name"]: file["executable"] for file in shown["files"]}["linux-x86_64/sim"]
 
 
+def test_a_folder_of_classes_is_java(rjs: Rjs, home: Path, tmp_path: Path) -> None:
+    """Its manifest says so with a Main-Class, unless there is a job.toml; without, the refusal says what to add."""
+
+    def refusal(*options: str) -> str:
+        said = rjs("--home", home, "pack", tmp_path / "classes", "-o", tmp_path / "x.jar", *options)
+        assert said.status != 0
+        return said.err
+
+    manifest = tmp_path / "classes/META-INF/MANIFEST.MF"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_bytes(b"Manifest-Version: 1.0\n")
+    (tmp_path / "classes/Main.class").write_bytes(b"")
+    assert "there is none; name the --main-class" in refusal()
+    manifest.write_bytes(b"Manifest-Version: 1.0\nMain-Class: Main\n")
+    assert "Java classes" in refusal("--reached-only")
+    (tmp_path / "classes/job.toml").write_bytes(b"")
+    assert "field 'name' is missing" in refusal("--reached-only")
+
+
 def test_answers_are_sealed_for_whom_the_option_names(pack: Pack, job: Path, tmp_path: Path) -> None:
     """The certificates go into the made ``job.toml``, and inspect names their holders."""
     readers = [make_recipient("Ada"), make_recipient("Grace")]
