@@ -146,8 +146,8 @@ class WsDoor:
 
     def _list(self, session: Session, message: m.JobList) -> m.JobLines:
         mine = [state for state in reversed(self.shell.queue.jobs.values()) if _may_see(session, state)]
-        shown = mine[: limits.LIST_JOBS]
-        return m.JobLines(jobs=tuple(state.line() for state in shown), more=len(mine) - len(shown))
+        shown, unserved = mine[: limits.LIST_JOBS], self.shell.queue.why_unserved()
+        return m.JobLines(jobs=tuple(state.line(unserved) for state in shown), more=len(mine) - len(shown))
 
     async def _show(self, session: Session, message: m.JobShow) -> m.JobShown:
         state = self._find(session, message.job)
@@ -156,7 +156,7 @@ class WsDoor:
         )
         last = min(len(state.states), message.first + limits.SHOW_TASKS)
         lines = (self._task_line(state, task, ended.get(task)) for task in range(message.first, last))
-        return m.JobShown(job=state.line(), tasks=tuple(lines))
+        return m.JobShown(job=state.line(self.shell.queue.why_unserved()), tasks=tuple(lines))
 
     async def _cancel(self, session: Session, message: m.JobCancel) -> None:
         state = self._find(session, message.job)

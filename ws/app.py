@@ -180,7 +180,9 @@ class WebServer:
             shell, bundles, homes, JobSets(homes), workers, member.cluster, members.signers, revocations.check_upload,
         )  # fmt: skip
         staging = private_folder(folder / "staging")
-        status = StatusFiles(homes, workers, reactor, self._tasks, lambda job: queue.jobs[job])
+        status = StatusFiles(
+            homes, workers, reactor, self._tasks, lambda job: queue.jobs[job], queue.why_unserved
+        )
         delivery = Delivery(storage, homes, workers, self._tasks, staging)
         shell.changed, shell.answer_ready = status.changed, delivery.wake
         answers = AnswerDesk(
@@ -225,7 +227,8 @@ class WebServer:
         await parts.shell.perform(parts.shell.queue.tick(now, self._wall.read(now, parts.shell.wall())))
 
     def _document(self, parts: _Parts) -> dict[str, Any]:
-        lines = [state.line() for state in parts.shell.queue.jobs.values() if not state.ended]
+        queue = parts.shell.queue
+        lines = [state.line(queue.why_unserved()) for state in queue.jobs.values() if not state.ended]
         return {
             "role": "ws",
             "boot": self._boot.id,

@@ -165,14 +165,17 @@ class JobState:
             return "cancelled"
         return "failed" if self.counts[TaskState.FAILED] else "done"
 
-    def why_waiting(self) -> str:
-        """The reason that a LUS gave for not placing what is open; empty when there is none."""
-        if not self.open or not self.blocked:
+    def why_waiting(self, unserved: str = "") -> str:
+        """Why open tasks wait: ``unserved``, which holds for every job, else the reason that a LUS gave for not
+        placing this one; empty when there is none."""
+        if not self.open:
             return self.closed_reason
+        if unserved or not self.blocked:
+            return unserved
         return next(reversed(self.blocked.values())).sentence
 
-    def line(self) -> JobLine:
-        """What status says."""
+    def line(self, unserved: str = "") -> JobLine:
+        """What status says. ``unserved`` see ``why_waiting``."""
         return JobLine(
             job=self.job.id,
             name=self.job.brief.name,
@@ -185,5 +188,5 @@ class JobState:
             failed=self.counts[TaskState.FAILED],
             cancelled=self.counts[TaskState.CANCELLED],
             accepted=self.job.accepted,
-            reason=self.why_waiting()[:1024],
+            reason=self.why_waiting(unserved)[:1024],
         )

@@ -89,6 +89,10 @@ STATUS_AT_ONCE = 4
 STATUS_INTERVAL = 0.5
 """Seconds between two writings of one job's status file while it runs; its end is written at once."""
 
+UNSERVED_TOLD = 10.0
+"""Seconds between two changes, in the status of all jobs that wait, of what holds for each of them: a LUS that comes
+and goes costs no more."""
+
 LIST_JOBS = 200
 """Jobs in one ``job.list`` reply, newest first."""
 

@@ -86,6 +86,8 @@ class Queue:
         self._placements = Placements()
         self._committed: dict[tuple[BundleId, int], str] = {}
         self._not_after: list[tuple[float, BundleId]] = []
+        self._unserved_told = self.why_unserved()
+        self._unserved_due = 0.0
 
     # --- at start -----------------------------------------------------------------------------------
 
@@ -349,7 +351,15 @@ class Queue:
             if not state.ended:
                 reason = "the bundle expired (its not-after has passed) before every task had an answer; sign again"
                 instructions += self._close(state, TaskState.FAILED, reason)
-        return [*instructions, *self._grant(now)]
+        return [*instructions, *self._grant(now), *self._tell_unserved(now)]
+
+    def _tell_unserved(self, now: float) -> list[JobChanged]:
+        """What keeps every open task waiting has changed: their jobs' status says so, now and then."""
+        why = self.why_unserved()
+        if why == self._unserved_told or now < self._unserved_due:
+            return []
+        self._unserved_told, self._unserved_due = why, now + limits.UNSERVED_TOLD
+        return [JobChanged(job) for job, state in self.jobs.items() if state.open]
 
     # --- reading ------------------------------------------------------------------------------------
 
@@ -362,6 +372,15 @@ class Queue:
         """The name of the CS on which the attempt was placed; empty when its task has ended."""
         placement = self._placements.get(attempt)
         return placement.cs_name if placement is not None else ""
+
+    def why_unserved(self) -> str:
+        """What keeps every open task waiting, whatever it needs; empty when nothing does."""
+        connected = [lus for lus in self._lus.values() if lus.connected]
+        if not connected:
+            return "no lookup server is connected"
+        return (
+            "" if any(lus.want for lus in connected) else "no lookup server has a compute server at present"
+        )
 
     def connected(self) -> int:
         """How many LUSs are connected."""

@@ -38,12 +38,14 @@ class StatusFiles:
         timers: Timers,
         tasks: Tasks,
         job: Callable[[BundleId], JobState],
+        unserved: Callable[[], str] = lambda: "",
     ) -> None:
         self._homes = homes
         self._workers = workers
         self._timers = timers
         self._tasks = tasks
         self._job = job
+        self._unserved = unserved
         self._live: dict[_File, BundleId] = {}
         self._notes: dict[_File, tuple[BundleId, str]] = {}
         self._due: dict[_File, _Text] = {}
@@ -104,9 +106,8 @@ class StatusFiles:
 
     def _text(self, state: JobState) -> str:
         job, note = self._notes.get((state.job.user, state.job.file_name), (None, ""))
-        if job != state.job.id:
-            return job_text(state)
-        return f"{note}\nan earlier file of this name is this job:\n{job_text(state)}"
+        text = job_text(state, self._unserved())
+        return text if job != state.job.id else f"{note}\nan earlier file of this name is this job:\n{text}"
 
     def _write_soon(self, file: _File, text: _Text) -> None:
         self._due[file] = text
@@ -156,9 +157,9 @@ class StatusFiles:
                       account=account, error=error)  # fmt: skip
 
 
-def job_text(state: JobState) -> str:
-    """What the file of an accepted job says."""
-    line = state.line()
+def job_text(state: JobState, unserved: str) -> str:
+    """What the file of an accepted job says; ``unserved``: what keeps every job waiting."""
+    line = state.line(unserved)
     accepted = dt.datetime.fromtimestamp(line.accepted, dt.UTC)
     lines = [
         f"state: {line.state}",

@@ -190,6 +190,32 @@ class TestLeases:
         assert queue.want("l", 3, 1, 2.0) == []
         assert queue.lease_of(A, 0) is not None
 
+    def test_a_job_that_nobody_serves_says_so(self, queue: Queue) -> None:
+        """Without a LUS, or with none that has a CS, waiting jobs say it, before what a LUS said that left."""
+        queue.add_job(job(B, 1), 0.0)
+        assert queue.why_unserved() == ""
+        queue.lus_closed("l", "b1")
+        assert queue.why_unserved() == "no lookup server is connected"
+        queue.jobs[B].blocked["l"] = WHY
+        assert queue.jobs[B].line(queue.why_unserved()).reason == "no lookup server is connected"
+        assert queue.jobs[A].line(queue.why_unserved()).reason == ""  # nothing of it waits
+        queue.lus_opened("l", "b1", 1.0)
+        assert queue.why_unserved() == "no lookup server has a compute server at present"
+        queue.want("l", 2, 1, 1.0)
+        assert queue.jobs[B].line(queue.why_unserved()).reason == WHY.sentence
+
+    def test_a_lus_that_comes_and_goes_changes_the_status_of_all_jobs_now_and_then(
+        self, queue: Queue
+    ) -> None:
+        """Every job that waits is told anew, and no more often than the cap says."""
+        queue.add_job(job(B, 1), 0.0)
+        queue.tick(0.0, 0.0)  # a LUS with a CS came since the start
+        told = 0
+        for now in range(1, 61):
+            queue.lus_closed("l", "b1") if now % 2 else queue.lus_opened("l", "b1", float(now))
+            told += queue.tick(float(now), 0.0).count(JobChanged(B))
+        assert 4 <= told <= 6
+
     def test_the_end_of_an_older_process_disconnects_nobody(self, queue: Queue) -> None:
         """A late notice of a dead process's connection says nothing of the new one."""
         queue.lus_opened("l", "b2", 1.0)
