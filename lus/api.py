@@ -95,6 +95,7 @@ class CsDoor:
         old = self.shell.servers.get(session.peer.name.id)
         self.shell.servers[session.peer.name.id] = session
         if old is not None:
+            self.shell.descriptions.forget(old)
             old.give_way(session)
 
     def heard(self, session: Session) -> None:
@@ -108,20 +109,19 @@ class CsDoor:
         """A lost connection ends no lease."""
         cs = session.peer.name.id
         self._described.discard(session)
+        self.shell.descriptions.forget(session)
         _log.info("lost {name}: {reason}", name=session.peer.common_name, reason=reason)
         if self.shell.servers.get(cs) is session:
             del self.shell.servers[cs]
             self.shell.perform(self.shell.board.cs_lost(cs))
 
     def _state(self, session: Session, message: m.CsState) -> None:
-        cs, boot = session.peer.name.id, session.peer_hello.boot
-        fresh = session not in self._described
+        if session in self._described:
+            self.shell.descriptions.say(session, message)
+            return
         self._described.add(session)
-        if fresh:
-            _log.info("registered {name}: {mflops:.0f} MFLOPS", name=message.name, mflops=message.mflops)
-        self.shell.perform(
-            self.shell.board.cs_state(cs, boot, session.remote, message, fresh, self.shell.now())
-        )
+        _log.info("registered {name}: {mflops:.0f} MFLOPS", name=message.name, mflops=message.mflops)
+        self.shell.registered(session, message)
 
     async def _renew(self, session: Session, message: m.MemberRenew) -> m.MemberRenewed:
         """Carry a CS's request to the WS; what it asks for is signed, and for others to judge."""

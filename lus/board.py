@@ -19,6 +19,7 @@ import msgspec
 from lus import limits, placement
 from lus.instructions import DropServer, Instruction, ReportVanished, Return, Start, Stop, TellWant
 from lus.registry import Registry, Server
+from lus.suited import Free
 from lus.waiting import Kind, Waiting
 from rjs.attempts import AttemptId, Fence
 from rjs.limits import LUS_LEASE
@@ -56,8 +57,9 @@ class Board:
         self.registry = Registry()
         self._held: dict[int, Held] = {}
         self._waiting = Waiting()
-        self._settled: dict[str | Needs, placement.Wait | placement.Unplaceable] = {}
-        self._settled_at = 0
+        self._placed_at = -1  # ``suited.changes`` when each that waits was looked at last
+        self._unplaceable: dict[str | Needs, placement.Unplaceable] = {}
+        self._unplaceable_at = 0
         self._sequence = 0
         self._upto = 0
         self._valid_until = 0.0
@@ -91,6 +93,7 @@ class Board:
             avoid = frozenset(leased.avoid)
             self._held[leased.lease] = Held(leased.lease, generation, job, leased.task, avoid, since=now)
             self._waiting.add(leased.lease, (job.job, avoid))
+            self._placed_at = -1
         return self._place(now)
 
     def ended(self, leases: Iterable[int], sentence: str, now: float) -> list[Instruction]:
@@ -123,9 +126,17 @@ class Board:
     # --- compute servers ----------------------------------------------------------------------------
 
     def cs_state(
-        self, cs: str, boot: str, address: str, state: CsState, fresh: bool, now: float
+        self,
+        cs: str,
+        boot: str,
+        address: str,
+        state: CsState,
+        fresh: bool,
+        now: float,
+        said: Collection[AttemptId] = (),
     ) -> list[Instruction]:
-        """A CS described itself: registered (``fresh``, first in its session) or changed."""
+        """A CS described itself: registered (``fresh``, first in its session) or changed. ``said`` is what it also
+        said it ran since its last description."""
         instructions: list[Instruction] = []
         known = self.registry.get(cs)
         if known is not None and known.boot != boot:
@@ -136,7 +147,7 @@ class Board:
                 *instructions,
                 DropServer(cs, f"{limits.SERVERS} compute servers are registered here already"),
             ]
-        ran = known.state.running if known is not None else ()
+        ran = dict.fromkeys([*said, *(known.state.running if known is not None else ())])
         server = self.registry.register(cs, boot, address, state, now)
         self._reconcile(server, self._at(cs) if fresh else self._held_of(cs, ran))
         return [*instructions, *self._stop_again(server, fresh), *self._place(now)]
@@ -259,15 +270,22 @@ class Board:
         """Gives waiting tasks to free CSs, jobs in turn; returns what nobody takes."""
         instructions: list[Instruction] = []
         if self._waiting and now < self._valid_until:
-            free = sorted(
-                (self._candidate(each) for each in self.registry.all() if each.free), key=placement.order
-            )
-            for kind in self._waiting.kinds():
+            suited = self.registry.suited
+            free = Free(self._free_servers(), suited)
+            kinds = self._waiting.kinds() if free or self._placed_at != suited.changes else ()
+            for kind in kinds:
                 instructions += self._place_kind(kind, free, now)
+            self._placed_at = suited.changes
+            if len(suited) > limits.NEEDS_KEPT * len(kinds) > 0:
+                suited.keep({self._held[number].job.needs for number in self._waiting})
         return [*instructions, *self._want()]
 
-    def _place_kind(self, kind: Kind, free: list[placement.Candidate], now: float) -> list[Instruction]:
-        """``free`` are the CSs that may be given something, fastest first; whoever is leaves it."""
+    def _free_servers(self) -> list[str]:
+        free = [each for each in self.registry.all() if each.free]
+        return [each.cs for each in sorted(free, key=lambda each: (-each.state.mflops, each.cs))]
+
+    def _place_kind(self, kind: Kind, free: Free, now: float) -> list[Instruction]:
+        """A CS that is given something leaves ``free``."""
         instructions: list[Instruction] = []
         waits: set[bool] = set()
         for number in self._waiting.of(kind):
@@ -275,9 +293,8 @@ class Board:
             late = now - held.since >= limits.SAME_CS_AFTER
             if late in waits:
                 continue  # what is alike waits alike, for free CSs only become fewer
-            choice = self._choice(held, free, now)
+            choice = self._choice(held, free, late)
             if isinstance(choice, placement.Place):
-                free[:] = [each for each in free if each.cs != choice.cs]
                 instructions.append(self._start(held, choice.cs))
                 self._waiting.had_its_turn(kind)
             elif isinstance(choice, placement.Unplaceable):
@@ -288,27 +305,27 @@ class Board:
                 break
         return instructions
 
-    def _choice(
-        self, held: Held, free: list[placement.Candidate], now: float
-    ) -> placement.Place | placement.Wait | placement.Unplaceable:
-        """As placement chooses among all CSs; what that says without a free one is asked once of jobs that are alike:
-        that need the same and that nobody refused."""
-        demand, job = self._demand(held, now), held.job.job
-        alike = job if self.registry.is_refused(job) else held.job.needs
-        if self._settled_at != self.registry.changes:
-            self._settled, self._settled_at = {}, self.registry.changes
-        settled = self._settled.get(alike) if not held.avoid else None
-        if isinstance(settled, placement.Unplaceable):
-            return settled
-        for each in free:
-            if not self._refusal(each.cs, job) and placement.suits(demand, each):
-                return placement.Place(each.cs)
-        if settled is None:
-            choice = placement.choose(demand, self._candidates(job))
-            if isinstance(choice, placement.Place) or held.avoid:
-                return choice
-            settled = self._settled[alike] = choice
-        return settled
+    def _choice(self, held: Held, free: Free, late: bool) -> placement.Place | placement.Unplaceable | None:
+        """As ``placement.choose`` chooses among all CSs; None: it waits."""
+        suited = self.registry.suited
+        able = suited.able(held.job.job, held.job.needs)
+        if not able:
+            return self._why_not(held)
+        fresh = able & ~suited.bits(held.avoid)
+        fastest = free.take(fresh or (able if late else 0))
+        return None if fastest is None else placement.Place(fastest)
+
+    def _why_not(self, held: Held) -> placement.Unplaceable:
+        """Why no CS is able. Asked once of jobs that are alike: that need the same and that nobody refused."""
+        suited, job = self.registry.suited, held.job.job
+        if self._unplaceable_at != suited.changes:
+            self._unplaceable, self._unplaceable_at = {}, suited.changes
+        alike = job if suited.is_refused(job) else held.job.needs
+        if alike not in self._unplaceable:
+            why = placement.choose(placement.Demand(held.job.needs, (), 0.0), self._candidates(job))
+            assert isinstance(why, placement.Unplaceable)
+            self._unplaceable[alike] = why
+        return self._unplaceable[alike]
 
     def _return(self, kind: Kind, why: placement.Unplaceable) -> Return:
         numbers = self._waiting.of(kind)
@@ -327,19 +344,12 @@ class Board:
         server.attempt = held.attempt
         return Start(cs, server.state.name, held.job, held.attempt)
 
-    def _demand(self, held: Held, now: float) -> placement.Demand:
-        return placement.Demand(held.job.needs, held.avoid, now - held.since)
-
     def _candidates(self, job: str) -> list[placement.Candidate]:
         return [self._candidate(each, each.refusals.get(job, "")) for each in self.registry.all()]
 
     def _candidate(self, server: Server, refusal: str = "") -> placement.Candidate:
         state = server.state
         return placement.Candidate(server.cs, state.name, state.mflops, state.offer, server.free, refusal)
-
-    def _refusal(self, cs: str, job: str) -> str:
-        server = self.registry.get(cs)
-        return server.refusals.get(job, "") if server is not None else ""
 
     def _current(self, cs: str, attempt: AttemptId) -> Held | None:
         held = self._held.get(attempt.fence.lease)
@@ -353,6 +363,7 @@ class Board:
     def _wait(self, held: Held, since: float) -> None:
         held.stage, held.attempt, held.cs, held.since = Stage.WAITING, None, "", since
         self._waiting.add(held.lease, (held.job.job, held.avoid))
+        self._placed_at = -1
 
     def _drop(self, held: Held) -> None:
         self._free(held)

@@ -20,6 +20,16 @@ REFUSED_AGAIN = 30.0
 """Seconds after which a CS is asked again for a job that it refused, unless for want of trust: its disk may have
 been full, its clock wrong, or the bundle out of reach."""
 
+DESCRIBED = 0.1
+"""Seconds between two descriptions of one CS that the board hears: each may be compared with all that waits."""
+
+EPOCH = 2.0
+"""Seconds between rises of the epoch. With each the WS offers again what nobody here could take, and each of that is
+compared with every CS to say why: a CS that changes all the time must not make this all that we do."""
+
+NEEDS_KEPT = 4
+"""Different needs remembered for each kind of lease that waits: others are forgotten, as what waits changes."""
+
 LACKS = 65_536
 """Pairs of a job's needs and a CS's offer of which it is remembered how they compare, some 200 bytes each."""
 

@@ -90,9 +90,14 @@ def order(candidate: Candidate) -> tuple[float, str]:
     return -candidate.mflops, candidate.cs
 
 
+def serves(needs: Needs, offer: Offer) -> bool:
+    """Whether the offer has all that is needed."""
+    return _lack(needs, offer) is None
+
+
 def is_able(demand: Demand, candidate: Candidate) -> bool:
     """It would take the task, and offers all that it needs."""
-    return not candidate.refusal and _lack(demand.needs, candidate.offer) is None
+    return not candidate.refusal and serves(demand.needs, candidate.offer)
 
 
 def suits(demand: Demand, candidate: Candidate) -> bool:

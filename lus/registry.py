@@ -12,6 +12,7 @@ import attrs
 import msgspec
 
 from lus import limits
+from lus.suited import Suited
 from rjs.attempts import AttemptId
 from rjs.leases import LeaseTable
 from rjs.limits import CS_LEASE
@@ -50,9 +51,11 @@ class Registry:
         self._servers: dict[str, Server] = {}
         self._clock: LeaseTable[str, str] = LeaseTable(CS_LEASE)
         self._asked_again: list[tuple[float, str, str, str]] = []
+        self.suited = Suited()
         self.epoch = 0
-        self.changes = 0
-        """Rises with whatever decides who would take a task; not with who is free."""
+        """Rises when jobs may be served that were not, at most once in ``EPOCH`` seconds."""
+        self._rose = -limits.EPOCH
+        self._is_to_rise = False
 
     def __len__(self) -> int:
         return len(self._servers)
@@ -67,16 +70,21 @@ class Registry:
 
     def register(self, cs: str, boot: str, address: str, state: CsState, now: float) -> Server:
         """A CS described itself. What it refused is asked again when its trust changed or it is a new boot."""
-        self.changes += 1
         known = self._servers.get(cs)
         if known is None or known.boot != boot:
+            self.remove(cs)
             known = Server(cs, boot, address, state, heard=now)
             self._servers[cs] = known
             self._clock.grant(cs, cs, now)
-            self.epoch += 1
+            self._rise(now)
         elif known.state.trust_epoch != state.trust_epoch or _more(known.state.offer, state.offer):
-            self.epoch += 1
+            self._rise(now)
+        self.suited.entered(cs, state.offer)
+        if (known.state.name, known.state.mflops) != (state.name, state.mflops):
+            self.suited.changes += 1  # what is said of those who cannot take a task names them
         if known.state.trust_epoch != state.trust_epoch:
+            for job in known.refusals:
+                self.suited.takes(cs, job)
             known.refusals.clear()
         known.address, known.state, known.connected, known.heard = address, state, True, now
         self._clock.renew(cs, now)
@@ -94,25 +102,26 @@ class Registry:
         known = self._servers.get(cs)
         if known is None:
             return
-        self.changes += 1
         if len(known.refusals) >= limits.REFUSALS:
-            known.refusals.pop(next(iter(known.refusals)))
+            oldest = next(iter(known.refusals))
+            del known.refusals[oldest]
+            self.suited.takes(cs, oldest)
         known.refusals[job] = f"{code}: {sentence}"
+        self.suited.refuses(cs, job)
         if code not in OWNERS_WORD:
             heapq.heappush(self._asked_again, (now + limits.REFUSED_AGAIN, cs, known.boot, job))
 
-    def is_refused(self, job: str) -> bool:
-        """Whether any CS does not take this job."""
-        return any(job in each.refusals for each in self._servers.values())
-
     def ask_again(self, now: float) -> None:
-        """What was refused for a reason that may have passed is worth offering again."""
+        """What was refused for a reason that may have passed is worth offering again, and what could not be told
+        before that more may be served."""
+        if self._is_to_rise:
+            self._rise(now)
         while self._asked_again and self._asked_again[0][0] <= now:
             _, cs, boot, job = heapq.heappop(self._asked_again)
             known = self._servers.get(cs)
             if known is not None and known.boot == boot and known.refusals.pop(job, None) is not None:
-                self.epoch += 1
-                self.changes += 1
+                self.suited.takes(cs, job)
+                self._rise(now)
 
     def runs_nothing_else(self, cs: str) -> None:
         """It started an attempt: what it was told to stop before runs no more, for it has one slot."""
@@ -128,15 +137,26 @@ class Registry:
 
     def remove(self, cs: str) -> Server | None:
         """It is known dead, or its lease ended."""
-        self.changes += 1
         self._clock.end(cs)
-        return self._servers.pop(cs, None)
+        return self._leave(cs)
 
     def expire(self, now: float) -> list[Server]:
         """Removes and returns the CSs whose lease ended."""
-        lapsed = self._clock.expire(now)
-        self.changes += len(lapsed)
-        return [self._servers.pop(cs) for cs in lapsed if cs in self._servers]
+        left = [self._leave(cs) for cs in self._clock.expire(now)]
+        return [server for server in left if server is not None]
+
+    def _leave(self, cs: str) -> Server | None:
+        known = self._servers.pop(cs, None)
+        if known is not None:
+            self.suited.left(cs, known.refusals)
+        return known
+
+    def _rise(self, now: float) -> None:
+        """What the WS took back it offers again to a higher epoch: seldom, however often CSs change."""
+        self._is_to_rise = now - self._rose < limits.EPOCH
+        if not self._is_to_rise:
+            self.epoch += 1
+            self._rose = now
 
 
 def _more(before: Offer, now: Offer) -> bool:

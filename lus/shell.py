@@ -7,7 +7,7 @@ is there; what must reach a CS is decided anew when it comes back.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TypeVar
 
 import attrs
@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from lus import limits
 from lus.board import Board
+from lus.descriptions import Descriptions
 from lus.instructions import DropServer, Instruction, ReportVanished, Return, Start, Stop, TellWant
 from rjs.attempts import AttemptId
 from rjs.background import Tasks, Timers
@@ -37,10 +38,15 @@ class Shell:
     tasks: Tasks
     ws: Session | None = None
     servers: dict[str, Session] = attrs.field(factory=dict)
+    descriptions: Descriptions = attrs.field(init=False)
     _ws_waiters: set[Deferred[Session]] = attrs.field(factory=set)
     _ends: dict[tuple[str, AttemptId], set[Deferred[None]]] = attrs.field(factory=dict)
     _offers: Counter[str] = attrs.field(factory=Counter)
     _strange_ends: Counter[str] = attrs.field(factory=Counter)
+
+    @descriptions.default
+    def _descriptions(self) -> Descriptions:
+        return Descriptions(self.timers, self._described, self.board.gave)
 
     def now(self) -> float:
         """The steady clock that leases are counted by."""
@@ -133,6 +139,19 @@ class Shell:
 
     # --- compute servers ----------------------------------------------------------------------------
 
+    def registered(self, session: Session, state: m.CsState) -> None:
+        """A CS described itself for the first time in its session."""
+        self._tell_board(session, state, True)
+
+    def _described(self, session: Session, state: m.CsState, ran: Collection[AttemptId]) -> None:
+        self._tell_board(session, state, False, ran)
+
+    def _tell_board(
+        self, session: Session, state: m.CsState, fresh: bool, ran: Collection[AttemptId] = ()
+    ) -> None:
+        cs, boot = session.peer.name.id, session.peer_hello.boot
+        self.perform(self.board.cs_state(cs, boot, session.remote, state, fresh, self.now(), ran))
+
     async def _start(self, start: Start) -> None:
         session = self.servers.get(start.cs)
         if session is None:
@@ -144,6 +163,7 @@ class Shell:
         try:
             await session.request(message, m.Done)
         except RefusedError as error:
+            self.descriptions.settle(session)
             _log.info("{cs} refused task {task} of {job}: {error}", cs=start.cs_name, task=start.attempt.task,
                       job=start.attempt.job[:16], error=error)  # fmt: skip
             self.perform(
@@ -152,6 +172,7 @@ class Shell:
         except SessionLostError:
             pass  # the CS says what became of it when it is back, or its lease ends
         else:
+            self.descriptions.settle(session)
             self.perform(self.board.started(start.cs, start.attempt))
 
     def _tell_cs(self, cs: str, message: m.Message) -> None:
@@ -166,6 +187,7 @@ class Shell:
         end. Raises RefusedError when too many ends wait of which we know nothing.
         """
         end = (message.cs, message.attempt)
+        self.descriptions.settle(self.servers.get(message.cs))
         strange = not self.board.gave(*end)
         self.perform(self.board.attempt_over(*end, self.now()))
         waiters = self._ends.get(end)
@@ -206,6 +228,7 @@ class Shell:
 
     async def relay_answer(self, message: m.AnswerOffer) -> m.AnswerVerdict:
         """A CS offers an answer: it is free, and the WS's verdict goes back."""
+        self.descriptions.settle(self.servers.get(message.cs))
         self.perform(self.board.attempt_over(message.cs, message.attempt, self.now()))
         if self._offers[message.cs] >= limits.OFFERS_PER_CS:
             return m.AnswerVerdict(verdict="retry", code="too-many-offers")

@@ -50,7 +50,16 @@ class TestWant:
         assert register(board, CS1, cs_state()) == [TellWant(2, 1)]
         assert board.cs_state(CS1, "b1", "", cs_state(), False, 0.0) == []
         assert board.ws_opened() == [TellWant(2, 1)]
-        assert register(board, CS1, cs_state(epoch=1)) == [TellWant(2, 2)]
+        assert register(board, CS1, cs_state(epoch=1), now=limits.EPOCH) == [TellWant(2, 2)]
+
+    def test_the_epoch_rises_seldom(self, board: Board) -> None:
+        """However often CSs change, the WS is told that it is worth offering again once in a while, and at last."""
+        for number in range(1, 100):
+            assert board.cs_state(CS1, "b1", "", cs_state(memory=number), False, number / 100) == []
+            assert board.cs_state(CS1, "b1", "", cs_state(), False, number / 100) == []
+        assert board.tick(limits.EPOCH - 0.01) == []
+        assert board.tick(limits.EPOCH) == [TellWant(2, 2)]
+        assert board.tick(2 * limits.EPOCH) == []
 
     def test_registrations_are_bounded(self, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whoever comes too many is told why, and who is there stays."""
@@ -154,7 +163,7 @@ class TestPlacing:
             Return(A, (1,), 1, "needs-memory", "cs: it needs 0 MiB of memory, 0 MiB are given")
         ]
         assert board.cs_state(CS1, "b1", "", cs_state(memory=50), False, 1.0) == []
-        assert board.cs_state(CS1, "b1", "", cs_state(memory=200), False, 1.0) == [TellWant(2, 2)]
+        assert board.cs_state(CS1, "b1", "", cs_state(memory=200), False, 2.0) == [TellWant(2, 2)]
         assert board.granted(1, wanting, [LeasedTask(2, 0)], 1.0) == [Start(CS1, "cs", wanting, attempt(2))]
 
     @pytest.mark.parametrize("code", ["stopped", "cannot-start", "no-blob", "replayed", "superseded", "name"])
@@ -258,7 +267,7 @@ class TestComingAndGoing:
     def test_a_start_on_its_way_is_not_taken_for_lost(self, board: Board) -> None:
         """A description that crosses a start does not list it yet."""
         board.granted(1, brief(), [LeasedTask(1, 0)], 0.0)
-        assert board.cs_state(CS1, "b1", "", cs_state(epoch=1), False, 1.0) == [TellWant(2, 2)]
+        assert board.cs_state(CS1, "b1", "", cs_state(epoch=1), False, 2.0) == [TellWant(2, 2)]
         assert board.placements() == [start(1)]
 
     def test_what_should_have_stopped_is_stopped_again(self, running: Board) -> None:
@@ -292,13 +301,13 @@ class TestComingAndGoing:
 
     def test_a_new_boot_lost_what_the_old_one_ran(self, running: Board) -> None:
         """The machine is there, the attempt is not."""
-        assert register(running, CS1, cs_state(), boot="b2", now=1.0) == [
+        assert register(running, CS1, cs_state(), boot="b2", now=2.0) == [
             ReportVanished(attempt(1), CS1, "cs (192.0.2.1): restarted"), TellWant(2, 2)
         ]  # fmt: skip
 
     def test_a_new_boot_kept_its_answers(self, running: Board) -> None:
         """An answer in its spool is no vanished attempt."""
-        assert register(running, CS1, cs_state(holding=(attempt(1),)), boot="b2", now=1.0) == [TellWant(2, 2)]
+        assert register(running, CS1, cs_state(holding=(attempt(1),)), boot="b2", now=2.0) == [TellWant(2, 2)]
         check_board(running)
         assert running.lease_over(CS1, attempt(1), True, 2.0) == []
         assert running.leases() == ((), 1)
@@ -314,7 +323,7 @@ class TestComingAndGoing:
     def test_a_faster_newcomer_gets_what_waits(self, board: Board) -> None:
         """The event of its coming places the task."""
         board.granted(1, brief(), [LeasedTask(1, 0, (CS1,))], 0.0)
-        assert register(board, CS2, cs_state(name="cs2")) == [start(1, CS2, name="cs2"), TellWant(4, 2)]
+        assert register(board, CS2, cs_state(name="cs2")) == [start(1, CS2, name="cs2"), TellWant(4, 1)]
         assert board.held()[0].stage is Stage.STARTING
 
 

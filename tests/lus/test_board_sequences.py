@@ -8,13 +8,22 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from invariants import check_board
 from samples import CS1, CS2, CS3, A, B, brief, cs_state
 
-from lus import limits
-from lus.board import Board
+from lus import limits, placement
+from lus.board import Board, Held, Stage
 from lus.instructions import Instruction, ReportVanished, Return, Start, Stop, TellWant
 from rjs.attempts import AttemptId, Fence
 from rjs.wire.messages import LeasedTask
 
 CSS = st.sampled_from([CS1, CS2, CS3])
+MEMORY: dict[str, int] = {A: 10, B: 60}
+
+
+def all_at_once(
+    board: Board, held: Held, now: float
+) -> placement.Place | placement.Wait | placement.Unplaceable:
+    """The naive answer: what placement says of all CSs as they are."""
+    demand = placement.Demand(held.job.needs, held.avoid, now - held.since)
+    return placement.choose(demand, board._candidates(held.job.job))
 
 
 class Events(RuleBasedStateMachine):
@@ -43,8 +52,11 @@ class Events(RuleBasedStateMachine):
                     assert server.connected
                     assert job.job not in server.refusals
                     self.started.append((attempt, cs))
-                case Return(_, leases):
+                    self.assert_fastest(cs, self.board._held.get(attempt.fence.lease))
+                case Return(job, leases, _, code, sentence):
                     self.over |= set(leases)
+                    held = Held(0, 1, brief(job, 1000, MEMORY[job]), 0, frozenset(), self.now)
+                    assert all_at_once(self.board, held, self.now) == placement.Unplaceable(code, sentence)
                 case ReportVanished(attempt, cs):
                     assert (attempt, cs) in self.started
                     self.over.add(attempt.fence.lease)
@@ -53,6 +65,17 @@ class Events(RuleBasedStateMachine):
                 case TellWant():
                     assert each.outstanding == limits.PREFETCH * len(self.board.registry)
                     self.told = each
+
+    def assert_fastest(self, cs: str, held: Held | None) -> None:
+        """Nobody who is still free would have been the better choice."""
+        if held is None or cs in held.avoid:
+            return
+        demand = placement.Demand(held.job.needs, held.avoid, 0.0)
+        candidates = self.board._candidates(held.job.job)
+        chosen = next(each for each in candidates if each.cs == cs)
+        assert placement.suits(demand, chosen)
+        suited = [each for each in candidates if each.free and placement.suits(demand, each)]
+        assert all(placement.order(chosen) < placement.order(each) for each in suited)
 
     def an_attempt(self, data: st.DataObject) -> tuple[AttemptId, str]:
         """One that was started, or one that a liar makes up."""
@@ -68,7 +91,7 @@ class Events(RuleBasedStateMachine):
         first = max(1, self.granted - 1) if repeat else self.granted + 1
         tasks = [LeasedTask(first + n, first + n, tuple(avoid)) for n in range(count)]
         self.granted = max(self.granted, first + count - 1)
-        self.perform(self.board.granted(1, brief(of, 1000), tasks, self.now))
+        self.perform(self.board.granted(1, brief(of, 1000, MEMORY[of]), tasks, self.now))
 
     @rule(data=st.data())
     def renewed(self, data: st.DataObject) -> None:
@@ -81,15 +104,21 @@ class Events(RuleBasedStateMachine):
         self.perform(self.board.ws_opened())
         assert {each.attempt for each in self.board.placements()} <= {attempt for attempt, _ in self.started}
 
-    @rule(cs=CSS, data=st.data(), fresh=st.booleans(), restarted=st.booleans(), epoch=st.integers(0, 2))
-    def cs_state(self, cs: str, data: st.DataObject, fresh: bool, restarted: bool, epoch: int) -> None:
+    @rule(cs=CSS, data=st.data(), fresh=st.booleans(), restarted=st.booleans(), epoch=st.integers(0, 2),
+          memory=st.sampled_from([1, 50, 100, 100]), busy=st.booleans())  # fmt: skip
+    def cs_state(
+        self, cs: str, data: st.DataObject, fresh: bool, restarted: bool, epoch: int, memory: int, busy: bool
+    ) -> None:
         self.boots[cs] = self.boots.get(cs, 0) + restarted
         mine = st.sampled_from(
             [each for each, at in self.started if at == cs] or [AttemptId(A, 0, Fence(0, 0, 0))]
         )
         running = tuple(data.draw(st.lists(mine, max_size=1)))
         holding = tuple(data.draw(st.lists(mine, max_size=2, unique=True)))
-        state = cs_state(running=running, holding=holding, epoch=epoch)
+        mflops = data.draw(st.sampled_from([1.0, 2.0]))
+        state = cs_state(
+            mflops, name=f"n{cs[-1]}", memory=memory, busy=busy, running=running, holding=holding, epoch=epoch
+        )
         boot = f"b{self.boots[cs]}"
         self.perform(self.board.cs_state(cs, boot, "", state, fresh or restarted, self.now))
 
@@ -146,6 +175,10 @@ class Events(RuleBasedStateMachine):
     @invariant()
     def sound(self) -> None:
         check_board(self.board)
+        if self.now < self.board._valid_until:
+            waiting = [each for each in self.board._held.values() if each.stage is Stage.WAITING]
+            for held in waiting:
+                assert isinstance(all_at_once(self.board, held, self.now), placement.Wait)
         assert self.told == TellWant(limits.PREFETCH * len(self.board.registry), self.board.registry.epoch)
 
 
