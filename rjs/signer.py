@@ -39,7 +39,7 @@ class SignerError(RefusedError):
 
 
 @attrs.frozen
-class Signer:
+class SigningIdentity:
     """A private key, and the chain from its certificate to the root."""
 
     key: SigningKey = attrs.field(repr=False)
@@ -51,16 +51,16 @@ class Signer:
         return subject_of(self.chain[0])
 
 
-def own_signer(folder: Path, ask: AskPassphrase | None = None) -> Signer:
+def own_signer(folder: Path, ask: AskPassphrase | None = None) -> SigningIdentity:
     """The signer in ``folder``: one with ``signing.key`` and ``signing.pem``, or a person's own folder.
 
     ``ask`` is asked for the passphrase of an encrypted key.
     """
     identity = signing_identity(folder, ask)
-    return Signer(identity.key, identity.chain)
+    return SigningIdentity(identity.key, identity.chain)
 
 
-def pem_signer(key: Path, certificates: Path, *, ask: AskPassphrase, now: datetime) -> Signer:
+def pem_signer(key: Path, certificates: Path, *, ask: AskPassphrase, now: datetime) -> SigningIdentity:
     """The signer of a PEM key, and of PEM certificates in any order, its own and those of the CAs above.
 
     Raises SignerError; RefusedError for a certificate that cannot sign at ``now``; OSError.
@@ -76,7 +76,7 @@ def pem_signer(key: Path, certificates: Path, *, ask: AskPassphrase, now: dateti
     return _signer(found, load_chain(certificates), now)
 
 
-def pkcs12_signer(path: Path, *, ask: AskPassphrase, now: datetime) -> Signer:
+def pkcs12_signer(path: Path, *, ask: AskPassphrase, now: datetime) -> SigningIdentity:
     """The signer in a PKCS#12 file (``.p12``, ``.pfx``); raises like ``pem_signer``."""
     data = read_small(path, IDENTITY_FILE)
     try:
@@ -88,7 +88,7 @@ def pkcs12_signer(path: Path, *, ask: AskPassphrase, now: datetime) -> Signer:
     return _signer(key, [certificate, *others], now)
 
 
-def _signer(key: object, certificates: Sequence[x509.Certificate], now: datetime) -> Signer:
+def _signer(key: object, certificates: Sequence[x509.Certificate], now: datetime) -> SigningIdentity:
     """Find the key's certificate and its path to the root, as every verifier will."""
     if not isinstance(key, SigningKey):
         raise SignerError("the private key is not of P-256, P-384, RSA or Ed25519")
@@ -99,7 +99,7 @@ def _signer(key: object, certificates: Sequence[x509.Certificate], now: datetime
         )
     others = _once(each for each in certificates if each != own[0])
     try:
-        return Signer(key, validate_path(own[0], others, roots=None, at=now, purpose=CODE_SIGNING))
+        return SigningIdentity(key, validate_path(own[0], others, roots=None, at=now, purpose=CODE_SIGNING))
     except BundleRefusedError as error:
         if error.code == "certificate":
             raise SignerError(f"{error.sentence}; {_ASK_CA}") from None

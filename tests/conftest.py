@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cs.spawner.workplace import Workplace
+from cs.spawner.testing import Workbench
 
 LivingBelow = Callable[[int], list[int]]
 
@@ -33,7 +33,7 @@ def living_below() -> LivingBelow:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, living_below: LivingBelow) -> Iterator[Workplace]:
+def workbench(tmp_path: Path, living_below: LivingBelow) -> Iterator[Workbench]:
     """A folder and real spawners for attempts; afterwards no process is left below the test, orphans included."""
-    yield Workplace(tmp_path)
+    yield Workbench(tmp_path)
     assert living_below(os.getpid()) == []

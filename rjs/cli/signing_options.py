@@ -16,7 +16,7 @@ from rjs.cli.passphrases import Passphrases, passphrase_option
 
 if TYPE_CHECKING:
     from rjs.ids import ClusterId
-    from rjs.signer import Signer
+    from rjs.signer import SigningIdentity
 
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 _folder = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -70,7 +70,7 @@ class Signing:
         """Gives the passphrases of keys; each is asked for once."""
         return Passphrases(self.passphrase_file)
 
-    def signer(self, now: datetime) -> Signer:
+    def signer(self, now: datetime) -> SigningIdentity:
         """The signer that was named, else the person's own; a passphrase is asked for where it is needed."""
         from rjs.signer import own_signer, pem_signer, pkcs12_signer
 

@@ -16,7 +16,7 @@ from rjs.descriptor.errors import DescriptorError
 from rjs.descriptor.java_machine import is_class_name
 from rjs.descriptor.jnlp_properties import JobProperties
 from rjs.descriptor.jnlp_resources import Resources
-from rjs.descriptor.jnlp_words import Mistakes
+from rjs.descriptor.jnlp_words import JnlpMistakes
 from rjs.descriptor.model import JNLP_NAME, Descriptor, JavaSettings
 from rjs.descriptor.xml_tree import Element, XmlRefusedError, read_tree
 from rjs.limits import MAX_ARGUMENT_BYTES, MAX_ARGUMENTS
@@ -55,7 +55,7 @@ def read_jnlp(xml: bytes, main_class: str = "") -> Jnlp:
     if root.name != "jnlp":
         mistake = f"line {root.line}: the root element is {shown(root.name)}, not jnlp"
         raise DescriptorError([mistake], JNLP_NAME)
-    mistakes = Mistakes()
+    mistakes = JnlpMistakes()
     read = _read(root, main_class, mistakes)
     if mistakes.found:
         raise DescriptorError(mistakes.found, JNLP_NAME)
@@ -71,7 +71,7 @@ def jars_named(xml: bytes) -> tuple[str, ...]:
     return (read.main_jar, *(jar.name for jar in read.descriptor.jars))
 
 
-def _read(root: Element, main_class: str, mistakes: Mistakes) -> Jnlp:
+def _read(root: Element, main_class: str, mistakes: JnlpMistakes) -> Jnlp:
     mistakes.check(root, _ROOT_ATTRIBUTES, _SECTIONS)
     name = _title(root, mistakes)
     for security in root.named("security"):
@@ -100,7 +100,7 @@ def _read(root: Element, main_class: str, mistakes: Mistakes) -> Jnlp:
     return Jnlp(descriptor, resources.main_jar)
 
 
-def _title(root: Element, mistakes: Mistakes) -> str:
+def _title(root: Element, mistakes: JnlpMistakes) -> str:
     """The first title; everything else there is for people who start programs by hand."""
     titles: list[Element] = []
     for information in root.named("information"):
@@ -115,7 +115,7 @@ def _title(root: Element, mistakes: Mistakes) -> str:
     return name
 
 
-def _application(root: Element, main_class: str, mistakes: Mistakes) -> tuple[str, tuple[str, ...]]:
+def _application(root: Element, main_class: str, mistakes: JnlpMistakes) -> tuple[str, tuple[str, ...]]:
     found = list(root.named("application-desc"))
     if len(found) != 1:
         mistakes.add(found[1] if found else root, "there must be one application-desc element")
@@ -132,7 +132,7 @@ def _application(root: Element, main_class: str, mistakes: Mistakes) -> tuple[st
     return entry, tuple(_arguments(application, mistakes))
 
 
-def _arguments(application: Element, mistakes: Mistakes) -> Iterator[str]:
+def _arguments(application: Element, mistakes: JnlpMistakes) -> Iterator[str]:
     arguments = list(application.named("argument"))
     if len(arguments) > MAX_ARGUMENTS or sum(len(each.text) for each in arguments) > MAX_ARGUMENT_BYTES:
         mistakes.add(

@@ -15,7 +15,7 @@ from rjs.needs import Platform
 
 OS_NAMES: Final[Mapping[str, str]] = {"linux": "linux", "mac os x": "macos", "windows": "windows"}
 """What ``os.name`` is, or begins with, on each of our operating systems."""
-ARCHITECTURES: Final[Mapping[str, str]] = {
+ARCH_NAMES: Final[Mapping[str, str]] = {
     "amd64": "x86_64", "x86_64": "x86_64", "x64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64",
 }  # fmt: skip
 OTHER_SYSTEMS: Final = ("sunos", "solaris", "aix", "hp-ux", "freebsd", "openbsd", "netbsd")
@@ -60,7 +60,7 @@ def _systems(word: str) -> Iterator[str]:
 
 
 def _processors(word: str) -> Iterator[str]:
-    if word in ARCHITECTURES:
-        yield ARCHITECTURES[word]
+    if word in ARCH_NAMES:
+        yield ARCH_NAMES[word]
     elif word not in OTHER_ARCHITECTURES:
-        raise UnknownNameError(f"arch {word!a} is none of {', '.join(ARCHITECTURES)}")
+        raise UnknownNameError(f"arch {word!a} is none of {', '.join(ARCH_NAMES)}")

@@ -13,7 +13,7 @@ from rjs.bundle.names import shown
 from rjs.descriptor.amounts import java_size
 from rjs.descriptor.fields import MOST_DISK, MOST_MEMORY, MOST_WALL_TIME
 from rjs.descriptor.java_machine import memory_for
-from rjs.descriptor.jnlp_words import Mistakes
+from rjs.descriptor.jnlp_words import JnlpMistakes
 from rjs.descriptor.model import DEFAULT_ATTEMPTS
 from rjs.descriptor.xml_tree import Element
 from rjs.limits import GIB, JAVA_ROOM, MIB
@@ -63,7 +63,7 @@ class JobProperties:
     disk: int = _DEFAULTS.disk
 
     @classmethod
-    def read(cls, stated: Mapping[str, tuple[Element, str]], heap: int, mistakes: Mistakes) -> Self:
+    def read(cls, stated: Mapping[str, tuple[Element, str]], heap: int, mistakes: JnlpMistakes) -> Self:
         """Read them; ``heap`` is what the job's heap is to hold, or 0. Notes mistakes.
 
         Memory that is not stated is the default, or what such a heap takes if that is more.

@@ -17,7 +17,7 @@ from rjs.descriptor.java_options import heap_of, option_faults, property_faults
 from rjs.descriptor.jnlp_platforms import UnknownNameError, platforms_of
 from rjs.descriptor.jnlp_properties import PREFIX
 from rjs.descriptor.jnlp_versions import VersionError, specifier_of
-from rjs.descriptor.jnlp_words import Mistakes
+from rjs.descriptor.jnlp_words import JnlpMistakes
 from rjs.descriptor.model import Jar, Resource
 from rjs.descriptor.xml_tree import Element
 from rjs.limits import GIB
@@ -46,7 +46,7 @@ class Resources:
     further: tuple[Resource, ...] = ()
 
     @classmethod
-    def read(cls, root: Element, mistakes: Mistakes) -> Self:
+    def read(cls, root: Element, mistakes: JnlpMistakes) -> Self:
         """Read those of the whole file, and note every mistake."""
         read = cls()
         sections = [(each, _platforms(each, mistakes)) for each in root.named("resources")]
@@ -57,7 +57,7 @@ class Resources:
         read._read_jars(root, sections, mistakes)
         return read
 
-    def _read_java(self, sections: _Sections, mistakes: Mistakes) -> None:
+    def _read_java(self, sections: _Sections, mistakes: JnlpMistakes) -> None:
         found = list(_common(sections, _JAVA, mistakes))
         for another in found[1:]:
             mistakes.add(
@@ -72,7 +72,7 @@ class Resources:
                 mistakes.add(java, f"{java.name}: {error}")
             self._read_options(java, mistakes)
 
-    def _read_options(self, java: Element, mistakes: Mistakes) -> None:
+    def _read_options(self, java: Element, mistakes: JnlpMistakes) -> None:
         options = java.attributes.get("java-vm-args", "").split()
         for fault in option_faults(options):
             mistakes.add(java, f"java-vm-args {fault}")
@@ -89,7 +89,7 @@ class Resources:
         if self.heap > MOST_MEMORY:
             mistakes.add(java, f"the heap may have {MOST_MEMORY // GIB} GiB at most")
 
-    def _read_properties(self, sections: _Sections, mistakes: Mistakes) -> None:
+    def _read_properties(self, sections: _Sections, mistakes: JnlpMistakes) -> None:
         properties: dict[str, str] = {}
         for element in _common(sections, ("property",), mistakes):
             mistakes.check(element, ("name", "value"), ())
@@ -109,7 +109,7 @@ class Resources:
             )
         self.properties = tuple(properties.items())
 
-    def _read_jars(self, root: Element, sections: _Sections, mistakes: Mistakes) -> None:
+    def _read_jars(self, root: Element, sections: _Sections, mistakes: JnlpMistakes) -> None:
         listed = [_Listed.read(each, where, mistakes) for where, each in _jars(sections)]
         main = _main(root, listed, mistakes)
         if main is None:
@@ -137,10 +137,17 @@ class _Listed:
     main: bool
 
     @classmethod
-    def read(cls, element: Element, platforms: tuple[Platform, ...], mistakes: Mistakes) -> Self:
+    def read(cls, element: Element, platforms: tuple[Platform, ...], mistakes: JnlpMistakes) -> Self:
         native = element.name == "nativelib"
         mistakes.check(element, _JAR_ATTRIBUTES if native else (*_JAR_ATTRIBUTES, "main"), ())
         name = element.attributes.get("href", "")
+        if "://" in name:
+            mistakes.add(
+                element,
+                f"{element.name}: href {shown(name)} is a URL, and URLs are not fetched; upload the JAR beside this "
+                "file, and write its name there",
+            )
+            name = "URL.jar"
         try:
             parts_of(name)
         except BundleRefusedError as error:
@@ -157,7 +164,7 @@ class _Listed:
         return cls(element, Jar(name=name, native=native), platforms, main == "true")
 
 
-def _platforms(section: Element, mistakes: Mistakes) -> tuple[Platform, ...]:
+def _platforms(section: Element, mistakes: JnlpMistakes) -> tuple[Platform, ...]:
     try:
         return platforms_of(section.attributes.get("os", ""), section.attributes.get("arch", ""))
     except UnknownNameError as error:
@@ -165,7 +172,7 @@ def _platforms(section: Element, mistakes: Mistakes) -> tuple[Platform, ...]:
         return ()
 
 
-def _common(sections: _Sections, names: tuple[str, ...], mistakes: Mistakes) -> Iterator[Element]:
+def _common(sections: _Sections, names: tuple[str, ...], mistakes: JnlpMistakes) -> Iterator[Element]:
     """Elements that hold for the whole job, so that they must not stand under a platform."""
     for section, platforms in sections:
         for element in section.children:
@@ -185,7 +192,7 @@ def _jars(sections: _Sections) -> Iterator[tuple[tuple[Platform, ...], Element]]
                 yield platforms, element
 
 
-def _main(root: Element, listed: list[_Listed], mistakes: Mistakes) -> _Listed | None:
+def _main(root: Element, listed: list[_Listed], mistakes: JnlpMistakes) -> _Listed | None:
     """The one that says so, else the first jar of all."""
     claimed = [each for each in listed if each.main]
     for another in claimed[1:]:
@@ -200,7 +207,7 @@ def _main(root: Element, listed: list[_Listed], mistakes: Mistakes) -> _Listed |
     return main
 
 
-def _check_together(main: _Listed, further: list[_Listed], mistakes: Mistakes) -> None:
+def _check_together(main: _Listed, further: list[_Listed], mistakes: JnlpMistakes) -> None:
     """Names must be able to lie side by side; one name is one JAR, listed once for a platform."""
     seen = {main.jar.name: main}
     for each in further:
@@ -217,7 +224,7 @@ def _check_together(main: _Listed, further: list[_Listed], mistakes: Mistakes) -
         mistakes.add(main.element, error.sentence)
 
 
-def _heap(java: Element, name: str, mistakes: Mistakes) -> int:
+def _heap(java: Element, name: str, mistakes: JnlpMistakes) -> int:
     text = java.attributes.get(name)
     if text is None:
         return 0

@@ -23,7 +23,7 @@ REFUSED: Final[Mapping[str, str]] = {
 """Elements and attributes of JNLP that jobs cannot have, each with what to do instead."""
 
 
-class Mistakes:
+class JnlpMistakes:
     """What is wrong in a JNLP file, each with its line."""
 
     def __init__(self) -> None:

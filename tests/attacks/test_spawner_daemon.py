@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cs.spawner.workplace import Workplace
+from cs.spawner.testing import Workbench
 
 _LEAVE = """
     import os, signal, sys, time
@@ -32,15 +32,15 @@ _LEAVE = """
     ],
     ids=["sleeping", "spinning", "without descriptors", "stopped"],
 )
-def test_daemons_are_gone_when_the_end_is_reported(workplace: Workplace, work: str) -> None:
+def test_daemons_are_gone_when_the_end_is_reported(workbench: Workbench, work: str) -> None:
     """Every process that a job hid is killed, reaped and counted before the attempt counts as ended."""
-    ended = workplace.run(
-        workplace.python(f"{_LEAVE}\n    for _ in range(5): daemon({work})\n    sys.exit(3)")
+    ended = workbench.run(
+        workbench.python(f"{_LEAVE}\n    for _ in range(5): daemon({work})\n    sys.exit(3)")
     )
-    assert (ended.exit_status, ended.strays, ended.left) == (3, 5, 0), workplace.stderr.read_text()
+    assert (ended.exit_status, ended.strays, ended.left) == (3, 5, 0), workbench.stderr.read_text()
 
 
-def test_a_stray_that_lost_its_first_thread_is_killed(workplace: Workplace) -> None:
+def test_a_stray_that_lost_its_first_thread_is_killed(workbench: Workbench) -> None:
     """A process whose first thread ended looks like a zombie to everybody, and still dies with its job."""
     source = f"""{_LEAVE}
     import ctypes, threading
@@ -49,11 +49,11 @@ def test_a_stray_that_lost_its_first_thread_is_killed(workplace: Workplace) -> N
         ctypes.CDLL(None).syscall(60 if os.uname().machine == "x86_64" else 93, 0)  # exit this thread alone
     daemon(headless)
     """
-    ended = workplace.run(workplace.python(source))
-    assert (ended.exit_status, ended.strays, ended.left) == (0, 1, 0), workplace.stderr.read_text()
+    ended = workbench.run(workbench.python(source))
+    assert (ended.exit_status, ended.strays, ended.left) == (0, 1, 0), workbench.stderr.read_text()
 
 
-def test_a_comet_is_caught(workplace: Workplace) -> None:
+def test_a_comet_is_caught(workbench: Workbench) -> None:
     """Processes that fork, enter a new session and exit at every step, so that each number seen is stale."""
     source = f"""{_LEAVE}
     def hop():
@@ -63,14 +63,14 @@ def test_a_comet_is_caught(workplace: Workplace) -> None:
             os.setsid()
     for _ in range(3): daemon(hop)
     """
-    ended = workplace.run(workplace.python(source))
-    assert (ended.exit_status, ended.left) == (0, 0), workplace.stderr.read_text()
+    ended = workbench.run(workbench.python(source))
+    assert (ended.exit_status, ended.left) == (0, 0), workbench.stderr.read_text()
     assert ended.strays >= 1
 
 
-def test_a_main_process_that_closes_everything_is_still_watched(workplace: Workplace) -> None:
+def test_a_main_process_that_closes_everything_is_still_watched(workbench: Workbench) -> None:
     """Without any descriptor a job runs on, and its wall time ends it all the same."""
     source = "import os, time\nos.closerange(0, 4096)\ntime.sleep(60)"
-    ended = workplace.run(workplace.python(source, wall_time=0.5))
+    ended = workbench.run(workbench.python(source, wall_time=0.5))
     assert ended.limit is not None
     assert ended.limit.name == "wall_time"

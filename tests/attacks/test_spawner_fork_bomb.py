@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cs.spawner.workplace import Workplace
+from cs.spawner.testing import Workbench
 
 _BOMB = """
     import os, resource, sys, time
@@ -21,21 +21,21 @@ _BOMB = """
 
 
 @pytest.mark.parametrize("how", ["plain", "setsid"])
-def test_a_fork_bomb_hits_the_limit_of_processes_and_is_gone(workplace: Workplace, how: str) -> None:
+def test_a_fork_bomb_hits_the_limit_of_processes_and_is_gone(workbench: Workbench, how: str) -> None:
     """It is killed for its number of processes, long before its own time is over, and nothing is left."""
-    workplace.folder.chmod(0o755)
-    ended = workplace.run(workplace.python(_BOMB, "2000", how, processes=100, memory=1 << 40))
-    assert ended.limit is not None, workplace.stderr.read_text()
+    workbench.folder.chmod(0o755)
+    ended = workbench.run(workbench.python(_BOMB, "2000", how, processes=100, memory=1 << 40))
+    assert ended.limit is not None, workbench.stderr.read_text()
     assert (ended.limit.name, ended.left) == ("processes", 0)
     assert ended.limit.measured > 100
     assert ended.wall_seconds < 10
 
 
-def test_a_full_grown_bomb_is_swept_too(workplace: Workplace) -> None:
+def test_a_full_grown_bomb_is_swept_too(workbench: Workbench) -> None:
     """With all its processes there and fighting for the processors, the end still comes and is complete."""
-    ended = workplace.run(
-        workplace.python(_BOMB, "400", "setsid", processes=100_000, memory=1 << 40, wall_time=1.5)
+    ended = workbench.run(
+        workbench.python(_BOMB, "400", "setsid", processes=100_000, memory=1 << 40, wall_time=1.5)
     )
-    assert ended.limit is not None, workplace.stderr.read_text()
+    assert ended.limit is not None, workbench.stderr.read_text()
     assert (ended.limit.name, ended.left) == ("wall_time", 0)
     assert ended.strays >= 100

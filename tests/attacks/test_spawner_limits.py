@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from cs.spawner.client import Spawner
 from cs.spawner.messages import Ended
-from cs.spawner.workplace import Workplace
+from cs.spawner.testing import Workbench
 from rjs.limits import MIB
 
 _HOGS = {
@@ -45,17 +45,17 @@ _HOGS = {
 
 
 @pytest.mark.parametrize("hog", _HOGS.values(), ids=_HOGS.keys())
-def test_memory_of_all_descendants_counts(workplace: Workplace, hog: str) -> None:
+def test_memory_of_all_descendants_counts(workbench: Workbench, hog: str) -> None:
     """Wherever a job puts its memory, the sum is found and the attempt killed for it."""
-    ended = workplace.run(workplace.python("\n        import os, time" + hog, memory=200 * MIB))
-    assert ended.limit is not None, workplace.stderr.read_text()
+    ended = workbench.run(workbench.python("\n        import os, time" + hog, memory=200 * MIB))
+    assert ended.limit is not None, workbench.stderr.read_text()
     assert (ended.limit.name, ended.limit.allowed) == ("memory", 200 * MIB)
     assert ended.limit.measured > 200 * MIB
     assert ended.max_memory >= ended.limit.measured
     assert (ended.signal, ended.left) == (signal.SIGKILL, 0)
 
 
-def test_memory_that_processes_share_counts_once(workplace: Workplace) -> None:
+def test_memory_that_processes_share_counts_once(workbench: Workbench) -> None:
     """Forked workers on one large table are not killed for the sum of what each of them sees."""
     source = """
         import os, time
@@ -67,12 +67,12 @@ def test_memory_that_processes_share_counts_once(workplace: Workplace) -> None:
             workers.append(pid)
         for pid in workers: os.waitpid(pid, 0)
         """
-    ended = workplace.run(workplace.python(source, memory=250 * MIB))
-    assert (ended.exit_status, ended.limit) == (0, None), workplace.stderr.read_text()
+    ended = workbench.run(workbench.python(source, memory=250 * MIB))
+    assert (ended.exit_status, ended.limit) == (0, None), workbench.stderr.read_text()
     assert 120 * MIB < ended.max_memory <= 250 * MIB
 
 
-def test_wall_time_ends_a_spinning_job(workplace: Workplace) -> None:
+def test_wall_time_ends_a_spinning_job(workbench: Workbench) -> None:
     """It ends soon after its time, whatever it ignores."""
     source = """
         import signal
@@ -81,14 +81,14 @@ def test_wall_time_ends_a_spinning_job(workplace: Workplace) -> None:
             except OSError: pass
         while True: pass
         """
-    ended = workplace.run(workplace.python(source, wall_time=0.7))
+    ended = workbench.run(workbench.python(source, wall_time=0.7))
     assert ended.limit is not None
     assert ended.limit.name == "wall_time"
     assert 0.7 < ended.limit.measured < 5
     assert ended.cpu_seconds > 0.1
 
 
-def test_a_job_that_ignores_sigterm_is_killed_after_the_grace(workplace: Workplace) -> None:
+def test_a_job_that_ignores_sigterm_is_killed_after_the_grace(workbench: Workbench) -> None:
     """A stop ends everything when its grace is over, daemons included."""
     source = """
         import os, signal, time
@@ -99,41 +99,41 @@ def test_a_job_that_ignores_sigterm_is_killed_after_the_grace(workplace: Workpla
         """
 
     async def scenario(spawner: Spawner) -> Ended:
-        running = Deferred.fromCoroutine(spawner.run(workplace.python(source)))
-        await workplace.until((workplace.folder / "readyTrue").exists)
+        running = Deferred.fromCoroutine(spawner.run(workbench.python(source)))
+        await workbench.until((workbench.folder / "readyTrue").exists)
         spawner.stop(grace=0.3)
         return await running
 
-    ended = workplace.drive(scenario)
+    ended = workbench.drive(scenario)
     assert (ended.signal, ended.stopped, ended.left) == (signal.SIGKILL, True, 0)
     assert ended.wall_seconds >= 0.3
 
 
 @pytest.mark.parametrize("stream", ["1", "2"])
-def test_a_flood_of_output_is_stopped_and_cut(workplace: Workplace, stream: str) -> None:
+def test_a_flood_of_output_is_stopped_and_cut(workbench: Workbench, stream: str) -> None:
     """Nobody has to read more than the cap, and the disk holds no more than the file limit at any time."""
-    request = workplace.request("/bin/sh", "-c", f"yes flood >&{stream}", output=2 * MIB, file_size=64 * MIB)
-    ended = workplace.run(request)
+    request = workbench.request("/bin/sh", "-c", f"yes flood >&{stream}", output=2 * MIB, file_size=64 * MIB)
+    ended = workbench.run(request)
     assert ended.limit is not None
     assert ended.limit.name == "output"
     assert 2 * MIB < ended.limit.measured <= 64 * MIB
     assert Path(request.stdout if stream == "1" else request.stderr).stat().st_size == 2 * MIB
 
 
-def test_output_over_the_cap_in_a_last_breath_is_cut(workplace: Workplace) -> None:
+def test_output_over_the_cap_in_a_last_breath_is_cut(workbench: Workbench) -> None:
     """A job that printed too much and ended before anybody looked has hit the limit too."""
-    ended = workplace.run(workplace.request("/bin/echo", "far too long", output=3))
-    assert workplace.stdout.read_text() == "far"
+    ended = workbench.run(workbench.request("/bin/echo", "far too long", output=3))
+    assert workbench.stdout.read_text() == "far"
     assert ended.limit is not None
     assert (ended.limit.name, ended.limit.measured) == ("output", len("far too long\n"))
 
 
-def test_a_file_over_the_limit_kills_its_writer(workplace: Workplace) -> None:
+def test_a_file_over_the_limit_kills_its_writer(workbench: Workbench) -> None:
     """The kernel stops the write itself; the attempt is reported as having hit the limit."""
-    request = workplace.request(
+    request = workbench.request(
         "/bin/sh", "-c", "exec dd if=/dev/zero of=big bs=1048576 count=100", file_size=5 * MIB
     )
-    ended = workplace.run(request)
-    assert ended.limit is not None, workplace.stderr.read_text()
+    ended = workbench.run(request)
+    assert ended.limit is not None, workbench.stderr.read_text()
     assert (ended.limit.name, ended.signal) == ("file_size", signal.SIGXFSZ)
-    assert (workplace.folder / "big").stat().st_size <= 5 * MIB
+    assert (workbench.folder / "big").stat().st_size <= 5 * MIB

@@ -17,7 +17,7 @@ import cs
 from cs.spawner import limits
 from cs.spawner.client import Spawner, start_spawner
 from cs.spawner.errors import SpawnerDiedError
-from cs.spawner.workplace import Workplace
+from cs.spawner.testing import Workbench
 
 LivingBelow = Callable[[int], list[int]]
 
@@ -37,23 +37,23 @@ _HIDE_THEN = """
 
 @pytest.mark.parametrize("number", ["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGSEGV", "SIGUSR1"])
 def test_a_dead_spawner_fails_the_attempt_and_leaves_nothing(
-    workplace: Workplace, living_below: LivingBelow, number: str
+    workbench: Workbench, living_below: LivingBelow, number: str
 ) -> None:
     """The server learns of the death, kills what the spawner left, then says so; a new spawner works."""
     source = f"{_HIDE_THEN}\n    os.kill(spawner, signal.{number})\n    time.sleep(60)"
 
     async def scenario(spawner: Spawner) -> None:
         with pytest.raises(SpawnerDiedError):
-            await spawner.run(workplace.python(source))
+            await spawner.run(workbench.python(source))
         assert living_below(os.getpid()) == []
         assert not spawner.alive
 
-    workplace.drive(scenario)
-    assert workplace.run(workplace.request("/bin/true")).exit_status == 0
+    workbench.drive(scenario)
+    assert workbench.run(workbench.request("/bin/true")).exit_status == 0
 
 
 def test_a_stopped_spawner_is_found_and_killed(
-    workplace: Workplace, living_below: LivingBelow, monkeypatch: pytest.MonkeyPatch
+    workbench: Workbench, living_below: LivingBelow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A spawner that gives no sign of life does not hang its attempt."""
     monkeypatch.setattr(limits, "SILENCE", 2)
@@ -61,22 +61,22 @@ def test_a_stopped_spawner_is_found_and_killed(
 
     async def scenario(spawner: Spawner) -> None:
         with pytest.raises(SpawnerDiedError, match="silent"):
-            await spawner.run(workplace.python(source))
+            await spawner.run(workbench.python(source))
         assert living_below(os.getpid()) == []
 
-    workplace.drive(scenario)
+    workbench.drive(scenario)
 
 
 def test_a_quiet_job_is_not_taken_for_a_dead_spawner(
-    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beats keep an attempt alive that does nothing for longer than the allowed silence."""
     monkeypatch.setattr(limits, "SILENCE", 2)
-    assert workplace.run(workplace.request("/bin/sleep", "3")).exit_status == 0
+    assert workbench.run(workbench.request("/bin/sleep", "3")).exit_status == 0
 
 
 def test_the_death_of_one_spawner_spares_the_attempts_of_another(
-    workplace: Workplace, living_below: LivingBelow
+    workbench: Workbench, living_below: LivingBelow
 ) -> None:
     """What belongs to a living spawner, or to the server itself, is no orphan."""
     own = subprocess.Popen(["/bin/sleep", "60"])
@@ -84,16 +84,16 @@ def test_the_death_of_one_spawner_spares_the_attempts_of_another(
     try:
         source = f"{_HIDE_THEN}\n    os.kill(spawner, signal.SIGKILL)\n    time.sleep(60)"
         with pytest.raises(SpawnerDiedError):
-            workplace.run(workplace.python(source))
+            workbench.run(workbench.python(source))
         assert own.poll() is None
         assert sorted(living_below(os.getpid())) == sorted([own.pid, other.pid])
     finally:
         own.kill()
         own.wait()
-        workplace.drive(lambda _: other.close())
+        workbench.drive(lambda _: other.close())
 
 
-def test_no_job_may_trace_the_spawner(workplace: Workplace) -> None:
+def test_no_job_may_trace_the_spawner(workbench: Workbench) -> None:
     """Its memory and descriptors are closed even to its own account, unless that is root."""
     source = """
         import ctypes, os, sys
@@ -104,16 +104,16 @@ def test_no_job_may_trace_the_spawner(workplace: Workplace) -> None:
         except PermissionError: sys.exit(0 if attached == -1 else 2)
         sys.exit(1)
         """
-    assert workplace.run(workplace.python(source)).exit_status == 0
+    assert workbench.run(workbench.python(source)).exit_status == 0
 
 
 _SERVER = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from cs.spawner.workplace import Workplace
-workplace = Workplace(Path(sys.argv[2]))
-workplace.run(workplace.python(Path(sys.argv[3]).read_text()))
+from cs.spawner.testing import Workbench
+workbench = Workbench(Path(sys.argv[2]))
+workbench.run(workbench.python(Path(sys.argv[3]).read_text()))
 """
 
 
@@ -132,7 +132,7 @@ socket.socketpair = held_pair
 
 
 @pytest.fixture
-def server(workplace: Workplace, tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+def server(workbench: Workbench, tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
     """Starts a server process with some code of its own; its job has hidden its daemons when this returns."""
     source = tmp_path / "source.py"
     source.write_text(textwrap.dedent(f"{_HIDE_THEN}\n    open('ready', 'w').close()\n    time.sleep(60)"))

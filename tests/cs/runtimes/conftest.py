@@ -15,7 +15,7 @@ from cs.attempt import request_of
 from cs.java import Java, find_java
 from cs.prepared import Prepared
 from cs.spawner.messages import Ended
-from cs.spawner.workplace import Workplace as Place
+from cs.spawner.testing import Workbench
 from cs.workplace import Workplace
 from rjs.bundle.sign import sign_jar
 from rjs.bundle.testing import NOW, make_signer, signing_key_of
@@ -58,11 +58,11 @@ def prepare(tmp_path: Path) -> Callable[..., Prepared]:
 
 
 @pytest.fixture
-def run(workplace: Place) -> Callable[[Prepared], tuple[Ended, str]]:
+def run(workbench: Workbench) -> Callable[[Prepared], tuple[Ended, str]]:
     """Runs an attempt to its end: how it ended, and all that it said."""
 
     def played(prepared: Prepared) -> tuple[Ended, str]:
-        ended = workplace.run(request_of(prepared))
+        ended = workbench.run(request_of(prepared))
         return ended, prepared.workplace.stdout.read_text() + prepared.workplace.stderr.read_text()
 
     return played

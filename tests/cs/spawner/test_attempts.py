@@ -17,15 +17,15 @@ import cs
 from cs.spawner.client import Spawner, start_spawner
 from cs.spawner.errors import NotStartedError, SpawnerDiedError
 from cs.spawner.messages import Ended
-from cs.spawner.workplace import Workplace
+from cs.spawner.testing import Workbench
 from rjs.errors import ProtocolError
 from rjs.limits import MIB
 
 
-def test_exit_status_output_and_times_are_reported(workplace: Workplace) -> None:
+def test_exit_status_output_and_times_are_reported(workbench: Workbench) -> None:
     """A job that ends by itself is reported with its status, output, wall and processor time and memory."""
-    ended = workplace.run(
-        workplace.python(
+    ended = workbench.run(
+        workbench.python(
             """
             import sys, time
             block = bytearray(50 << 20)
@@ -37,21 +37,21 @@ def test_exit_status_output_and_times_are_reported(workplace: Workplace) -> None
     )
     assert (ended.exit_status, ended.signal, ended.limit, ended.stopped) == (7, None, None, False)
     assert (ended.strays, ended.left) == (0, 0)
-    assert workplace.stdout.read_text() == "said\n"
-    assert workplace.stderr.read_text() == "complained\n"
+    assert workbench.stdout.read_text() == "said\n"
+    assert workbench.stderr.read_text() == "complained\n"
     assert 0.1 <= ended.cpu_seconds < 10
     assert 0.1 <= ended.wall_seconds < 30
     assert 50 * MIB <= ended.max_memory < 150 * MIB
 
 
-def test_a_signal_is_reported_as_such(workplace: Workplace) -> None:
+def test_a_signal_is_reported_as_such(workbench: Workbench) -> None:
     """A main process that dies of a signal has no exit status."""
-    ended = workplace.run(workplace.request("/bin/sh", "-c", "kill -SEGV $$"))
+    ended = workbench.run(workbench.request("/bin/sh", "-c", "kill -SEGV $$"))
     assert (ended.exit_status, ended.signal, ended.limit) == (None, signal.SIGSEGV, None)
 
 
 def test_a_job_gets_nothing_but_what_its_request_says(
-    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Environment, folder, descriptors, signals, session, privileges and limits are the request's, none inherited."""
     monkeypatch.setenv("SECRET", "of the server")
@@ -77,14 +77,14 @@ def test_a_job_gets_nothing_but_what_its_request_says(
         }))
     """
     try:
-        ended = workplace.run(workplace.python(source, "one", "two words", file_size=3 * MIB, processes=3))
+        ended = workbench.run(workbench.python(source, "one", "two words", file_size=3 * MIB, processes=3))
     finally:
         os.close(inherited)
-    assert ended.exit_status == 0, workplace.stderr.read_text()
-    seen = json.loads(workplace.stdout.read_text())
+    assert ended.exit_status == 0, workbench.stderr.read_text()
+    seen = json.loads(workbench.stdout.read_text())
     assert seen.pop("environment").items() <= {"PATH": "/usr/bin:/bin", "LC_CTYPE": "C.UTF-8"}.items()
     assert seen == {
-        "cwd": str(workplace.folder),
+        "cwd": str(workbench.folder),
         "args": ["one", "two words"],
         "descriptors": [],
         "stdin": "",
@@ -98,15 +98,15 @@ def test_a_job_gets_nothing_but_what_its_request_says(
     }
 
 
-def test_signals_that_python_ignores_are_a_jobs_own_again(workplace: Workplace) -> None:
+def test_signals_that_python_ignores_are_a_jobs_own_again(workbench: Workbench) -> None:
     """SIGPIPE and SIGXFSZ kill a program that does not ask otherwise, as in a shell."""
-    ended = workplace.run(workplace.request("/bin/sh", "-c", "kill -PIPE $$"))
+    ended = workbench.run(workbench.request("/bin/sh", "-c", "kill -PIPE $$"))
     assert ended.signal == signal.SIGPIPE
 
 
-def test_a_python_job_sees_the_standard_library_and_its_neighbours_only(workplace: Workplace) -> None:
+def test_a_python_job_sees_the_standard_library_and_its_neighbours_only(workbench: Workbench) -> None:
     """Neither the server's packages nor byte code beside the job's files."""
-    (workplace.folder / "neighbour.py").write_text("HERE = True\n")
+    (workbench.folder / "neighbour.py").write_text("HERE = True\n")
     source = """
         import sqlite3, neighbour
         for name in ("msgspec", "numpy", "cs", "rjs"):
@@ -114,39 +114,39 @@ def test_a_python_job_sees_the_standard_library_and_its_neighbours_only(workplac
             except ImportError: continue
             print(name)
         """
-    ended = workplace.run(workplace.python(source))
-    assert (ended.exit_status, workplace.stdout.read_text()) == (0, ""), workplace.stderr.read_text()
-    assert not (workplace.folder / "__pycache__").exists()
+    ended = workbench.run(workbench.python(source))
+    assert (ended.exit_status, workbench.stdout.read_text()) == (0, ""), workbench.stderr.read_text()
+    assert not (workbench.folder / "__pycache__").exists()
 
 
 @pytest.mark.parametrize(
     "argv", [("/nonexistent/program",), ("relative-and-absent",), ("/etc/passwd",), ("/bin/sh\0x",)]
 )
 def test_a_program_that_cannot_run_is_refused_and_leaves_nothing(
-    workplace: Workplace, argv: tuple[str, ...]
+    workbench: Workbench, argv: tuple[str, ...]
 ) -> None:
     """The refusal names the program, and its output files are gone again."""
-    request = workplace.request(*argv)
+    request = workbench.request(*argv)
     with pytest.raises(NotStartedError, match="cannot be run") as caught:
-        workplace.run(request)
+        workbench.run(request)
     assert caught.value.code == "spawner.program"
     assert not Path(request.stdout).exists()
     assert not Path(request.stderr).exists()
 
 
-def test_a_missing_folder_is_refused(workplace: Workplace) -> None:
+def test_a_missing_folder_is_refused(workbench: Workbench) -> None:
     """An attempt does not run somewhere else."""
-    request = workplace.request("/bin/true")
+    request = workbench.request("/bin/true")
     with pytest.raises(NotStartedError, match="No such file"):
-        workplace.run(msgspec.structs.replace(request, cwd="/nonexistent"))
+        workbench.run(msgspec.structs.replace(request, cwd="/nonexistent"))
 
 
 @pytest.mark.parametrize("which", ["stdout", "stderr"])
 @pytest.mark.parametrize("kind", ["file", "link"])
-def test_output_never_goes_into_what_is_there_already(workplace: Workplace, which: str, kind: str) -> None:
+def test_output_never_goes_into_what_is_there_already(workbench: Workbench, which: str, kind: str) -> None:
     """An existing file or a planted link in the place of an output file refuses the attempt."""
-    request = workplace.request("/bin/echo", "overwritten")
-    precious = workplace.folder / "precious"
+    request = workbench.request("/bin/echo", "overwritten")
+    precious = workbench.folder / "precious"
     precious.write_text("kept")
     place = Path(getattr(request, which))
     if kind == "file":
@@ -154,29 +154,29 @@ def test_output_never_goes_into_what_is_there_already(workplace: Workplace, whic
     else:
         place.symlink_to(precious)
     with pytest.raises(NotStartedError, match=r"spawner\.output"):
-        workplace.run(request)
+        workbench.run(request)
     assert (precious.read_text(), place.read_text()) == ("kept", "kept")
-    assert sorted(path.name for path in workplace.folder.iterdir()) == sorted({"precious", place.name})
+    assert sorted(path.name for path in workbench.folder.iterdir()) == sorted({"precious", place.name})
 
 
-def test_many_attempts_follow_each_other(workplace: Workplace) -> None:
+def test_many_attempts_follow_each_other(workbench: Workbench) -> None:
     """One spawner runs attempt after attempt, a refused one among them."""
 
     async def scenario(spawner: Spawner) -> list[int | None]:
         statuses = []
         for status in range(5):
             statuses.append(
-                (await spawner.run(workplace.request("/bin/sh", "-c", f"exit {status}"))).exit_status
+                (await spawner.run(workbench.request("/bin/sh", "-c", f"exit {status}"))).exit_status
             )
         with pytest.raises(NotStartedError):
-            await spawner.run(workplace.request("/nonexistent"))
-        statuses.append((await spawner.run(workplace.request("/bin/true"))).exit_status)
+            await spawner.run(workbench.request("/nonexistent"))
+        statuses.append((await spawner.run(workbench.request("/bin/true"))).exit_status)
         return statuses
 
-    assert workplace.drive(scenario) == [0, 1, 2, 3, 4, 0]
+    assert workbench.drive(scenario) == [0, 1, 2, 3, 4, 0]
 
 
-def test_stop_with_grace_lets_a_job_finish(workplace: Workplace) -> None:
+def test_stop_with_grace_lets_a_job_finish(workbench: Workbench) -> None:
     """SIGTERM comes first, and a job that ends in time is reported with its own exit status."""
     source = """
         import signal, sys, time
@@ -186,87 +186,87 @@ def test_stop_with_grace_lets_a_job_finish(workplace: Workplace) -> None:
         """
 
     async def scenario(spawner: Spawner) -> Ended:
-        running = Deferred.fromCoroutine(spawner.run(workplace.python(source)))
-        await workplace.until((workplace.folder / "ready").exists)
+        running = Deferred.fromCoroutine(spawner.run(workbench.python(source)))
+        await workbench.until((workbench.folder / "ready").exists)
         spawner.stop(grace=30)
         return await running
 
-    ended = workplace.drive(scenario)
+    ended = workbench.drive(scenario)
     assert (ended.exit_status, ended.stopped) == (5, True)
     assert ended.wall_seconds < 20
 
 
-def test_stop_without_grace_kills_at_once(workplace: Workplace) -> None:
+def test_stop_without_grace_kills_at_once(workbench: Workbench) -> None:
     """No grace, no SIGTERM handler runs; a second stop and one after the end do nothing."""
 
     async def scenario(spawner: Spawner) -> Ended:
-        running = Deferred.fromCoroutine(spawner.run(workplace.request("/bin/sleep", "60")))
+        running = Deferred.fromCoroutine(spawner.run(workbench.request("/bin/sleep", "60")))
         spawner.stop()
         spawner.stop()
         ended = await running
         spawner.stop()
-        assert (await spawner.run(workplace.request("/bin/true"))).exit_status == 0
+        assert (await spawner.run(workbench.request("/bin/true"))).exit_status == 0
         return ended
 
-    ended = workplace.drive(scenario)
+    ended = workbench.drive(scenario)
     assert (ended.signal, ended.stopped, ended.limit) == (signal.SIGKILL, True, None)
 
 
-def test_cancelling_run_stops_the_attempt(workplace: Workplace) -> None:
+def test_cancelling_run_stops_the_attempt(workbench: Workbench) -> None:
     """The caller is told at once, the job is killed, and the spawner serves the next one."""
 
     async def scenario(spawner: Spawner) -> None:
-        running = Deferred.fromCoroutine(spawner.run(workplace.request("/bin/sleep", "60")))
-        await workplace.until(lambda: spawner.started is not None)
+        running = Deferred.fromCoroutine(spawner.run(workbench.request("/bin/sleep", "60")))
+        await workbench.until(lambda: spawner.started is not None)
         running.cancel()
         with pytest.raises(CancelledError):
             await running
-        await workplace.until(lambda: spawner.idle)
-        assert (await spawner.run(workplace.request("/bin/true"))).exit_status == 0
+        await workbench.until(lambda: spawner.idle)
+        assert (await spawner.run(workbench.request("/bin/true"))).exit_status == 0
 
-    workplace.drive(scenario)
+    workbench.drive(scenario)
 
 
-def test_one_attempt_at_a_time(workplace: Workplace) -> None:
+def test_one_attempt_at_a_time(workbench: Workbench) -> None:
     """A second run while one runs is the caller's mistake, and does not disturb the first."""
 
     async def scenario(spawner: Spawner) -> Ended:
-        running = Deferred.fromCoroutine(spawner.run(workplace.request("/bin/sleep", "0.2")))
+        running = Deferred.fromCoroutine(spawner.run(workbench.request("/bin/sleep", "0.2")))
         with pytest.raises(RuntimeError):
-            await spawner.run(workplace.request("/bin/true"))
+            await spawner.run(workbench.request("/bin/true"))
         return await running
 
-    assert workplace.drive(scenario).exit_status == 0
+    assert workbench.drive(scenario).exit_status == 0
 
 
-def test_a_request_over_the_cap_is_refused_here(workplace: Workplace) -> None:
+def test_a_request_over_the_cap_is_refused_here(workbench: Workbench) -> None:
     """An environment of more than a megabyte never reaches the spawner, which stays usable."""
 
     async def scenario(spawner: Spawner) -> Ended:
         with pytest.raises(ProtocolError):
-            await spawner.run(workplace.request("/bin/echo", "x" * 2 * MIB))
-        return await spawner.run(workplace.request("/bin/true"))
+            await spawner.run(workbench.request("/bin/echo", "x" * 2 * MIB))
+        return await spawner.run(workbench.request("/bin/true"))
 
-    assert workplace.drive(scenario).exit_status == 0
+    assert workbench.drive(scenario).exit_status == 0
 
 
-def test_closing_ends_the_running_attempt(workplace: Workplace) -> None:
+def test_closing_ends_the_running_attempt(workbench: Workbench) -> None:
     """Its caller learns that the spawner was closed; closing again is harmless; nothing runs afterwards."""
 
     async def scenario(spawner: Spawner) -> None:
         running = Deferred.fromCoroutine(
-            spawner.run(workplace.request("/bin/sh", "-c", "setsid sleep 60 & sleep 60"))
+            spawner.run(workbench.request("/bin/sh", "-c", "setsid sleep 60 & sleep 60"))
         )
-        await workplace.until(lambda: spawner.started is not None)
+        await workbench.until(lambda: spawner.started is not None)
         await spawner.close()
         with pytest.raises(SpawnerDiedError, match="closed"):
             await running
         assert not spawner.alive
         with pytest.raises(SpawnerDiedError):
-            await spawner.run(workplace.request("/bin/true"))
+            await spawner.run(workbench.request("/bin/true"))
         await spawner.close()
 
-    workplace.drive(scenario)
+    workbench.drive(scenario)
 
 
 def test_a_spawner_that_cannot_start_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,24 +278,24 @@ def test_a_spawner_that_cannot_start_leaves_nothing(monkeypatch: pytest.MonkeyPa
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_a_spawner_needs_a_reactor_to_run_anything(workplace: Workplace) -> None:
+def test_a_spawner_needs_a_reactor_to_run_anything(workbench: Workbench) -> None:
     """Said by name; and one that was never attached can be closed."""
     spawner = start_spawner()
-    for call in (spawner.run(workplace.request("/bin/true")), spawner.close()):
+    for call in (spawner.run(workbench.request("/bin/true")), spawner.close()):
         outcome: list[object] = []
         Deferred.fromCoroutine(call).addBoth(outcome.append)
         assert outcome == [None] or "not attached" in str(outcome[0])
 
 
-def test_the_spawner_is_small_and_has_one_thread(workplace: Workplace) -> None:
+def test_the_spawner_is_small_and_has_one_thread(workbench: Workbench) -> None:
     """The process that forks every job has under 24 MiB and no second thread."""
 
     async def scenario(spawner: Spawner) -> dict[str, str]:
-        await spawner.run(workplace.request("/bin/true"))
+        await spawner.run(workbench.request("/bin/true"))
         lines = Path(f"/proc/{spawner.pid}/status").read_text().splitlines()
         return dict(line.split(":", 1) for line in lines)
 
-    status = workplace.drive(scenario)
+    status = workbench.drive(scenario)
     assert int(status["Threads"]) == 1
     assert int(status["VmRSS"].split()[0]) < 24 * 1024
 

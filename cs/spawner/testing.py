@@ -23,7 +23,7 @@ SCENARIO = 60.0
 """Seconds until a scenario is given up."""
 
 
-class Workplace:
+class Workbench:
     """A folder for attempts, and for each ``drive`` a real spawner in a real reactor of its own."""
 
     def __init__(self, folder: Path) -> None:
