@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -118,7 +119,16 @@ class Bundles:
             _log.warn("job {job} in the cache is fetched again: {why}", job=job.job[:16], why=refused)
             self.drop(job.job)
         self._fetch = Deferred.fromCoroutine(
-            fetch(job, session, path, self._platform, may_run, workers=self._workers, timers=self._timers)
+            fetch(
+                job,
+                session,
+                path,
+                self._platform,
+                may_run,
+                room=self._cap,
+                workers=self._workers,
+                timers=self._timers,
+            )
         )
         try:
             return await self._fetch
@@ -127,7 +137,7 @@ class Bundles:
 
     def _evict(self, in_use: frozenset[str]) -> None:
         """Remove the least recently used files beyond the cap, but none that is open or on its way."""
-        files = [(path.stat(), path) for path in self._folder.glob("*.jar")]
+        files = list(_found(self._folder.glob("*.jar")))
         total = sum(_on_disk(found) for found, _ in files)
         for found, path in sorted(files, key=lambda each: each[0].st_atime_ns):
             if total <= self._cap:
@@ -135,6 +145,13 @@ class Bundles:
             if path.stem not in in_use:
                 path.unlink(missing_ok=True)
                 total -= _on_disk(found)
+
+
+def _found(paths: Iterable[Path]) -> Iterator[tuple[os.stat_result, Path]]:
+    """Those of these files that are still there: ``drop`` may remove one meanwhile."""
+    for path in paths:
+        with suppress(FileNotFoundError):
+            yield path.stat(), path
 
 
 def _on_disk(found: os.stat_result) -> int:

@@ -7,6 +7,7 @@ Whether the signer may run anything is asked before the bulk is fetched.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -37,12 +38,14 @@ async def fetch(
     platform: Platform,
     may_run: MayRun,
     *,
+    room: int,
     workers: Workers,
     timers: Timers,
 ) -> OpenedJob:
     """The job out of a new file at ``path``, which is complete when this returns and else not there.
 
-    Raises RefusedError: it cannot be had, is not what it must be, or may not run; OSError, SessionLostError.
+    What comes of it may take ``room`` bytes. Raises RefusedError: it cannot be had, is not what it must be, takes
+    more room than there is (``no-room``), or may not run; OSError, SessionLostError.
     """
     if brief.size > MAX_ARCHIVE_BYTES:  # a LUS that lies about sizes could fill the owner's disk
         raise RefusedError(
@@ -54,9 +57,9 @@ async def fetch(
     try:
         os.fchmod(file.fileno(), 0o600)
         file.truncate(brief.size)
-        opened = await _Fetch(PartialFile(brief, file, Present()), session, platform, workers, timers).opened(
-            may_run
-        )
+        job = PartialFile(brief, file, Present())
+        room = max(room, limits.WHOLE)
+        opened = await _Fetch(job, session, platform, room, workers, timers).opened(may_run)
         part.replace(path)
     except BaseException:
         file.close()
@@ -70,6 +73,7 @@ class _Fetch:
     job: PartialFile
     session: Session
     platform: Platform
+    room: int
     workers: Workers
     timers: Timers
 
@@ -84,6 +88,7 @@ class _Fetch:
 
     async def _whole(self) -> None:
         brief, content = self.job.brief, bytearray()
+        await self.workers.run(self._missing, [range(brief.size)])
         await read_blob(
             self.session, "bundle", brief.job, brief.size, brief.sha256, content.extend, self.timers
         )
@@ -105,10 +110,29 @@ class _Fetch:
                 return await self._have(needed)
 
     async def _have(self, ranges: Sequence[range]) -> None:
-        missing = await self.workers.run(self.job.missing, ranges)
+        missing = await self.workers.run(self._missing, ranges)
         await read_ranges(
             self.session, "bundle", self.job.brief.job, joined(missing), self._write, self.timers
         )
+
+    def _missing(self, ranges: Sequence[range]) -> list[range]:
+        """What of these ranges has not come. Raises ``no-room``: the owner, or the disk, has less room than it takes,
+        with what came before."""
+        missing = self.job.missing(ranges)
+        more = sum(map(len, missing))
+        came = self.job.brief.size - sum(map(len, self.job.missing([range(self.job.brief.size)])))
+        if came + more > self.room:
+            raise RefusedError(
+                "no-room",
+                f"{came + more} bytes of its file are needed here; this machine's owner gives jobs' files "
+                f"{self.room} (the setting `cache`)",
+            )
+        free = shutil.disk_usage(Path(self.job.file.name).parent).free
+        if more > free:
+            raise RefusedError(
+                "no-room", f"{more} bytes of its file are still to come; {free} are free on the disk here"
+            )
+        return missing
 
     def _write(self, offset: int, data: bytes) -> None:
         written = 0

@@ -113,6 +113,9 @@ MAX_ENTRIES = 50_000
 """Below ZIP64's 65,535; a Python environment with numpy and scipy has about 5,000."""
 MAX_DIRECTORY_BYTES = 16 * MIB
 """The central directory is held in memory: 50,000 records with names of 270 bytes fit."""
+MAX_EXTRA_BYTES = KIB
+"""Extra fields of one header. Java writes 4 bytes, Info-ZIP 28, Windows 36; of a bundle that comes in parts they are
+fetched before its signer is known."""
 MAX_MANIFEST_BYTES = 16 * MIB
 """MANIFEST.MF and the .SF file, each held in memory; 50,000 sections of 300 bytes fit."""
 MAX_MANIFEST_LINES = 8 * MAX_ENTRIES
@@ -137,6 +140,9 @@ READ_CHUNK_BYTES = 256 * KIB
 """Memory held while hashing or unpacking, whatever the file's size."""
 TAIL_BYTES = 64 * KIB
 """What is fetched first of an archive of which only parts are needed: a directory of some 600 entries fits."""
+MAX_SKELETON_BYTES = 64 * MIB
+"""What is fetched of an archive before its signer is known: directory, manifest and .SF file of 50,000 entries, and
+180 bytes around each content, are 56 MiB."""
 MAX_DESCRIPTOR_BYTES = 64 * KIB
 MAX_TASKS = 1_000_000
 MAX_ARGUMENTS = 1_000

@@ -15,7 +15,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "zip-layout": "a prefix, gap, overlap or hidden entry: entries do not follow each other from byte 0",
         "zip-header": "the local header or data descriptor disagrees with the central directory",
         "zip-feature": "a flag, method, version or attribute outside plain stored or deflated files and folders",
-        "zip-extra": "an extra field that is malformed or not on the allow-list",
+        "zip-extra": "an extra field that is malformed or not on the allow-list, or more than 1 KiB of them",
         "zip-duplicate": "two entries with one name, or names that some file systems cannot tell apart",
         "zip-data": "the data does not inflate exactly, or its size or CRC is not the stated one",
         "zip-limit": "too large, too many entries, or compressed beyond the allowed ratio",

@@ -2,7 +2,7 @@
 
 It judges nothing: it reads the directory with the strict reader's own functions to learn where things lie, and
 ``verify.open_bundle`` then judges what came as if the whole file were there. What an archive's directory says wrongly
-leads to the wrong bytes, of which there are never more than the file has, and so to a refusal.
+leads to the wrong bytes, and so to a refusal; there are never more of them than MAX_SKELETON_BYTES.
 
     steps = skeleton(window, {"job.toml"})
     for ranges in steps:
@@ -22,14 +22,13 @@ from rjs.bundle.window import ArchiveFile
 from rjs.bundle.zip import END, LOCAL, Directory, Record, read_directory, read_end, size_of
 
 _SIGNATURE_FILES: Final = 3
-_EXTRA_MOST: Final = 0xFFFF
 
 
 def skeleton(file: ArchiveFile, names: Collection[str] = ()) -> Iterator[list[range]]:
     """Yield, step by step, the ranges of the archive to be had before ``open_bundle`` can judge it.
 
     Among them are the files ``names``, where they are no larger than a manifest may be. Raises BundleRefusedError
-    when what came so far is not the directory of an archive.
+    when what came so far is not the directory of an archive, and ``zip-limit`` when there would be too much to come.
 
     1. The end of the archive: the end record, and most directories whole.
     2. The rest of the directory.
@@ -41,7 +40,12 @@ def skeleton(file: ArchiveFile, names: Collection[str] = ()) -> Iterator[list[ra
     _, offset = read_end(file, size)
     if offset < tail.start:
         yield [range(offset, tail.start)]  # 2
-    yield list(_ranges(read_directory(file), {name.encode() for name in names}))  # 3
+    around = list(_ranges(read_directory(file), {name.encode() for name in names}))
+    if size - offset + sum(map(len, around)) > limits.MAX_SKELETON_BYTES:
+        raise BundleRefusedError(
+            "zip-limit", f"a judgement takes more than {limits.MAX_SKELETON_BYTES} bytes of the archive"
+        )
+    yield around  # 3
 
 
 def _ranges(directory: Directory, names: Collection[bytes]) -> Iterator[range]:
@@ -61,11 +65,12 @@ def _ranges(directory: Directory, names: Collection[bytes]) -> Iterator[range]:
 
 
 def _content(record: Record, start: int, stop: int) -> range:
-    """Where the content lies of an entry from ``start`` to ``stop``. Raises ``zip-layout``: it is not so long."""
+    """Where the content lies of an entry from ``start`` to ``stop``. Raises ``zip-layout``: it is not so long, or
+    shorter by more than the strict reader allows for extra fields."""
     end = stop - record.descriptor_size
     begin = end - record.stated.compressed_size
     least = start + LOCAL.size + len(record.name)
-    if not least <= begin <= least + _EXTRA_MOST:
+    if not least <= begin <= least + limits.MAX_EXTRA_BYTES:
         raise BundleRefusedError("zip-layout", "bytes lie between the entries, or entries overlap")
     return range(begin, end)
 

@@ -301,6 +301,10 @@ def _check_kind(record: Record) -> None:
 
 
 def _check_extra(extra: bytes) -> None:
+    if len(extra) > limits.MAX_EXTRA_BYTES:
+        raise BundleRefusedError(
+            "zip-extra", f"an entry has more than {limits.MAX_EXTRA_BYTES} bytes of extra fields"
+        )
     position = 0
     while position < len(extra):
         if len(extra) - position < 4:

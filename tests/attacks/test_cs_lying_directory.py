@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
 
+import rjs.limits
 from cs import limits
 from cs.fetch import fetch
 from rjs.background import ImmediateWorkers
@@ -37,6 +40,7 @@ FILES = {
     "big.bin": bytes(range(256)) * 8 * KIB,
     "last.bin": b"x" * 500,
 }
+LINUX, MAC = Platform("linux", "x86_64"), Platform("macos", "aarch64")
 FORGER = Forger(files=FILES)
 JAR = FORGER.build()
 with open_bundle(io.BytesIO(JAR), at=datetime.now(UTC)) as opened:
@@ -116,6 +120,18 @@ def an_extra_field_with_another_name(archive: RawZip) -> None:
     archive.member("big.bin").local["extra"] = b"\x75\x70\x04\x00name"
 
 
+@lie("zip-layout")
+def a_file_of_nothing_but_extra_fields(archive: RawZip) -> None:
+    """Each is an extra field as long as a header can state, and well formed: Unix times and more."""
+    extra = b"UT" + (65_000).to_bytes(2, "little") + bytes(65_000)
+    archive.members[4:4] = [RawMember(b"%d" % number, b"x", local={"extra": extra}) for number in range(80)]
+
+
+@lie("zip-extra")
+def extra_fields_of_a_directory_that_are_too_long(archive: RawZip) -> None:
+    archive.member("main.py").extra = b"UT" + (1021).to_bytes(2, "little") + bytes(1021)
+
+
 class Lus:
     """Sends what it has, and counts."""
 
@@ -129,15 +145,15 @@ class Lus:
         return BlobData(data=self.content[read.offset : read.offset + read.length])
 
 
-def outcome_of(content: bytes, folder: Path) -> tuple[str, Lus]:
+def outcome_of(content: bytes, folder: Path, room: int = GIB, platform: Platform = LINUX) -> tuple[str, Lus]:
     """The refusal's code, or ``accepted``; and what it cost."""
     lus, ended = Lus(content), list[Any]()
     brief = JobBrief(
         job=JOB, name="x", signer=SIGNER, tasks=1, size=len(content), sha256="0" * 64, needs=Needs()
     )
     fetching = fetch(
-        brief, cast(Session, lus), folder / "job.jar", Platform("linux", "x86_64"), lambda _: None,
-        workers=ImmediateWorkers(), timers=Clock(),
+        brief, cast(Session, lus), folder / "job.jar", platform, lambda _: None,
+        room=room, workers=ImmediateWorkers(), timers=Clock(),
     )  # fmt: skip
     ensureDeferred(fetching).addBoth(ended.append)
     error = getattr(ended[0], "value", None)
@@ -169,6 +185,41 @@ def test_a_lie_is_refused(name: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_extra_fields_are_refused_before_they_come(tmp_path: Path) -> None:
+    """What lies around contents is too long: of megabytes of it nothing comes but the directory."""
+    archive = FORGER.archive()
+    a_file_of_nothing_but_extra_fields(archive)
+    content = archive.build()
+    code, lus = outcome_of(content, tmp_path)
+    assert len(content) > 5 * MIB and code == "zip-layout" and lus.bytes <= 64 * KIB
+
+
+def test_a_skeleton_has_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than so many bytes never come before the signer is known, however they are spread."""
+    monkeypatch.setattr(rjs.limits, "MAX_SKELETON_BYTES", 30 * KIB)
+    archive = FORGER.archive()
+    extra = b"UT" + (1000).to_bytes(2, "little") + bytes(1000)
+    archive.members[4:4] = [RawMember(b"%d" % number, b"x", local={"extra": extra}) for number in range(40)]
+    code, lus = outcome_of(archive.build(), tmp_path)
+    assert code == "zip-limit" and lus.bytes <= 64 * KIB
+
+
+def test_no_more_comes_than_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the owner gives jobs' files, and what is free, is compared with what is needed here before it comes."""
+    big = len(FILES["big.bin"])
+    assert outcome_of(JAR, tmp_path, room=big, platform=MAC)[0] == "no-room"
+    assert outcome_of(JAR, tmp_path, room=len(JAR), platform=MAC)[0] == "accepted"
+    code, lus = outcome_of(JAR, tmp_path, room=0)  # little always has room
+    assert code == "accepted" and lus.bytes < 100 * KIB
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=big + 1))
+    code, lus = outcome_of(JAR, tmp_path, platform=MAC)
+    assert code == "accepted"
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=big - 100 * KIB))
+    code, lus = outcome_of(JAR, tmp_path, platform=MAC)
+    assert code == "no-room" and lus.bytes < 100 * KIB
+    assert [each.name for each in tmp_path.iterdir()] == ["job.jar"]
+
+
 def test_a_file_of_nothing_but_a_tail(tmp_path: Path) -> None:
     """Two gigabytes are stated, and only an end record is there: it costs one range."""
     end = zip.END.pack(zip.END_SIGNATURE, 0, 0, 1, 1, 100, 2 * GIB - 122, 0)
@@ -182,7 +233,7 @@ def test_a_file_of_nothing_but_a_tail(tmp_path: Path) -> None:
     brief = JobBrief(job=JOB, name="x", signer=SIGNER, tasks=1, size=2 * GIB, sha256="0" * 64, needs=Needs())
     fetching = fetch(
         brief, cast(Session, lus), tmp_path / "job.jar", Platform(), lambda _: None,
-        workers=ImmediateWorkers(), timers=Clock(),
+        room=GIB, workers=ImmediateWorkers(), timers=Clock(),
     )  # fmt: skip
     ensureDeferred(fetching).addBoth(ended.append)
     assert ended[0].value.code == "zip-directory" and lus.requests == 1

@@ -238,3 +238,15 @@ def test_a_dropped_bundle_is_fetched_again(desk: Desk, lus: Lus) -> None:
     asked = desk.open(0, lus)
     lus.serve()
     assert isinstance(asked[0], OpenedJob) and lus.fetched == 2
+
+
+def test_a_file_that_goes_while_others_are_counted(
+    desk: Desk, lus: Lus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bundle may be dropped, or deleted by hand, at any time: whoever makes room does not mind."""
+    listed = [desk.path(1), desk.path(2)]
+    desk.path(2).write_bytes(b"x")
+    monkeypatch.setattr(Path, "glob", lambda *_: iter(listed))
+    asked = desk.open(0, lus)
+    lus.serve()
+    assert isinstance(asked[0], OpenedJob) and desk.path(2).exists()
