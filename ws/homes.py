@@ -96,16 +96,22 @@ class Homes:
             return [name for name in ours if not _UPLOAD_NAME.fullmatch(name)]
         return []
 
-    def find(self, account: str, name: str) -> Found | None:
-        """The file of a name below ``jobs/``, also in a folder there; None when there is none, or behind a link.
+    def find(self, account: str, names: Iterable[str]) -> dict[str, Found]:
+        """Those of these files below ``jobs/``, also in folders there, that are there and not behind a link, by name.
 
-        Raises BundleRefusedError for a name that is no safe one.
+        Each folder is opened once. Raises BundleRefusedError for a name that is no safe one.
         """
-        *folders, last = parts_of(name)
-        with contextlib.suppress(OSError), self._folder(account, JOBS, *folders) as folder:
-            for found in _found(account, last, folder):
-                return attrs.evolve(found, file_name=name)
-        return None
+        by_folder: dict[tuple[str, ...], list[tuple[str, str]]] = {}
+        for name in names:
+            *folders, last = parts_of(name)
+            by_folder.setdefault(tuple(folders), []).append((name, last))
+        found: dict[str, Found] = {}
+        for path, files in by_folder.items():
+            with contextlib.suppress(OSError), self._folder(account, JOBS, *path) as folder:
+                for name, last in files:
+                    for each in _found(account, last, folder):
+                        found[name] = attrs.evolve(each, file_name=name)
+        return found
 
     @contextlib.contextmanager
     def open_file(self, account: str, name: str) -> Iterator[BinaryIO]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import attrs
 
@@ -55,90 +55,120 @@ class JobSets:
     """Finds what belongs together. ``look`` may run in a thread, once at a time."""
 
     homes: Homes
-    _named: dict[tuple[str, str], tuple[str, Names]] = attrs.field(factory=dict, init=False)
+    _named: dict[str, dict[str, tuple[str, Names]]] = attrs.field(factory=dict, init=False)
+    """By account and file name: the version that was read, and what it names."""
+    _first: str = attrs.field(default="", init=False)
+    """The account whose turn it is to have its new files read."""
 
     def learned(self, found: Found, jars: Names) -> None:
         """The signed descriptor in this very version of a main JAR names ``jars``."""
-        key = (found.account, found.file_name)
+        known = self._named.setdefault(found.account, {})
         if found.named:  # it changed since: it is judged by itself first
-            self._named.pop(key, None)
+            known.pop(found.file_name, None)
         else:
-            self._named[key] = found.stamp, (found.file_name, *jars)
+            known[found.file_name] = found.stamp, (found.file_name, *jars)
 
     def look(self, accounts: Iterable[str]) -> Look:
-        """What is there now."""
-        looks = [self._look(account) for account in accounts]
-        look = Look(
+        """What is there now. Nobody's files keep those of others waiting for longer than ``limits.JNLP_READ_ALL``."""
+        looks, left, next_first = [], limits.JNLP_READ_ALL, ""
+        for account in sorted(accounts, key=lambda each: (each < self._first, each)):
+            files = {each.file_name: each for each in self.homes.bundles([account])}
+            self._forget(account, files.keys())
+            share = min(limits.JNLP_READ, left)
+            read, more = self._read_some(files.values(), share)
+            left = max(left - read, 0)
+            if more and share < limits.JNLP_READ:
+                next_first = next_first or account
+            looks.append(self._look(account, files, more))
+        self._first = next_first
+        return Look(
             tuple(found for each in looks for found in each.found),
             {part: leads for each in looks for part, leads in each.parts.items()},
             any(each.more for each in looks),
         )
-        if not look.more:
-            present = {(each.account, each.file_name) for each in (*look.found, *look.parts)}
-            for key in set(self._named) - present:
-                self._named.pop(key, None)
-        return look
 
     def is_unchanged(self, found: Found) -> bool:
         """Whether every file of ``found`` still is what it was when it was found."""
-        own = self.homes.find(found.account, found.file_name)
-        return own is not None and self._whole(own, found.named).stamp == found.stamp
+        there = self.homes.find(found.account, {found.file_name, *found.named})
+        own = there.get(found.file_name)
+        return own is not None and _whole(own, found.named, there).stamp == found.stamp
 
-    def _look(self, account: str) -> Look:
-        files = {each.file_name: each for each in self.homes.bundles([account])}
-        more = self._read_some([each for each in files.values() if each.file_name.endswith(JNLP_SUFFIX)])
+    def _forget(self, account: str, there: Collection[str]) -> None:
+        known = self._named.setdefault(account, {})
+        for name in set(known) - set(there):
+            known.pop(name, None)
+
+    def _look(self, account: str, files: Mapping[str, Found], more: bool) -> Look:
+        """``more``: some ``.jnlp`` files are not read yet, and any JAR may be named by one of them."""
         named = {name: self._known(found) for name, found in files.items()}
         parts = _parts({name: names for name, names in named.items() if names}, files.keys())
-        found, left = [], limits.SET_FILES
-        for name, own in files.items():
-            is_jnlp = name.endswith(JNLP_SUFFIX)
-            if name in parts or (more and (not is_jnlp or not self._is_known(own))):
-                continue  # a JAR may be named by a file that was not read yet
-            whole, left = self._counted(own, named[name], left)
-            found.append(whole)
+        judged = {
+            own: named[name]
+            for name, own in files.items()
+            if name not in parts and not (more and not (name.endswith(JNLP_SUFFIX) and self._is_known(own)))
+        }
+        crowded = _crowded(judged)
+        there = self.homes.find(
+            account, {name for own, names in judged.items() if own not in crowded for name in names}
+        )
+        found = (
+            attrs.evolve(own, stamp=f"{own.stamp}.crowded", named=names, waits=_CROWDED)
+            if own in crowded
+            else _whole(own, names, there)
+            for own, names in judged.items()
+        )
         return Look(tuple(found), {files[name]: tuple(sorted(each)) for name, each in parts.items()}, more)
 
-    def _counted(self, own: Found, names: Names, left: int) -> tuple[Found, int]:
-        """The candidate, and how many files may still be named after it."""
-        left -= len(names) + own.file_name.endswith(JNLP_SUFFIX)
-        if names and left < 0:
-            return attrs.evolve(own, stamp=f"{own.stamp}.crowded", named=names, waits=_CROWDED), left
-        return self._whole(own, names), left
-
-    def _whole(self, own: Found, names: Names) -> Found:
-        """A candidate with the files that it names: one stamp for all of them, its own before the ``+``."""
-        if not names:
-            return own
-        files = {name: self.homes.find(own.account, name) for name in names}
-        there = [each for each in files.values() if each is not None]
-        stamps = "\n".join(f"{name}\0{each.stamp if each else ''}" for name, each in files.items())
-        return attrs.evolve(
-            own,
-            stamp=f"{own.stamp}+{hashlib.sha256(stamps.encode()).hexdigest()[:32]}",
-            size=sum(each.size for each in there),
-            arrived=max([own.arrived, *(each.arrived for each in there)]),
-            named=names,
-            waits=_missing([name for name, each in files.items() if each is None]),
-        )
-
     def _is_known(self, found: Found) -> bool:
-        return self._named.get((found.account, found.file_name), ("",))[0] == found.stamp
+        return self._named[found.account].get(found.file_name, ("",))[0] == found.stamp
 
     def _known(self, found: Found) -> Names:
-        return self._named[found.account, found.file_name][1] if self._is_known(found) else ()
+        return self._named[found.account][found.file_name][1] if self._is_known(found) else ()
 
-    def _read_some(self, files: Iterable[Found]) -> bool:
-        """Read those that are new, but not too many at a time: whether some are left."""
-        new = [each for each in files if not self._is_known(each)]
-        for each in new[: limits.JNLP_READ]:
+    def _read_some(self, files: Iterable[Found], share: int) -> tuple[int, bool]:
+        """Read new ``.jnlp`` files until they were ``share`` bytes: how many they were, and whether some are left."""
+        read = 0
+        for each in files:
+            if not each.file_name.endswith(JNLP_SUFFIX) or self._is_known(each):
+                continue
+            if read >= share:
+                return read, True
+            read += max(limits.JNLP_LEAST, min(each.size, MAX_DESCRIPTOR_BYTES))
             try:
                 names = named_by(self.homes.read(each.account, each.file_name, MAX_DESCRIPTOR_BYTES))
             except RefusedError:  # judging it says why
                 names = ()
             except OSError:  # it is read again at the next look
                 continue
-            self._named[each.account, each.file_name] = each.stamp, names
-        return len(new) > limits.JNLP_READ
+            self._named[each.account][each.file_name] = each.stamp, names
+        return read, False
+
+
+def _crowded(judged: Mapping[Found, Names]) -> set[Found]:
+    """Those whose files are beyond what is looked for; each counts what it names, and itself where that names it."""
+    crowded, left = set(), limits.SET_FILES
+    for own, names in judged.items():
+        left -= len(names) + own.file_name.endswith(JNLP_SUFFIX)
+        if names and left < 0:
+            crowded.add(own)
+    return crowded
+
+
+def _whole(own: Found, names: Names, there: Mapping[str, Found]) -> Found:
+    """A candidate with the files that it names: one stamp for all of them, its own before the ``+``."""
+    if not names:
+        return own
+    files = {name: there.get(name) for name in names}
+    present = [each for each in files.values() if each is not None]
+    stamps = "\n".join(f"{name}\0{each.stamp if each else ''}" for name, each in files.items())
+    return attrs.evolve(
+        own,
+        stamp=f"{own.stamp}+{hashlib.sha256(stamps.encode()).hexdigest()[:32]}",
+        size=sum(each.size for each in present),
+        arrived=max([own.arrived, *(each.arrived for each in present)]),
+        named=names,
+        waits=_missing([name for name, each in files.items() if each is None]),
+    )
 
 
 def named_by(xml: bytes) -> Names:

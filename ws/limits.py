@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rjs.limits import GIB, MAX_ARCHIVE_BYTES
+from rjs.limits import GIB, KIB, MAX_ARCHIVE_BYTES
 
 VANISHED = 5
 """Machines that may vanish under a task before the task itself is suspected (poison) and failed."""
@@ -74,11 +74,18 @@ JUDGE_AGAIN_MOST = 3600.0
 SET_PATIENCE = 24 * 3600.0
 """Seconds that a job of several files waits, after the last of them that came, for the others to come."""
 
-SET_FILES = 4000
-"""Files that all the ``.jnlp`` files of one account may name: each is looked for at every scan."""
+SET_FILES = 500
+"""Files that all jobs of several files of one account may have in ``jobs/``: each is looked for at every scan, which
+all accounts wait for."""
 
-JNLP_READ = 100
-"""New ``.jnlp`` files of one account read in one scan, which all accounts wait for."""
+JNLP_READ = 128 * KIB
+"""Bytes of new ``.jnlp`` files of one account read in one scan, which takes a tenth of a second at the most."""
+
+JNLP_READ_ALL = 512 * KIB
+"""The same of all accounts; those that had no turn are the first in the next scan."""
+
+JNLP_LEAST = 4 * KIB
+"""Bytes that a ``.jnlp`` file counts for at least."""
 
 UPLOADS = 4
 """Uploads over sessions under way at once of one account, who could fill the disk with beginnings."""

@@ -110,11 +110,7 @@ class NeedsTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class PermissionsTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the job asks of a desktop's owner beyond computing.
-
-    Nothing is granted unless the owner did so ([how](howto-trust.md)); a job that asks for more is refused there, and
-    ``rjs cs status`` shows the owner what was asked, and by whom.
-    """
+    """What the job asks beyond computing. Where the owner did not [grant](howto-trust.md) it, the job is refused."""
 
     network: Annotated[
         tuple[Annotated[str, Meta(max_length=300)], ...],

@@ -355,7 +355,7 @@ def test_ten_thousand_names(ws: Ws) -> None:
 def test_too_many_named_by_one_account_wait(ws: Ws, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the cap they are told to wait, and have their turn when others are gone."""
     monkeypatch.setattr(limits, "SET_FILES", 6)
-    monkeypatch.setattr(limits, "JNLP_READ", 2)
+    monkeypatch.setattr(limits, "JNLP_READ", 2 * limits.JNLP_LEAST)
     sets = {f"{number}": jnlp(f"app{number}.jar", f"lib{number}.jar") for number in range(4)}
     for number, xml in sets.items():
         (ws.folder / f"{number}.jnlp").write_bytes(xml)
