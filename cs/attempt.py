@@ -32,7 +32,6 @@ from rjs.background import Workers
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.policy import check_job_conditions, job_not_after
 from rjs.bundle.verify import OpenedBundle
-from rjs.descriptor import task_arguments
 from rjs.descriptor.model import Permissions
 from rjs.errors import RefusedError
 from rjs.identity.certificates import Identity
@@ -148,7 +147,7 @@ def _wheels_of(opened: OpenedJob, wheels: Wheels) -> JobWheels:
 def _unpacked(prepared: Prepared, opened: OpenedJob, wheels: Wheels) -> Prepared:
     """Every file of the job that this task is to see, read and checked."""
     place, descriptor = prepared.workplace, prepared.descriptor
-    arguments = tuple(task_arguments(opened.bundle, descriptor, prepared.attempt.task))
+    arguments = tuple(opened.tasks.arguments(prepared.attempt.task))
     place.create()
     packages = _wheels_of(opened, wheels)
     jars = opened.unpack(place.job, place.path / "jars", without=packages.files)

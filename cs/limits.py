@@ -51,7 +51,7 @@ STOP_GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL when the CS itself is asked to stop."""
 
 OPEN_BUNDLES = 16
-"""Bundles kept open between tasks, judged already: a descriptor and a manifest each."""
+"""Bundles kept open between tasks, judged already: a descriptor, a manifest, and at most 20 MiB of tasks each."""
 
 LUS_SESSIONS = 64
 """Connections at once at a CS's door: LUSs of its LAN, with room for reconnections."""

@@ -21,7 +21,7 @@ from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.names import shown
 from rjs.bundle.verify import OpenedBundle, open_bundle
 from rjs.bundle.window import AbsentError, Present, Window
-from rjs.descriptor import read_descriptor
+from rjs.descriptor import TaskList, read_descriptor
 from rjs.descriptor.model import Descriptor, Jar
 from rjs.errors import RefusedError
 from rjs.needs import Platform
@@ -52,6 +52,7 @@ class OpenedJob:
 
     bundle: OpenedBundle
     descriptor: Descriptor
+    tasks: TaskList
     unneeded: frozenset[str]
     jars: tuple[OpenedJar, ...]
     _file: io.FileIO = attrs.field(repr=False)
@@ -142,9 +143,11 @@ class PartialFile:
             OpenedJar(self._judged_jar(jar, place, bundle), jar.native)
             for jar, place in self._jars(descriptor, platform)
         ]
+        here = descriptor.on(platform)
         return OpenedJob(
             bundle,
-            descriptor.on(platform),
+            here,
+            TaskList(bundle, here),
             descriptor.unneeded_files(platform),
             tuple(jars),
             self.file,

@@ -116,8 +116,9 @@ def _signer(signer: Signer) -> dict[str, Any]:
 
 
 def _what_runs(bundle: OpenedBundle, descriptor: Descriptor) -> dict[str, Any]:
-    from rjs.descriptor import task_arguments
+    from rjs.descriptor import TaskList
 
+    tasks = TaskList(bundle, descriptor)
     shown = range(min(descriptor.tasks, TASKS_SHOWN))
     return {
         "name": descriptor.name,
@@ -126,7 +127,7 @@ def _what_runs(bundle: OpenedBundle, descriptor: Descriptor) -> dict[str, Any]:
         "args": list(descriptor.args),
         "tasks": descriptor.tasks,
         "tasks_file": descriptor.each_task if isinstance(descriptor.each_task, str) else None,
-        "first_tasks": [task_arguments(bundle, descriptor, index) for index in shown],
+        "first_tasks": [tasks.arguments(index) for index in shown],
         "attempts": descriptor.attempts,
         "java_options": list(descriptor.java.options),
         "java_properties": dict(descriptor.java.properties),

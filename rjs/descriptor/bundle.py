@@ -1,4 +1,4 @@
-"""The descriptor of an opened bundle, and the arguments of one of its tasks."""
+"""The descriptor of an opened bundle."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from rjs.descriptor.jnlp import parse_jnlp
 from rjs.descriptor.job_toml import parse_descriptor
 from rjs.descriptor.model import DESCRIPTOR_NAME, JNLP_NAME, Descriptor
 from rjs.descriptor.plain_jar import main_class_of, plain_jar
-from rjs.descriptor.task_file import task_line
-from rjs.limits import MAX_DESCRIPTOR_BYTES, MAX_TASK_FILE_BYTES
+from rjs.limits import MAX_DESCRIPTOR_BYTES
 
 
 def read_descriptor(bundle: OpenedBundle) -> Descriptor:
@@ -29,19 +28,6 @@ def read_descriptor(bundle: OpenedBundle) -> Descriptor:
     if misplaced := misplaced_file(bundle.entries):
         raise DescriptorError([misplaced])
     return _of_jnlp(bundle) if has_jnlp else _of_plain_jar(bundle)
-
-
-def task_arguments(bundle: OpenedBundle, descriptor: Descriptor, index: int) -> list[str]:
-    """The arguments of task ``index``, which the job has: the common ones, then its own.
-
-    Raises BundleRefusedError when the file that lists them is not what was signed.
-    """
-    own: tuple[str, ...] | list[str] = ()
-    if isinstance(descriptor.each_task, str):
-        own = task_line(bundle.read(descriptor.each_task, MAX_TASK_FILE_BYTES), index)
-    elif descriptor.each_task:
-        own = descriptor.each_task[index]
-    return descriptor.expanded([*descriptor.args, *own], index)
 
 
 def _of_job_toml(bundle: OpenedBundle) -> Descriptor:

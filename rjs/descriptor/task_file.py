@@ -6,6 +6,8 @@ Nothing is expanded: ``$``, ``*``, ``#`` and ``;`` are letters like others. A qu
 from __future__ import annotations
 
 import re
+from array import array
+from codecs import BOM_UTF8
 from typing import Final
 
 from rjs import limits
@@ -45,9 +47,20 @@ def count_tasks(content: bytes) -> int:
     return len(lines)
 
 
-def task_line(content: bytes, index: int) -> list[str]:
-    """The arguments of task ``index``, from 0, of a file that ``count_tasks`` has accepted."""
-    return _words(_lines(content)[index])
+class TaskLines:
+    """The lines of a file that ``count_tasks`` has accepted; the last of a million is found as fast as the first."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content.removeprefix(BOM_UTF8)
+        self._starts = array("I", [0])
+        self._starts.extend(each.end() for each in re.finditer(b"\n", self._content))
+
+    def words(self, index: int) -> list[str]:
+        """The arguments of task ``index``, from 0."""
+        start = self._starts[index]
+        end = self._content.find(b"\n", start)
+        line = self._content[start:end] if end >= 0 else self._content[start:]
+        return _words(line.removesuffix(b"\r").decode())
 
 
 def _lines(content: bytes) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from rjs.bundle.testing import NOW, make_signer, signed_jar
 from rjs.bundle.verify import OpenedBundle, open_bundle
-from rjs.descriptor import DescriptorError, read_descriptor, task_arguments
+from rjs.descriptor import DescriptorError, TaskList, read_descriptor
 from rjs.errors import RefusedError
 
 PYTHON = b'name = "job"\nruntime = "python"\nentry = "run.py"\n'
@@ -36,8 +36,7 @@ def refused(files: dict[str, bytes], main_class: str = "") -> str:
 def arguments(toml: bytes, **files: bytes) -> Iterator[list[str]]:
     opened = bundle({"job.toml": PYTHON + toml, "run.py": b"", **files})
     job = read_descriptor(opened)
-    for index in range(job.tasks):
-        yield task_arguments(opened, job, index)
+    return map(TaskList(opened, job).arguments, range(job.tasks))
 
 
 def test_arguments_of_a_count() -> None:
@@ -55,6 +54,21 @@ def test_arguments_of_a_file() -> None:
     """So are those that a file of the bundle lists."""
     found = arguments(b'args = ["-v"]\ntasks = "list"', list=b"a 'b c'\n'{index} of {count}'\n")
     assert list(found) == [["-v", "a", "b c"], ["-v", "1 of 2"]]
+
+
+def test_a_file_of_tasks_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many tasks are asked for, in whatever order."""
+    opened = bundle({"job.toml": PYTHON + b'tasks = "list"', "run.py": b"", "list": b"a\nb\nc\n"})
+    tasks, read = TaskList(opened, read_descriptor(opened)), []
+
+    def counted(self: OpenedBundle, name: str, cap: int) -> bytes:
+        read.append(name)
+        return whole(self, name, cap)
+
+    whole = OpenedBundle.read
+    monkeypatch.setattr(OpenedBundle, "read", counted)
+    assert [tasks.arguments(index) for index in (2, 0, 1)] == [["c"], ["a"], ["b"]]
+    assert read == ["list"]
 
 
 def test_main_class_of_the_manifest() -> None:

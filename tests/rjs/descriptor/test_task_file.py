@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rjs import limits
-from rjs.descriptor.task_file import TaskFileError, count_tasks, task_line
+from rjs.descriptor.task_file import TaskFileError, TaskLines, count_tasks
 
 
 def tasks(content: bytes) -> list[list[str]]:
-    return [task_line(content, index) for index in range(count_tasks(content))]
+    return [TaskLines(content).words(index) for index in range(count_tasks(content))]
 
 
 def mistakes(content: bytes) -> list[str]:
