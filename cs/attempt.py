@@ -31,7 +31,7 @@ from rjs.attempts import AttemptId
 from rjs.background import Workers
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.policy import check_job_conditions, job_not_after
-from rjs.bundle.verify import OpenedBundle
+from rjs.bundle.verify import OpenedBundle, Signer
 from rjs.descriptor.model import Permissions
 from rjs.errors import RefusedError
 from rjs.identity.certificates import Identity
@@ -68,6 +68,10 @@ class Preparation:
     wheels: Wheels
     java: Java | None = None
     """This machine's; the offer states its version."""
+    check_signer: Callable[[Signer], object] = lambda signer: None
+    """Refuses a signer that is revoked."""
+    check_fresh: Callable[[], object] = lambda: None
+    """Refuses to start anything while it is not known what was revoked lately."""
 
     async def prepare(
         self, attempt: AttemptId, job: JobBrief, session: Session, workplace: Workplace
@@ -81,6 +85,7 @@ class Preparation:
         again after it, and ``check_may_run`` judges once more right before the process starts. What the cache spoiled
         shows at the latest in step 5, and then comes anew.
         """
+        self.check_fresh()
         prepared, opened = await self._judged(attempt, job, session, workplace)  # 1, 2, 3
         until = job_not_after(prepared.bundle).timestamp()
         await self.storage.write(partial(ledger.record, attempt=attempt, not_after=until))  # 4
@@ -116,6 +121,7 @@ class Preparation:
         owner's word. Raises RefusedError."""
         now = dt.datetime.now(dt.UTC)
         check_job_conditions(bundle, at=now, cluster=self.owner.cluster)
+        self.check_signer(bundle.signer)
         decision = self.trust().allows(bundle.signer, asked, now)
         if not isinstance(decision, Allowed):
             raise NotAllowedError(decision, bundle.signer)

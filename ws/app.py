@@ -187,7 +187,7 @@ class WebServer:
         shell.changed, shell.answer_ready = status.changed, delivery.wake
         answers = AnswerDesk(
             shell, workers, staging, root, lambda: members.answer_keys, Seals(bundles),
-            check_signer=revocations.check_answer,
+            check_signer=book.check_answer,
         )  # fmt: skip
         door = WsDoor(shell, intake, answers, members, workers)
         me = Self(member.name.uri(), member.cluster, self._boot.id, self._boot.count, __version__)
