@@ -35,11 +35,13 @@ from rjs.discovery import Announcement, Link, Service
 from rjs.errors import ConfigError, UnreachableError
 from rjs.identity.certificates import Identity
 from rjs.identity.names import Role
+from rjs.identity.revocation_file import REVOCATIONS
 from rjs.identity.tls import server_context
 from rjs.ids import ServerId
 from rjs.limits import MIB
 from rjs.process import run_server
 from rjs.renewal import TokenKeeper, renew_over
+from rjs.revocations import GuardedDoor, RevocationBook
 from rjs.state import Boot, StateFolder, private_folder
 from rjs.status import offer_facts, serve_status
 from rjs.storage import StorageThread, open_database
@@ -110,13 +112,17 @@ class ComputeServer:
             open_database(cluster / "ledger.sqlite", ledger.MIGRATIONS, application_id=ledger.APPLICATION_ID),
         )
         await self._storage.write(partial(ledger.forget_expired, wall=time.time()))
+        self._book = RevocationBook(self._state.identity().root(), cluster / REVOCATIONS)
         self._shell = self._build_shell(cluster)
+        self._book.changed = self._shell.judge_again
         self._keeper = TokenKeeper(self._state.identity().token(), self._renewed, self._reactor)
         context = server_context(self._keeper.identity, Role)
         self._keeper.renewed = context.renew
         self._shell.served = self._keeper.poke
         me = Self(self._member.name.uri(), self._member.cluster, self._boot.id, self._boot.count, __version__)
-        self._acceptor = Acceptor(self._reactor, me, CsDoor(self._shell), context, limits.LUS_SESSIONS)
+        self._acceptor = Acceptor(
+            self._reactor, me, GuardedDoor(CsDoor(self._shell), self._book), context, limits.LUS_SESSIONS
+        )
         self._port = self._acceptor.listen(self._settings.port, self._settings.listen)
         self._link = Link(self._reactor, self._settings.interfaces)
         self._link.announce(
@@ -166,6 +172,7 @@ class ComputeServer:
         wheels.sweep()
         preparation = Preparation(
             owner, bundles, self._storage, workers, self._trust.current, self._offering.now, wheels, self._java,
+            self._book.check_signer, self._book.check_fresh,
         )  # fmt: skip
         return Shell(
             TaskMachine(spool.recover()), owner, preparation, spool, work, self._spawner, self._new_spawner, workers,
@@ -222,6 +229,7 @@ class ComputeServer:
             "boot": self._boot.id,
             "port": self._port,
             "certificate": self._keeper.document(),
+            "revocations": self._book.document(),
             "mflops": self._record.median_mflops,
             "measured": self._record.date,
             "offer": offer_facts(self._offering.now()),

@@ -110,8 +110,12 @@ class Shell:
         self.perform(self.machine.changed())
 
     def trust_changed(self) -> None:
-        """The owner changed the trust store: what may not run any more is stopped and given back."""
+        """The owner changed the trust store."""
         self.offer_changed()
+        self.judge_again()
+
+    def judge_again(self) -> None:
+        """What may not run any more, by the owner's trust or by what is revoked, is stopped and given back."""
         prepared = self._prepared.get(self.machine.attempt) if self.machine.attempt is not None else None
         if prepared is not None:
             try:
@@ -184,6 +188,7 @@ class Shell:
             if self.session is None:
                 raise RefusedError("stopped", "the LUS went away")
             prepared = await self.preparation.prepare(attempt, job, self.session, workplace)
+            self.preparation.check_fresh()
             self.preparation.check_may_run(prepared.bundle, prepared.descriptor.permissions)
         except RefusedError as error:
             self._refused(attempt, job, error)

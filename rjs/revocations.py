@@ -11,6 +11,7 @@ list is judged by its reader alone, to the organisation's root: who carried it c
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from typing import Any
 from cryptography import x509
 from twisted.logger import Logger
 
+from rjs.bundle.verify import Signer, spki_of
 from rjs.identity.errors import IdentityError
-from rjs.identity.keys import Chain
 from rjs.identity.names import SERVERS, RjsName, Role
 from rjs.identity.revocation import (
     Revocations,
@@ -74,9 +75,21 @@ class RevocationBook:
         """Raises StaleRevocationsError when nothing new may start by this list."""
         check_fresh(self.current, self._wall())
 
-    def check_caller(self, chain: Chain, name: RjsName) -> None:
-        """Raises RevokedError when this chain of a token or an invitation, which is for ``name``, is revoked."""
-        entry = self.current.caller(chain, name) if self.current is not None else None
+    def check_signer(self, signer: Signer) -> None:
+        """Raises RevokedError when a key of this verified path is revoked: the signer's own, or of a CA above it."""
+        if self.current is None:
+            return
+        keys = (spki_of(x509.load_der_x509_certificate(each)) for each in signer.path)
+        entry = next(filter(None, map(self.current.signer, keys)), None)
+        if entry is not None:
+            raise RevokedError(entry, "sign with a new key, which joining anew into another folder makes")
+
+    def check_answer(self, cs: str, signer: Signer | None = None) -> None:
+        """Raises RevokedError when this CS, or a certificate of its answer key's path, is revoked."""
+        if self.current is None:
+            return
+        chain = () if signer is None else tuple(map(x509.load_der_x509_certificate, signer.path))
+        entry = self.current.member(RjsName(Role.CS, cs)) or self.current.certificates(chain)
         if entry is not None:
             raise RevokedError(entry)
 
@@ -99,7 +112,7 @@ class RevocationBook:
             return False
         self._sessions[session] = 0
         if session.peer.name.role in SERVERS:
-            session.tell(m.RevocationNumber(number=self.current.number if self.current else 0))
+            session.tell(self._our_number())
         return True
 
     def left(self, session: Session) -> bool:
@@ -120,8 +133,15 @@ class RevocationBook:
         return True
 
     def _number_of(self, session: Session, message: m.RevocationNumber) -> None:
-        if self.current is not None and message.number < self.current.number:
+        ours = self._our_number()
+        if message.number < ours.number or (message.number == ours.number and message.digest != ours.digest):
             self._tell(session)
+
+    def _our_number(self) -> m.RevocationNumber:
+        if self.current is None:
+            return m.RevocationNumber(number=0)
+        digest = hashlib.sha256(self.current.signed.statement).digest()
+        return m.RevocationNumber(number=self.current.number, digest=digest)
 
     def _told(self, session: Session, message: m.RevocationList) -> None:
         told = self._sessions.get(session, 0)

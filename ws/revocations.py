@@ -15,7 +15,7 @@ from cryptography import x509
 from twisted.logger import Logger
 
 from rjs.background import Tasks
-from rjs.bundle.verify import Signer, spki_of
+from rjs.bundle.verify import Signer
 from rjs.errors import RefusedError
 from rjs.identity.names import RjsName, Role
 from rjs.identity.revocation import (
@@ -38,8 +38,6 @@ from ws.members import Members
 from ws.shell import Shell
 
 _log = Logger("ws.revocations")
-
-_SIGN_ANEW = "sign with a new key: rjs join by a new invitation makes one"
 
 
 @attrs.define(eq=False)
@@ -95,26 +93,11 @@ class RevocationDesk:
 
     def check_upload(self, account: str, signer: Signer) -> None:
         """Raises RevokedError when the account is revoked, or a key of the signer's path."""
-        newest = self.book.current
-        if newest is None:
-            return
-        person = newest.member(RjsName(Role.USER, account), self.members.joined.get(account, 0.0))
+        newest, joined = self.book.current, self.members.joined.get(account, 0.0)
+        person = None if newest is None else newest.member(RjsName(Role.USER, account), joined)
         if person is not None:
             raise RevokedError(person)
-        keys = (spki_of(x509.load_der_x509_certificate(each)) for each in signer.path)
-        entry = next(filter(None, map(newest.signer, keys)), None)
-        if entry is not None:
-            raise RevokedError(entry, _SIGN_ANEW)
-
-    def check_answer(self, cs: str, signer: Signer | None = None) -> None:
-        """Raises RevokedError when this CS, or a certificate of its answer key's path, is revoked."""
-        newest = self.book.current
-        if newest is None:
-            return
-        chain = () if signer is None else tuple(map(x509.load_der_x509_certificate, signer.path))
-        entry = newest.member(RjsName(Role.CS, cs)) or newest.certificates(chain)
-        if entry is not None:
-            raise RevokedError(entry)
+        self.book.check_signer(signer)
 
     async def _asked(self, session: Session, message: m.AdminRevoke) -> None:
         reason = message.reason or f"by {session.peer.name.uri()}"
@@ -164,4 +147,4 @@ class RevocationDesk:
         for job, state in list(queue.jobs.items()):
             entry = None if state.ended else newest.signer(state.job.brief.signer)
             if entry is not None:
-                self.shell.perform(queue.fail(job, f"{entry.sentence()}; {_SIGN_ANEW}", now))
+                self.shell.perform(queue.fail(job, f"signer revoked: {entry.sentence()}", now))

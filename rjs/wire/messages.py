@@ -282,10 +282,12 @@ class JobCancel(Message, frozen=True, kw_only=True, tag="job.cancel"):
 
 
 class RevocationNumber(Message, frozen=True, kw_only=True, tag="revocation.number"):
-    """The number of the list that the sender goes by, or 0: told first of all; who has a higher one tells it."""
+    """The number of the list that the sender goes by, or 0, and the SHA-256 of its statement: told first of all. Who
+    has a higher one tells it, and who has another one of that number."""
 
     callers: ClassVar = SERVERS
     number: Number
+    digest: Annotated[bytes, Meta(max_length=32)] = b""
 
 
 class RevocationList(Message, frozen=True, kw_only=True, tag="revocation.list"):

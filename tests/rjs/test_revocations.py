@@ -129,6 +129,17 @@ def test_a_rolled_back_list_is_refused_and_answered(organisation: Organisation, 
     assert pair.numbers() == [11, 11]
 
 
+def test_two_lists_of_one_number_are_noticed(organisation: Organisation, tmp_path: Path) -> None:
+    """A web server from a backup may reach a number again with another list: both are told, and neither believed."""
+    pair = Books(organisation, tmp_path)
+    pair.dialling.take(pair.listed(5, Revoked(What.SIGNER, KEY, 1e9)))
+    told: list[int] = []
+    pair.accepting.received = lambda offered: told.append(len(offered.said.entries))
+    pair.accepting.take(pair.listed(5))
+    pair.wire.open()
+    assert told == [1] and pair.dialling.current is not None and pair.dialling.current.signer(KEY)
+
+
 def test_a_stranger_to_the_record_key_changes_nothing(organisation: Organisation, tmp_path: Path) -> None:
     """A list by the token intermediate, told by a web server itself, is refused, and the session goes on."""
     pair = Books(organisation, tmp_path)

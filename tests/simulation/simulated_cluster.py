@@ -241,6 +241,9 @@ class Preparation:
         if bundle in self.server.distrusts:
             raise RefusedError("not-trusted", "the owner does not trust its signer any more")
 
+    def check_fresh(self) -> None:
+        """Nothing is revoked here."""
+
     @property
     def bundles(self) -> Any:
         """Nothing is fetched here."""

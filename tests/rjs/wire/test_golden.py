@@ -59,7 +59,7 @@ EXAMPLES: list[m.Message] = [
     m.JobShow(rid=1, job="abab", first=1000),
     m.JobShown(re=1, job=LINE, tasks=(TASK,)),
     m.JobCancel(rid=1, job="abab"),
-    m.RevocationNumber(number=17),
+    m.RevocationNumber(number=17, digest=b"\x0f" * 32),
     m.RevocationList(list=SignedRevocations(b"\x85", signature=b"\x30\x08", chain=(b"\x30\x09", b"\x30\x04"))),
     m.AdminRevoke(rid=1, what=What.MEMBER, id=f"rjs://cs/{CS}", reason="its disk was stolen"),
     m.TaskWant(outstanding=6, epoch=3),
