@@ -67,7 +67,7 @@ class CsSettings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         msgspec.Meta(
             ge=0,
-            description="MiB of jobs' files kept on disk for their next tasks; those in use are never removed, and a\n"
-            "job of which more is needed is refused.",
+            description="MiB of jobs' files kept on disk for their next tasks; those in use are never removed, and\n"
+            "a job of which more is needed is refused.",
         ),
     ] = limits.CACHE // MIB

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import stat
 import tempfile
@@ -105,12 +106,29 @@ def open_nofollow(dir_fd: int, name: str) -> int:
     return descriptor
 
 
+def open_plain(path: Path) -> io.FileIO:
+    """Open the file at ``path``, which a person named, for reading; links are followed.
+
+    Raises UnsafeFileError for a pipe, socket or device, and never waits for what one may have to say; OSError when
+    it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    file = io.FileIO(descriptor, "rb")  # refuses a folder
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        file.close()
+        raise UnsafeFileError(
+            "file.kind", f"{path} is a pipe or a device; save what it gives as a file first"
+        )
+    return file
+
+
 def read_small(path: Path, limit: int) -> bytes:
     """The whole file at ``path``, of at most ``limit`` bytes; links are followed, for a person arranged it.
 
-    Raises UnsafeFileError when it is larger (whatever its stated size), OSError when it cannot be read.
+    Raises UnsafeFileError when it is larger (whatever its stated size) or no plain file, OSError when it cannot be
+    read.
     """
-    with path.open("rb", buffering=0) as file:
+    with open_plain(path) as file:
         parts: list[bytes] = []
         left = limit + 1
         while left and (part := file.read(left)):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from rjs.bundle.policy import check_job_conditions
 from rjs.bundle.sign import CREATED_BY, MeasuredFile, job_attributes, sign_measured
 from rjs.bundle.verify import MANIFEST_NAME, open_bundle
 from rjs.bundle.zip_writer import StoredFile, write_archive
+from rjs.files import UnsafeFileError, sync_folder
 from rjs.ids import BundleId, ClusterId
 from rjs.packing.folder import gather
 from rjs.packing.job_files import JobFile, JobFiles
@@ -108,11 +111,36 @@ def _measured(file: JobFile) -> MeasuredFile:
 
 @contextmanager
 def written_whole(out: Path, nonce: bytes) -> Iterator[BinaryIO]:
-    """Yield a new file beside ``out`` that takes its place when the block ends well, and else disappears."""
-    part = out.with_name(f".{out.name}.{nonce.hex()[:8]}.part")
+    """Yield a new file that takes the place of ``out`` when the block ends well, durably, and else disappears.
+
+    A link is followed: what it leads to is replaced. Who may read a file that is there may read the new one, and
+    nobody else. Raises UnsafeFileError where ``out`` is a pipe or a device.
+    """
+    target = out.resolve()
+    mode = _mode_of(target)
+    part = target.with_name(f".{target.name}.{nonce.hex()[:8]}.part")
     try:
-        with part.open("x+b") as file:
+        descriptor = os.open(
+            part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if mode is None else mode
+        )
+        with os.fdopen(descriptor, "w+b") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             yield file
-        part.replace(out)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+    sync_folder(target.parent)
+
+
+def _mode_of(path: Path) -> int | None:
+    """The mode of the plain file that is there, None when nothing is."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        raise UnsafeFileError("file.kind", f"{path} is no plain file; name another one to write to")
+    return found.st_mode & 0o777

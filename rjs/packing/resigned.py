@@ -18,6 +18,7 @@ from rjs.bundle.policy import check_job_conditions
 from rjs.bundle.resign import sign_existing_jar
 from rjs.bundle.verify import open_bundle
 from rjs.descriptor import read_descriptor
+from rjs.files import open_plain
 from rjs.ids import BundleId, ClusterId
 from rjs.packing.bundle import written_whole
 
@@ -42,10 +43,11 @@ def sign_jar_file(
 ) -> BundleId:
     """Write the JAR ``source`` under a new signature with ``key`` to ``out``, and give its bundle id.
 
-    ``out`` may be ``source``; it changes only when all is well. With ``term`` the JAR must hold a job, and says so.
+    ``out`` may be ``source``; it changes only when all is well, and what is there keeps its mode. With
+    ``term`` the JAR must hold a job, and says so.
     Raises BundleRefusedError for what a verifier would refuse, DescriptorError for a job that would not run.
     """
-    with source.open("rb") as file:
+    with open_plain(source) as file:
         attributes = (
             {} if term is None else _attributes(_job_name(file, key, chain, now), term, chain, now, nonce)
         )

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from rjs.errors import ConfigError
-from rjs.files import UnsafeFileError, make_private_folder, open_nofollow, read_small, write_atomically
+from rjs.files import (
+    UnsafeFileError,
+    make_private_folder,
+    open_nofollow,
+    open_plain,
+    read_small,
+    write_atomically,
+)
 
 
 def test_a_written_file_has_the_bytes_and_the_mode(tmp_path: Path) -> None:
@@ -134,4 +141,17 @@ def test_reading_stops_at_the_limit(tmp_path: Path) -> None:
     with pytest.raises(UnsafeFileError, match="larger than 4 bytes"):
         read_small(tmp_path / "file", 4)
     with pytest.raises(UnsafeFileError, match="larger than 9 bytes"):
-        read_small(Path("/dev/zero"), 9)
+        read_small(Path("/proc/self/status"), 9)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    """A pipe that nobody writes to is refused at once, and so is a device; a folder and what is absent say so."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path / "link", Path("/dev/zero")):
+        with pytest.raises(UnsafeFileError, match="is a pipe or a device"):
+            open_plain(path)
+    with pytest.raises(IsADirectoryError):
+        open_plain(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        open_plain(tmp_path / "absent")

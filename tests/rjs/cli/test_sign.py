@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -102,6 +103,31 @@ def test_without_out_the_jar_itself_is_signed(rjs: Rjs, library: Path, home: Pat
     assert [each.name for each in library.parent.iterdir() if each.name.endswith(".part")] == []
 
 
+def test_signing_in_place_opens_nothing_to_others(
+    rjs: Rjs, library: Path, home: Path, tmp_path: Path
+) -> None:
+    """What is there keeps its mode, whatever the umask, and a link stays one: what it leads to is signed."""
+    link = tmp_path / "link.jar"
+    link.symlink_to(library.name)
+    for mode in (0o600, 0o664):
+        library.chmod(mode)
+        assert rjs("--home", home, "sign", link).status == 0
+        assert link.is_symlink() and library.stat().st_mode & 0o777 == mode
+        assert rjs("verify", library, "--trust", home / "root.pem").status == 0
+    os.mkfifo(tmp_path / "pipe")
+    refused = rjs("--home", home, "sign", library, "-o", tmp_path / "pipe")
+    assert refused.status == 1 and "is no plain file" in refused.err
+
+
+@pytest.mark.parametrize("command", ["sign JAR", "sign LIBRARY --key JAR --certificate JAR"])
+def test_signing_waits_for_no_pipe(rjs: Rjs, library: Path, home: Path, tmp_path: Path, command: str) -> None:
+    """A pipe that nobody writes to is refused at once, whatever it was named as."""
+    os.mkfifo(tmp_path / "pipe")
+    words = {"JAR": tmp_path / "pipe", "LIBRARY": library}
+    refused = rjs("--home", home, *(words.get(word, word) for word in command.split()))
+    assert refused.status == 1 and "is a pipe or a device" in refused.err
+
+
 def test_a_job_states_its_name_and_period(rjs: Rjs, library: Path, home: Path, tmp_path: Path) -> None:
     """``--job`` takes the name from the descriptor, a fresh nonce each time, and the days that were said."""
     with zipfile.ZipFile(library, "a") as archive:
@@ -125,6 +151,22 @@ def test_what_holds_no_job_is_not_signed_as_one(rjs: Rjs, home: Path, tmp_path: 
     assert (said.status, said.out) == (1, "")
     assert said.err.startswith("refused: descriptor: ")
     assert rjs("--home", home, "sign", tmp_path / "data.jar", "--valid", 3).status == 2
+
+
+def test_classes_that_are_no_job_yet_are_told_how_to_become_one(rjs: Rjs, home: Path, tmp_path: Path) -> None:
+    """A JAR of classes names the Java way to say what runs; signed as a library it is shown, and no job is in it."""
+    jar = tmp_path / "asm.jar"
+    with zipfile.ZipFile(jar, "w") as archive:
+        archive.writestr("org/asm/Writer.class", b"\xca\xfe\xba\xbe")
+    said = rjs("--home", home, "sign", jar, "--job")
+    assert said.status == 1
+    assert "jar --update --file JAR --main-class CLASS" in said.err
+    assert "python" not in said.err
+    assert rjs("--home", home, "sign", jar).status == 0
+    shown = rjs("inspect", jar)
+    assert shown.status == 0, shown.err
+    for part in ("signed JAR", "there is none in it", "CN=ada", "org/asm/Writer.class"):
+        assert part in shown.out, part
 
 
 @pytest.mark.parametrize("passphrase", [None, b"open sesame"])
