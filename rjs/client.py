@@ -198,12 +198,21 @@ async def submit(
     bundle: Path,
     name: str,
     told: Callable[[int], None] | None = None,
-) -> m.JobAccepted:
-    """Upload a bundle under ``name``; ``told`` hears the bytes sent. Raises RefusedError with the WS's reason."""
+    job: str = "",
+) -> m.JobAccepted | m.JobShown:
+    """Upload a bundle under ``name``; ``told`` hears the bytes sent. Where ``job``, its id, is a job of one's own
+    already, that is shown and nothing uploaded. Raises RefusedError with the WS's reason."""
     sha256, size = digest_of(bundle)
     door = PersonDoor(bundle, sha256, told)
     offer = m.JobSubmit(name=name, size=size, sha256=sha256)
-    return await with_own_ws(reactor, folder, lambda session: session.request(offer, m.JobAccepted), door)
+
+    async def show_or_send(session: Session) -> m.JobAccepted | m.JobShown:
+        if job:
+            with contextlib.suppress(RefusedError):
+                return await session.request(m.JobShow(job=job), m.JobShown)
+        return await session.request(offer, m.JobAccepted)
+
+    return await with_own_ws(reactor, folder, show_or_send, door)
 
 
 def digest_of(bundle: Path) -> tuple[str, int]:

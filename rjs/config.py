@@ -12,7 +12,7 @@ import inspect
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 import platformdirs
@@ -103,10 +103,17 @@ def _convert(kind: type[Settings], table: Mapping[str, Any], place: str) -> Sett
         try:
             values[name] = msgspec.convert(table[name], field.type)
         except msgspec.ValidationError as error:
-            faults.append(f"{name}: {error}")
+            faults.append(f"{name}: {error}{_choices(field.type)}")
     if faults:
         raise ConfigError("\n".join([f"{place}: {len(faults)} to mend", *faults]))
     return kind(**values)
+
+
+def _choices(kind: Any) -> str:
+    """What may be written where a setting is one of a few texts."""
+    plain = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    texts = [toml_value(each) for each in get_args(plain) if each] if get_origin(plain) is Literal else []
+    return f"; write {' or '.join(texts)}" if texts else ""
 
 
 def _unknown(name: str, known: list[str]) -> str:

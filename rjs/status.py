@@ -72,9 +72,9 @@ def serve_status(reactor: ReactorBase, folder: Path, document: Callable[[], obje
         raise ConfigError(f"cannot make the socket {path}: {error.socketError}") from error
 
 
-def read_status(folder: Path) -> Any:
-    """The document of the server whose state folder this is. Raises UnreachableError when it does not run, or
-    cannot tell."""
+def read_status(folder: Path, start: str = "") -> Any:
+    """The document of the server whose state folder this is. Raises UnreachableError when it does not run, naming the
+    command ``start`` that starts it, or cannot tell."""
     document = bytearray()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(STATUS_PATIENCE)
@@ -89,7 +89,10 @@ def read_status(folder: Path) -> Any:
                 f"the server in {folder} did not answer within {STATUS_PATIENCE:.0f} s"
             ) from None
         except OSError as error:
-            raise UnreachableError(f"no server runs in {folder} ({error.strerror or error})") from error
+            remedy = f"; start it: {start}" if start else ""
+            raise UnreachableError(
+                f"no server runs in {folder} ({error.strerror or error}){remedy}"
+            ) from error
     try:
         return msgspec.json.decode(document)
     except msgspec.DecodeError:

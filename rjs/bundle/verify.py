@@ -209,7 +209,9 @@ def is_signature_related(name: str) -> bool:
 def _signature_names(archive: ZipArchive) -> tuple[str, str]:
     related = {name for name in archive.files if is_signature_related(name)}
     if MANIFEST_NAME not in related or len(related) == 1:
-        raise BundleRefusedError("unsigned", "the JAR is not signed: sign it with `rjs pack` or jarsigner")
+        raise BundleRefusedError(
+            "unsigned", "the JAR is not signed; do so with `rjs sign`, `rjs pack` or jarsigner"
+        )
     related.discard(MANIFEST_NAME)
     signature_name = next((name for name in related if name.endswith(".SF")), "")
     blocks = [

@@ -85,7 +85,9 @@ COMMANDS: Final[Mapping[str, Leaf | Branch]] = {
     ),
     "sign": Leaf("rjs.cli.sign:command", "Sign a JAR that exists."),
     "verify": Leaf("rjs.cli.verify:command", "Judge the signature of a bundle, an answer or any signed JAR."),
-    "inspect": Leaf("rjs.cli.inspect:command", "Show what a bundle or an answer holds."),
+    "inspect": Leaf(
+        "rjs.cli.inspect:command", "Show what a bundle, an answer or any other signed JAR holds."
+    ),
     "open": Leaf("rjs.cli.open:command", "Verify, decrypt and unpack an answer."),
     "trust": Branch("Say whose bundles may run on this machine.", TRUST),
     "cert": Branch("Look at certificates and renew them, and protect your keys.", CERT),

@@ -40,6 +40,11 @@ def _visible(char: str) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
+def counted(number: int, what: str) -> str:
+    """``1 task``, ``2 tasks``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def say(message: str) -> None:
     """Print one message for people on stderr."""
     click.echo(safe_text(message), err=True)

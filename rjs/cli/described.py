@@ -50,8 +50,14 @@ def is_answer(file: BinaryIO, at: datetime) -> bool:
 
 
 def _job(bundle: OpenedBundle) -> dict[str, Any]:
-    from rjs.descriptor import read_descriptor
+    from rjs.descriptor import holds_job, read_descriptor
 
+    if not holds_job(bundle):
+        return {
+            "bundle": {"id": bundle.bundle_id, "kind": "signed JAR", "job": "there is none in it"},
+            "signer": _signer(bundle.signer),
+            "files": _files(bundle),
+        }
     descriptor = read_descriptor(bundle)
     return {
         "bundle": {"id": bundle.bundle_id, "kind": "job", **_stated(bundle)},

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from rjs.cli.certificates import holders_certificate
-from rjs.cli.console import say
+from rjs.cli.console import counted, say
 from rjs.cli.own import own_encryption_certificate
 from rjs.cli.packing_options import Packing
 
@@ -173,7 +173,12 @@ def report(files: JobFiles) -> dict[str, Any]:
 
 def tell(files: JobFiles, what: str) -> None:
     """Say what was taken and why, and what was not: nothing is left out silently."""
-    say(f"{what}: {len(files.files)} files, {files.size} bytes, {files.descriptor.tasks} tasks")
+    amounts = (
+        counted(len(files.files), "file"),
+        counted(files.size, "byte"),
+        counted(files.descriptor.tasks, "task"),
+    )
+    say(f"{what}: {', '.join(amounts)}")
     by_reason: dict[str, list[str]] = {}
     for file in files.files:
         by_reason.setdefault(file.why, []).append(file.name)
@@ -183,7 +188,7 @@ def tell(files: JobFiles, what: str) -> None:
         say(f"  {why:{width}}  {_some(names)}")
     rest = sum(map(len, by_reason.values())) - sum(len(names) for _, names in shown)
     if rest:
-        say(f"  and {rest} more files; --json names all")
+        say(f"  and {counted(rest, 'more file')}; --json names all")
     if files.left_out:
         say(f"left out: {_some(files.left_out)}")
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from rjs.cli.certificates import one_certificate
-from rjs.cli.console import json_option, print_json, print_table, say
+from rjs.cli.console import counted, json_option, print_json, print_table, say
 from rjs.cli.described import described
 from rjs.cli.options import at_option
 from rjs.limits import KIB, MIB
@@ -28,7 +28,7 @@ from rjs.limits import KIB, MIB
 @at_option
 @json_option
 def command(bundle: Path, trust: Path | None, at: datetime | None, as_json: bool) -> None:
-    """Show what a bundle or an answer holds.
+    """Show what a bundle, an answer or any other signed JAR holds.
 
     Signature, dates and every file are checked first, and a file that fails is refused. Without --trust, whether to
     trust the signer is another question: see rjs verify.
@@ -76,7 +76,7 @@ def _job(facts: Mapping[str, Any]) -> Iterator[Row]:
         for index, arguments in enumerate(first):
             yield f"task {index}", shlex.join(arguments)
         if facts["tasks"] > len(first):
-            yield "", f"and {facts['tasks'] - len(first)} more tasks"
+            yield "", f"and {counted(facts['tasks'] - len(first), 'more task')}"
 
 
 def _needs(facts: Mapping[str, Any]) -> Iterator[Row]:
@@ -98,7 +98,7 @@ def _permissions(facts: Mapping[str, Any]) -> Iterator[Row]:
 def _resources(facts: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
     for each in facts:
         jars = ", ".join(f"{jar['name']}{' (native)' if jar['native'] else ''}" for jar in each["jars"])
-        files = f"{len(each['files'])} files, {size_text(each['size'])}" if each["files"] else ""
+        files = f"{counted(len(each['files']), 'file')}, {size_text(each['size'])}" if each["files"] else ""
         entry = f"runs {each['entry']}" if each["entry"] else ""
         yield each["platform"], "; ".join(part for part in (files, jars, entry) if part) or "-"
 

@@ -11,6 +11,7 @@ import click
 
 from rjs.cli.console import json_option, print_json, say
 from rjs.cli.group import person_folder, role_entry
+from rjs.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from rjs.identity.folder import Member
@@ -79,7 +80,10 @@ def _write_config(invited: Invitation, folder: Path, given: Mapping[str, Any]) -
 
     make_state_folder(folder)
     if not (folder / CONFIG_NAME).exists():
-        write_config(role_entry(f"{invited.subject.role}.settings"), folder, given)
+        try:
+            write_config(role_entry(f"{invited.subject.role}.settings"), folder, given)
+        except ConfigError as error:
+            raise UsageError(f"--set: {error}") from error
     elif given:
         raise click.UsageError(f"{folder / CONFIG_NAME} exists already; edit it there")
 

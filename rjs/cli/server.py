@@ -31,7 +31,7 @@ def status_of(role: Role, folder: Path) -> Any:
     from rjs.status import read_status
 
     member_of(folder, role)
-    return read_status(folder)
+    return read_status(folder, f"rjs {role} run {folder}")
 
 
 def offer_words(offer: Mapping[str, Any]) -> str:

@@ -47,7 +47,9 @@ def command(job: str | None, as_json: bool) -> None:
     _show(shown)
 
 
-HEADINGS = ["JOB", "NAME", "STATE", "TASKS", "WAITING", "RUNNING", "DONE", "FAILED", "CANCELLED", "ACCEPTED"]
+HEADINGS = [
+    "JOB", "NAME", "STATE", "TASKS", "WAITING", "RUNNING", "COMMITTED", "FAILED", "CANCELLED", "ACCEPTED",
+]  # fmt: skip
 
 
 def _row(line: JobLine) -> list[str | int | float | None]:
@@ -62,6 +64,12 @@ def _show(shown: JobShown) -> None:
     print_table(HEADINGS, [_row(shown.job)])
     if shown.job.reason:
         say(f"reason: {shown.job.reason}")
+    first = next((task.task for task in shown.tasks if task.state == "committed"), None)
+    if first is not None:
+        place = f"ans/{shown.job.job[:16]}"
+        say(
+            f"answers: {place}/ in your home on the web server; open what you fetched with: rjs open {place}/{first}.jar"
+        )
     click.echo()
     rows = [
         [task.task, task.state, task.cs or None, task.attempts, _first(task.detail)] for task in shown.tasks
@@ -74,7 +82,7 @@ def _show(shown: JobShown) -> None:
 
 def _first(detail: str) -> str | None:
     """The first line: the reason. What follows is the end of stderr."""
-    return detail.partition("\n")[0] or None
+    return detail.partition("\n")[0].expandtabs() or None
 
 
 def _show_tails(shown: JobShown) -> None:
@@ -83,7 +91,7 @@ def _show_tails(shown: JobShown) -> None:
     for task, tail in [(task, tail) for task, tail in troubled if tail][:TAILS]:
         click.echo(f"\nthe end of task {task}'s stderr:")
         for line in tail.splitlines():
-            click.echo(f"  {safe_text(line)}")
+            click.echo(f"  {safe_text(line.expandtabs())}")
 
 
 TAILS = 3

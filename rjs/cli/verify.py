@@ -109,11 +109,30 @@ def _accept_answer(
     from rjs.answers.answer_jar import open_answer
     from rjs.bundle.crl import check_revocation
 
-    bundle = open_answer(file, roots=authorities, at=at).bundle
+    try:
+        bundle = open_answer(file, roots=authorities, at=at).bundle
+    except RefusedError as refused:
+        if refused.code == "certificate" and _is_bundle(file, at):
+            sentence = (
+                f"{refused.sentence}; this is no answer: leave --answer out, and name its CA with --trust"
+            )
+            raise RefusedError(refused.code, sentence) from refused
+        raise
     if lists is not None:
         path = [x509.load_der_x509_certificate(each) for each in bundle.signer.path]
         check_revocation(path, lists, at=at)
     return bundle
+
+
+def _is_bundle(file: BinaryIO, at: datetime) -> bool:
+    """Whether the file is signed as bundles are, by whomever."""
+    from rjs.bundle.verify import open_bundle
+
+    try:
+        open_bundle(file, at=at)
+    except RefusedError:
+        return False
+    return True
 
 
 @contextmanager

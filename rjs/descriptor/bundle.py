@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from rjs.bundle.verify import OpenedBundle
@@ -13,6 +15,20 @@ from rjs.descriptor.job_toml import parse_descriptor
 from rjs.descriptor.model import DESCRIPTOR_NAME, JNLP_NAME, Descriptor
 from rjs.descriptor.plain_jar import main_class_of, plain_jar
 from rjs.limits import MAX_DESCRIPTOR_BYTES
+
+REMEDY: Final = "add one with name, runtime (python, java or native) and entry"
+"""What makes files a job."""
+
+_CLASSES_REMEDY: Final = (
+    "say which class runs, with `jar --update --file JAR --main-class CLASS`, or add one with name and "
+    'runtime = "java", and sign the JAR then'
+)
+
+
+def holds_job(bundle: OpenedBundle) -> bool:
+    """Whether the bundle means to be a job: there is a descriptor, or its manifest names a Main-Class."""
+    has_descriptor = not {DESCRIPTOR_NAME, JNLP_NAME}.isdisjoint(bundle.entries)
+    return has_descriptor or bool(main_class_of(bundle.main_headers))
 
 
 def read_descriptor(bundle: OpenedBundle) -> Descriptor:
@@ -51,5 +67,6 @@ def _of_jnlp(bundle: OpenedBundle) -> Descriptor:
 def _of_plain_jar(bundle: OpenedBundle) -> Descriptor:
     descriptor = plain_jar(bundle.main_headers)
     if descriptor is None:
-        raise DescriptorError(['there is none; add one with name, runtime = "python" and entry'])
+        has_classes = any(name.endswith(".class") for name in bundle.entries)
+        raise DescriptorError([f"there is none; {_CLASSES_REMEDY if has_classes else REMEDY}"])
     return descriptor

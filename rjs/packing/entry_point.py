@@ -59,7 +59,8 @@ def gather_entry_point(
     """
     point, owner = _found(script)
     own = _own_files(owner, point)
-    if own.is_compiled:
+    is_wheel = own.is_compiled
+    if is_wheel:
         own, specs = _Own(own.tree, ()), [f"{owner.name}=={owner.version}"]
     else:
         specs = list(_required(owner))
@@ -73,10 +74,16 @@ def gather_entry_point(
         gathered.add(file)
     for each in own.names:
         gathered.take_of(own.tree, each, f"of {owner.name} {owner.version}")
-    provided = vendored.modules if vendored else {}
-    reached = reach(own.tree, entry, allow_missing=allow_missing, provided=provided)
-    gathered.faults += reached.faults
-    gathered.warnings += reached.warnings
+    if is_wheel:
+        gathered.warnings.append(
+            f"{owner.name} {owner.version} comes as a wheel; what it imports is not looked into"
+        )
+    else:
+        reached = reach(
+            own.tree, entry, allow_missing=allow_missing, provided=vendored.modules if vendored else {}
+        )
+        gathered.faults += reached.faults
+        gathered.warnings += reached.warnings
     return gathered.judged(Path(script))
 
 

@@ -64,7 +64,7 @@ def read_executable(data: bytes) -> Executable:
             return _fat(data)
         if data.startswith(b"MZ"):
             return _pe(data)
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, OverflowError) as error:
         raise ExecutableError("ends within its headers") from error
     raise ExecutableError(
         "is no executable of Linux (ELF), macOS (Mach-O) or Windows (PE), and no script (#!)"

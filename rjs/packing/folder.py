@@ -14,7 +14,7 @@ from typing import Final
 
 from rjs import limits
 from rjs.bundle.names import shown
-from rjs.descriptor import DESCRIPTOR_NAME
+from rjs.descriptor import DESCRIPTOR_NAME, REMEDY
 from rjs.errors import UsageError
 from rjs.needs import Platform
 from rjs.packing.include import matching
@@ -189,7 +189,7 @@ def _descriptor_bytes(gathering: _Gathering, why: str) -> bytes | None:
     """Take ``job.toml`` with the content that is judged here, whatever becomes of the file; None if there is none."""
     if gathering.tree.entry(DESCRIPTOR_NAME) is None:
         has_classes = any(name.endswith(".class") for name, _ in gathering.tree.below())
-        remedy = "name the --main-class" if has_classes else 'add one with name, runtime = "python" and entry'
+        remedy = "name the --main-class that runs" if has_classes else REMEDY
         gathering.faults.append(f"{DESCRIPTOR_NAME}: there is none; {remedy}")
         return None
     try:

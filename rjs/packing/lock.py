@@ -7,6 +7,7 @@ pip evaluates them for the machine that it runs on. It never builds here: a buil
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -118,7 +119,9 @@ def _uv() -> str:
     found = str(beside) if beside.is_file() else shutil.which("uv")
     if found is None:
         raise RefusedError(
-            "pack", "requirements are resolved by uv, which is not here: install rjs-cluster[pack]"
+            "pack",
+            "requirements are resolved by uv, which is not here; install it with: "
+            f"{shlex.quote(sys.executable)} -m pip install uv",
         )
     return found
 

@@ -37,15 +37,15 @@ def gather_native(
     """Give what the bundle of these executables, one for each platform, holds.
 
     ``path`` is a folder whose files go along, all of them or those that ``include`` names; or, where nothing lies
-    there, the name of the job. The descriptor is made here. Raises PackingError, UsageError, ChangedFileError, or
-    OSError.
+    there but one of the executables, the name of the job. The descriptor is made here. Raises PackingError,
+    UsageError, ChangedFileError, or OSError.
     """
     gathering = _Gathering()
     if path.is_dir():
         gathering.take_folder(Tree(path), include)
     elif include:
         raise UsageError("--include takes files of a folder; name it instead of the job")
-    elif path.exists():
+    elif path.exists() and not any(path.samefile(file) for _, file in executables):
         raise PackingError(path, ["with --native, name the job here, or a folder of files that go along"])
     for platform, file in executables:
         gathering.take_executable(platform, file)

@@ -151,7 +151,8 @@ def test_exit_statuses(cluster: Cluster, tmp_path: Path) -> None:
     cluster["ws"].start()
     ada.rjs("status")
     cluster["lus"].stop()
-    assert "no server runs in" in cluster.rjs("lus", "status", cluster["lus"].folder, status=3).stderr
+    lus = cluster["lus"].folder
+    assert f"; start it: rjs lus run {lus}\n" in cluster.rjs("lus", "status", lus, status=3).stderr
     cluster["lus"].start()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import random
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from cluster import Cluster, running_cluster
 from jdk import run
+from jobs import write_job
 
 pytestmark = pytest.mark.integration
 
@@ -43,5 +45,22 @@ def test_an_executable_of_this_platform_runs(cluster: Cluster, tmp_path: Path) -
     (tmp_path / "data/noise.bin").write_bytes(random.Random(1).randbytes(9 << 20))
     done = cluster.ada.rjs("submit", tmp_path / "data", "--native", f"{HERE}={tmp_path / 'show'}")
     assert "uploading (KiB): " in done.stderr
-    answers = cluster.ada.answers(done.stdout.strip(), tasks=1)
+    job = done.stdout.strip()
+    answers = cluster.ada.answers(job, tasks=1)
+    shown = cluster.ada.rjs("status", job)
+    assert f"open what you fetched with: rjs open ans/{job[:16]}/0.jar" in shown.stderr
     assert b"RJS_TASK_INDEX=0" in answers[0].files["stdout.txt"].splitlines()
+
+
+def test_the_same_bundle_is_no_second_job(cluster: Cluster, tmp_path: Path) -> None:
+    """Sent again, it is known, as what it is by now, and how to run it again is said; its id is printed as ever."""
+    bundle = cluster.ada.pack(write_job(tmp_path / "hello", "print(1)"))
+    first = cluster.ada.rjs("submit", bundle)
+    assert "accepted: 1 task; watch it with: " in first.stderr
+    cluster.ada.answers(first.stdout.strip(), tasks=1)
+    again = cluster.ada.rjs("submit", bundle)
+    assert again.stdout == first.stdout
+    assert "accepted" not in again.stderr
+    assert "known already, and done: watch it with: " in again.stderr
+    assert f"sign it anew: rjs sign {bundle} --job" in again.stderr
+    assert json.loads(cluster.ada.rjs("submit", bundle, "--json").stdout)["known"] is True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import pytest
@@ -66,6 +66,17 @@ def test_a_person_gets_all_faults_at_once(tmp_path: Path) -> None:
     assert str(tmp_path / CONFIG_NAME) in lines[0]
     assert "prot: no such setting; did you mean port?" in lines
     assert [line.partition(":")[0] for line in lines[1:]] == ["prot", "name", "port", "slow"]
+
+
+def test_one_of_a_few_texts_is_named(tmp_path: Path) -> None:
+    """Who wrote another word reads which ones count."""
+
+    class Accepting(msgspec.Struct, frozen=True):
+        unconfined: Annotated[Literal["", "i accept"], msgspec.Meta(description="May it?")] = ""
+
+    (tmp_path / CONFIG_NAME).write_text('unconfined = "yes"\n')
+    with pytest.raises(ConfigError, match=r'unconfined: .*; write "i accept"'):
+        read_config(Accepting, tmp_path)
 
 
 def test_what_a_person_edited_is_never_replaced(tmp_path: Path) -> None:

@@ -198,6 +198,7 @@ def test_an_answer_never_passes_as_a_job_nor_a_job_as_an_answer(
     assert (as_job.status, as_answer.status) == (1, 1)
     assert as_job.err.startswith("refused: certificate: ")
     assert as_answer.err.startswith("refused: certificate: ")
+    assert "this is no answer: leave --answer out, and name its CA with --trust" in as_answer.err
     assert rjs("verify", answer, "--answer", "--trust", home / "ada.pem").status == 2
 
 
@@ -239,7 +240,7 @@ def test_inspect_shows_the_whole_descriptor(rjs: Rjs, home: Path, job: Path, tmp
     for part in (
         "tasks 9", "attempts 2", "task 0 --part 0", "task 4 --part 4", "and 4 more tasks", "memory 2,048 MiB",
         "wall_time 600 s", "platforms linux-aarch64", "python >=3.12", "asks to reach data.example.org:443",
-        "linux-aarch64 1 files, 5 MiB", "sealed no", "table.bin 5242880",
+        "linux-aarch64 1 file, 5 MiB", "sealed no", "table.bin 5242880",
     ):  # fmt: skip
         assert part in words, part
     found = json.loads(rjs("inspect", tmp_path / "x.jar", "--json").out)

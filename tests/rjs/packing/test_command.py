@@ -45,7 +45,7 @@ def test_a_script_is_told_with_every_file_and_its_reason(
     assert (status, out) == (0, "")
     assert err.splitlines() == [
         "warning: run.py:3: nix is on no compute server; a task that imports it here fails",
-        f"{tmp_path / 'x.jar'}: 6 files, 104 bytes, 1 tasks",
+        f"{tmp_path / 'x.jar'}: 6 files, 104 bytes, 1 task",
         "  included by data       data/a.csv, data/b.csv",
         "  made for the job       job.toml",
         "  reached from run.py:1  lib/__init__.py, lib/a.py",

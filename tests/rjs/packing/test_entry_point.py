@@ -136,6 +136,7 @@ def test_a_compiled_package_is_a_requirement_itself(install: Install, tmp_path: 
     assert [file.name for file in files.files] == [
         "job.toml", "pylock.toml", "wheels/tool-1.0-cp312-cp312-manylinux_2_17_x86_64.whl",
     ]  # fmt: skip
+    assert list(files.warnings) == ["tool 1.0 comes as a wheel; what it imports is not looked into"]
 
 
 def test_a_module_that_nobody_states_as_required_is_refused(install: Install) -> None:

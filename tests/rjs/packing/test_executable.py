@@ -65,6 +65,14 @@ def test_the_interpreter_that_runs_this_is_for_this_platform() -> None:
     assert found.libraries
 
 
+def test_an_offset_beyond_any_machine_only_fails() -> None:
+    """A table of segments that no process could address is no executable."""
+    data = bytearray(elf())
+    data[32:40] = b"\xff" * 8
+    with pytest.raises(ExecutableError):
+        read_executable(bytes(data))
+
+
 @given(
     st.sampled_from([elf(), macho(), fat(7, 8), pe()]),
     st.lists(st.tuples(st.integers(0, 300), st.integers(0, 255)), max_size=8),

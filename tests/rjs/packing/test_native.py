@@ -111,12 +111,18 @@ def test_doubts_are_warnings(tmp_path: Path) -> None:
     assert gather_native(Path("x"), [(MACOS, written(tmp_path / "m", macho(0x0100_000C)))]).warnings == ()
 
 
+def test_the_executable_may_lie_where_the_name_points(tmp_path: Path) -> None:
+    """``rjs pack sim --native linux-x86_64=sim``: the name is a name, although a file is called so, too."""
+    sim = written(tmp_path / "sim", elf())
+    assert toml_of(gather_native(sim, [(LINUX, sim)]))["name"] == "sim"
+
+
 def test_names_that_cannot_be_meant(tmp_path: Path) -> None:
     """A file where a name or folder belongs, a pattern without a folder or of nothing, a file that is made here."""
     sim = written(tmp_path / "sim", elf())
     written(tmp_path / "data/job.toml", b"")
     with pytest.raises(PackingError, match="name the job here"):
-        gather_native(sim, [(LINUX, sim)])
+        gather_native(tmp_path / "data/job.toml", [(LINUX, sim)])
     with pytest.raises(UsageError, match="--include"):
         gather_native(Path("nowhere"), [(LINUX, sim)], include=["*"])
     with pytest.raises(PackingError, match="names no file") as refused:
