@@ -28,6 +28,7 @@ import attrs
 from twisted.internet.base import ReactorBase
 
 from rjs.background import sleep
+from rjs.child_python import JOB_PYTHON
 from rjs.cli.console import print_table, say
 from rjs.client import run_client
 from rjs.local_cluster import LocalCluster, place
@@ -83,7 +84,7 @@ def figure(what: str, seconds: Sequence[float], wall: float) -> Figure:
 
 def bare(program: Path, tasks: int, workers: int) -> Figure:
     """The same no-op program, started by nothing but ``subprocess``, ``workers`` at a time."""
-    argv = [sys.executable, "-E", "-s", "-S", "-B", str(program)]
+    argv = [*JOB_PYTHON, str(program)]
 
     def one(_: int) -> float:
         began = time.perf_counter()

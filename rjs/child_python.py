@@ -1,6 +1,6 @@
-"""How a server starts a module of its own in a fresh interpreter.
+"""How Python is started: for a job's program, and for a server's own modules in a fresh interpreter.
 
-Such a child (the spawner, the benchmark, the token authority) must load exactly this copy of the code, installed or
+Such a module (the spawner, the benchmark, the token authority) must load exactly this copy of the code, installed or
 not, and nothing that the environment or the current folder suggests.
 """
 
@@ -8,6 +8,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Final
+
+JOB_PYTHON: Final = (sys.executable, "-E", "-s", "-S", "-B")
+"""How the command line of a Python job begins.
+
+Nothing of this installation but the standard library is in the job's reach: ``-S`` leaves out its packages, ``-E``
+and ``-s`` the owner's variables and packages, ``-B`` writes no byte code beside the job's files.
+"""
 
 _ROOT = str(Path(__file__).resolve().parent.parent)
 _BOOT = """\

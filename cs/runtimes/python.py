@@ -1,19 +1,13 @@
-"""The command line of a job whose runtime is Python.
-
-Nothing of the server's installation but the standard library is in the job's reach: ``-S`` leaves out the server's
-packages, ``-E`` and ``-s`` the owner's variables and packages, ``-B`` writes no byte code beside the job's files.
-"""
+"""The command line of a job whose runtime is Python."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from cs.prepared import Prepared
-
-_INTERPRETER: Final = (sys.executable, "-E", "-s", "-S", "-B")
+from rjs.child_python import JOB_PYTHON
 
 _BOOT: Final = """\
 import sys
@@ -49,9 +43,9 @@ def python_argv(script: Path, args: Sequence[str] = (), paths: Sequence[Path] = 
     are. A function's ``sys.path[0]`` is the job's folder, ``sys.argv[0]`` its reference, and what it returns the exit
     status, as with a console script.
     """
-    start = _boot(_SCRIPT, paths) if paths else _INTERPRETER
+    start = _boot(_SCRIPT, paths) if paths else JOB_PYTHON
     return [*start, str(script), *args]
 
 
 def _boot(code: str, paths: Sequence[Path]) -> list[str]:
-    return [*_INTERPRETER, "-c", _BOOT + code, str(len(paths)), *map(str, paths)]
+    return [*JOB_PYTHON, "-c", _BOOT + code, str(len(paths)), *map(str, paths)]

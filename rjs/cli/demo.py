@@ -123,11 +123,12 @@ def _job(folder: Path, tasks: int) -> Path:
 
 def _alone(job: Path, folder: Path) -> tuple[Image, float]:
     """The picture as one process computes it, and the seconds that it takes: what the cluster is measured by."""
+    from rjs.child_python import JOB_PYTHON
     from rjs.cli.example import example_module
 
     output = folder / "alone"
     environment = {"PATH": os.defpath, "RJS_OUTPUT": str(output)}
-    argv = [sys.executable, "-E", "-s", "-S", "-B", str(job / "mandelbrot.py")]
+    argv = [*JOB_PYTHON, str(job / "mandelbrot.py")]
     say("one process alone computes the picture first, to compare with ...")
     with progress("one process alone", 1) as done:
         began = time.monotonic()

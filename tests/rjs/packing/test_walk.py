@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from rjs.child_python import JOB_PYTHON
 from rjs.packing.tree import Tree
 from rjs.packing.walk import Reached, reach
 
@@ -35,7 +35,7 @@ def imported_by_python(folder: Path, entry: str) -> set[str]:
         "print(json.dumps([getattr(m, '__file__', None) for m in sys.modules.values()]))"
     )
     program = probe.format(str((folder / entry).parent), str(folder / entry))
-    command = [sys.executable, "-E", "-s", "-S", "-B", "-c", program]
+    command = [*JOB_PYTHON, "-c", program]
     said = subprocess.run(command, capture_output=True, check=True, timeout=60, cwd="/")
     files = [Path(file) for file in json.loads(said.stdout) if file]
     return {file.relative_to(folder).as_posix() for file in files if file.is_relative_to(folder)} | {entry}
