@@ -8,6 +8,7 @@ here: no row below TOKEN_INTERMEDIATE signs answers, and none below ENROLMENT_CA
 from __future__ import annotations
 
 import enum
+import functools
 
 import attrs
 from cryptography import x509
@@ -113,6 +114,7 @@ PROFILES = {
 }
 
 
+@functools.lru_cache(maxsize=256)  # issuers are judged at every handshake; whoever fills it costs us time only
 def profile_of(certificate: x509.Certificate) -> Profile:
     """The kind that ``certificate`` has exactly; raises IdentityError when it has none of ours."""
     extensions = list(readable_extensions(certificate))

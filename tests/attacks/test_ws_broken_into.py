@@ -27,6 +27,7 @@ from twisted.internet.defer import Deferred
 from wrong_certificates import identifier
 
 from rjs.answers.answer_jar import open_answer, write_answer
+from rjs.attempts import Fence
 from rjs.bundle.sign import job_attributes, sign_jar
 from rjs.bundle.testing import make_signer
 from rjs.bundle.verify import open_bundle
@@ -167,7 +168,7 @@ class LookupServer:
     def start(self, brief: m.JobBrief, path: Path) -> Any:
         """Offer a task of the job as whose file ``path`` is served; what comes of it."""
         self.files[brief.job] = path
-        message = m.TaskStart(job=brief, task=0, fence=m.Fence(1, 1, len(self.files)))
+        message = m.TaskStart(job=brief, task=0, fence=Fence(1, 1, len(self.files)))
         return outcome(self.reactor, self.session.request(message, m.Done))
 
 
@@ -389,8 +390,8 @@ def test_the_genuine_answer_cannot_be_changed(thief: Thief, tmp_path: Path) -> N
 
 def verified(thief: Thief, path: Path, status: int) -> str:
     """What `rjs verify --answer` says of it."""
-    trust = ["--trust", thief.cluster.root]
-    return thief.cluster.rjs("verify", path, "--answer", *trust, status=status).stderr
+    root = thief.cluster.root
+    return thief.cluster.rjs("verify", path, "--answer", "--trust", root, status=status).stderr
 
 
 # --- the thief as web server ------------------------------------------------------------------------------
