@@ -81,6 +81,7 @@ class LookupServer:
         self._contacts = Contacts(
             reactor, me, GuardedDoor(CsDoor(self._shell, self._bundles), self._book), self._tasks,
             lambda cs: client_context(self._keeper.identity, Role.CS, cs, or_expired=True), self._dead,
+            self._why_unwanted,
         )  # fmt: skip
         self._link: Link | None = None
         self._status: IListeningPort | None = None
@@ -133,6 +134,11 @@ class LookupServer:
                 self._shell.perform(board.cs_revoked(each.cs, now))
         signers = frozenset(entry.id for entry in newest.said.entries if entry.what is What.SIGNER)
         self._shell.perform(board.signers_revoked(signers, now))
+
+    def _why_unwanted(self, cs: str) -> str:
+        newest = self._book.current
+        entry = None if newest is None else newest.member(RjsName(Role.CS, cs))
+        return "" if entry is None else entry.sentence()
 
     def _document(self) -> dict[str, Any]:
         now, board = self._shell.now(), self._shell.board

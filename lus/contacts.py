@@ -45,6 +45,8 @@ class Contacts:
     tasks: Tasks
     creator: Callable[[str], ClientContext]
     dead: Callable[[str], None]
+    unwanted: Callable[[str], str] = lambda cs: ""
+    """Why a CS is not dialled at all, in words; empty for the others."""
     known: dict[str, Contact] = attrs.field(factory=dict)
     _dialling: set[str] = attrs.field(factory=set)
     _numbers: int = 0
@@ -85,8 +87,9 @@ class Contacts:
 
     async def _dial(self, cs: str, contact: Contact) -> Session | None:
         """A session at the first address where this CS answers; notices when its process is dead."""
-        seen, faults = contact.seen, []
-        for address in seen.addresses:
+        seen, why = contact.seen, self.unwanted(cs)
+        faults = [why] if why else []
+        for address in () if why else seen.addresses:
             self._numbers += 1
             try:
                 session = await dial(

@@ -25,6 +25,7 @@ from rjs.identity.names import SERVERS, RjsName, Role
 from rjs.identity.revocation import (
     Revocations,
     RevokedError,
+    What,
     check_fresh,
     check_succession,
     read_revocations,
@@ -49,6 +50,7 @@ class RevocationBook:
         self._path = path
         self._wall = wall
         self._sessions: dict[Session, int] = {}
+        self._logged: set[tuple[What, str]] = set()
         self.current = kept_revocations(path, root)
         self.changed: Callable[[], object] = lambda: None
         self.received: Callable[[Revocations], object] = self.take
@@ -128,7 +130,9 @@ class RevocationBook:
         if entry is None:
             return False
         refused = RevokedError(entry)
-        _log.warn("turned {name} out: {why}", name=session.peer.common_name, why=refused)
+        if entry.key not in self._logged:  # whoever comes again and again fills no disk
+            self._logged.add(entry.key)
+            _log.warn("turned {name} out, and will again: {why}", name=session.peer.common_name, why=refused)
         session.close(refused.code, refused.sentence)
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import msgspec
 import pytest
 from invariants import check_board
@@ -325,6 +326,30 @@ class TestComingAndGoing:
         board.granted(1, brief(), [LeasedTask(1, 0, (CS1,))], 0.0)
         assert register(board, CS2, cs_state(name="cs2")) == [start(1, CS2, name="cs2"), TellWant(4, 1)]
         assert board.held()[0].stage is Stage.STARTING
+
+
+class TestRevoked:
+    def test_a_revoked_cs_is_dead_at_once(self, running: Board) -> None:
+        """Its task is told of as vanished, with the reason, and what it says of it later changes nothing."""
+        first, *rest = running.cs_revoked(CS1, 1.0)
+        assert first == ReportVanished(attempt(1), CS1, "cs (192.0.2.1): it was revoked")
+        assert rest == [TellWant(0, 1)] and running.held() == []
+        assert running.attempt_over(CS1, attempt(1), 2.0) == [] and running.cs_revoked(CS1, 2.0) == []
+        check_board(running)
+
+    def test_a_revoked_signers_jobs_are_stopped_and_offered_to_nobody(self, running: Board) -> None:
+        """What runs is stopped, what waits goes back, and so does what is granted later; others' jobs go on."""
+        running.granted(1, brief(), [LeasedTask(2, 1)], 0.0)
+        stop, back, *more = running.signers_revoked(frozenset({brief().signer}), 1.0)
+        assert stop == Stop(CS1, attempt(1), "its signer was revoked") and more == []
+        assert isinstance(back, Return) and (back.job, back.leases, back.code) == (A, (1, 2), "revoked")
+        (again,) = running.granted(1, brief(), [LeasedTask(3, 0)], 2.0)
+        assert again == attrs.evolve(back, leases=(3,)) and running.leases() == ((), 3)
+        other = msgspec.structs.replace(brief(B), signer="9" * 64)
+        assert start(4).cs in {each.cs for each in running.granted(1, other, [LeasedTask(4, 0)], 3.0)
+                               if isinstance(each, Start)}  # fmt: skip
+        assert running.signers_revoked(frozenset({brief().signer}), 4.0) == []
+        check_board(running)
 
 
 class TestHostileServers:

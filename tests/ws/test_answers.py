@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 
 from rjs import limits as shared
 from rjs.background import ImmediateWorkers
+from rjs.errors import RefusedError
 from rjs.wire.messages import AnswerOffer, BlobData, BlobRead, Message
 from rjs.wire.session import Session
 from ws import limits
@@ -90,3 +91,18 @@ def test_a_fetch_that_is_cut_off_leaves_its_place(setting: Setting) -> None:
         assert setting.offer(Lus(), CS1, 0) == []
         setting.last.cancel()
         assert list(setting.folder.iterdir()) == [] and not setting.clock.getDelayedCalls()
+
+
+def test_a_revoked_cs_answers_no_more(setting: Setting) -> None:
+    """Its answer is refused for good before a byte of it is fetched, and again if it is revoked meanwhile."""
+    revoked: list[str] = [CS1]
+
+    def check(cs: str, signer: object) -> None:
+        if cs in revoked:
+            raise RefusedError("revoked", "its disk was stolen")
+
+    setting.desk.check_signer = check
+    lus = Lus()
+    assert setting.offer(lus, CS1, 0) == ["refused revoked"] and lus.asked == []
+    assert setting.offer(lus, CS2, 0) == [] and lus.asked
+    setting.last.cancel()

@@ -498,3 +498,29 @@ def test_an_ended_job_cannot_be_ended_by_a_defect(queue: Queue) -> None:
         IllegalTransitionError, match=r"task 0 of job aaaaaaaaaaaaaaaa: 'reopen' .* CANCELLED"
     ):
         queue.jobs[A].move(0, TaskEvent.REOPEN)
+
+
+class TestRevoked:
+    def test_a_revoked_luss_leases_end_at_once(self, queue: Queue) -> None:
+        """Its tasks go to another; what it still says of them is refused, what it placed may be answered."""
+        queue.placed("l", attempt(1), CS1, "cs1", 0.0)
+        queue.lus_opened("m", "b2", 0.0)
+        queue.want("m", 2, 1, 0.0)
+        told = queue.lus_revoked("l", 1.0)
+        assert told[:4] == [LeaseClosed(1), JobChanged(A), LeaseClosed(2), JobChanged(A)]
+        assert word(LeasedTask(3, 0), LeasedTask(4, 1), lus="m") in told
+        assert queue.luses() == ("m",)
+        with pytest.raises(RefusedError):
+            queue.placed("l", attempt(2, task=1), CS1, "cs1", 2.0)
+        assert queue.commit(answer(attempt(1)), 3.0)[0] == COMMITTED
+
+    def test_a_revoked_signers_job_fails_with_its_reason(self, queue: Queue) -> None:
+        """Every task that has not ended is failed, whoever holds it is told, and the line says why."""
+        told = queue.fail(A, "signer revoked: key lost", 1.0)
+        assert told[0] == JobClosed(A, TaskState.FAILED, "signer revoked: key lost")
+        assert SendLeaseEnded("l", (1, 2), "failed", "signer revoked: key lost") in told
+        assert (queue.jobs[A].line().state, queue.jobs[A].line().reason) == (
+            "failed",
+            "signer revoked: key lost",
+        )
+        assert queue.fail(A, "again", 2.0) == []
