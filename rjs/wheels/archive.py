@@ -37,11 +37,6 @@ class Wheel:
     requires: tuple[str, ...]
     _archive: ZipArchive = attrs.field(repr=False)
 
-    @property
-    def size(self) -> int:
-        """Bytes of all files together."""
-        return sum(member.size for member in self.files.values())
-
     def unpacked(self) -> Iterator[tuple[tuple[str, ...], bool, Iterator[bytes]]]:
         """What ``rjs.bundle.unpack.unpack_files`` writes. Modules are loaded, not executed: no file is executable."""
         for name, member in self.files.items():
