@@ -90,17 +90,11 @@ class Preparation:
         until = job_not_after(prepared.bundle).timestamp()
         await self.storage.write(partial(ledger.record, attempt=attempt, not_after=until))  # 4
         try:
-            return await self.workers.run(_unpacked, prepared, opened, self.wheels)  # 5
+            return await self._unpack(prepared, opened)  # 5
         except BundleRefusedError as refused:
             _log.warn("job {job} is fetched again: {why}", job=job.job[:16], why=refused)
-            self.bundles.drop(job.job)
         await self.workers.run(workplace.remove)
-        prepared, opened = await self._judged(attempt, job, session, workplace)
-        try:
-            return await self.workers.run(_unpacked, prepared, opened, self.wheels)
-        except BundleRefusedError:
-            self.bundles.drop(job.job)
-            raise
+        return await self._unpack(*await self._judged(attempt, job, session, workplace))
 
     async def _judged(
         self, attempt: AttemptId, job: JobBrief, session: Session, workplace: Workplace
@@ -115,6 +109,14 @@ class Preparation:
         if prepared.descriptor.lock:
             await self.workers.run(_wheels_of, opened, self.wheels)
         return prepared, opened
+
+    async def _unpack(self, prepared: Prepared, opened: OpenedJob) -> Prepared:
+        """The last step; what turns out to be spoiled leaves the cache."""
+        try:
+            return await self.workers.run(_unpacked, prepared, opened, self.wheels)
+        except BundleRefusedError:
+            self.bundles.drop(prepared.attempt.job)
+            raise
 
     def check_may_run(self, bundle: OpenedBundle, asked: Permissions) -> None:
         """May this bundle run here at this moment, with the permissions ``asked``: its dates, its cluster, the
