@@ -15,7 +15,7 @@ from cs.java import MACHINE_OPTIONS
 from cs.prepared import JarFolder, Prepared
 from rjs.bundle.names import shown
 from rjs.descriptor.java_machine import heap_in, is_class_name, memory_for
-from rjs.descriptor.java_options import heap_of
+from rjs.descriptor.java_options import heap_of, initial_heap_of
 from rjs.errors import RefusedError
 from rjs.limits import JAVA_ROOM, JAVA_SHARE, MIB
 
@@ -53,10 +53,10 @@ def java_argv(prepared: Prepared) -> list[str]:
 def memory_options(memory: int, options: Sequence[str]) -> list[str]:
     """A heap and direct buffers that leave the virtual machine its own room within ``memory`` bytes.
 
-    A job's own ``-Xmx`` stands where it leaves JAVA_ROOM. Raises RefusedError where it does not, or where
-    ``memory`` is too little for any heap.
+    A job's own ``-Xmx`` stands where it leaves JAVA_ROOM. Raises RefusedError where it does not, where ``memory``
+    is too little for any heap, and for an ``-Xms`` above the heap, with which no virtual machine starts.
     """
-    asked = heap_of(options)
+    asked, initial = heap_of(options), initial_heap_of(options)
     heap = heap_in(memory) if asked is None else asked
     if heap == 0:
         raise RefusedError(
@@ -67,6 +67,12 @@ def memory_options(memory: int, options: Sequence[str]) -> list[str]:
             "needs-memory",
             f"of {memory // MIB} MiB of memory, a heap of {heap // MIB} MiB leaves less than the "
             f"{JAVA_ROOM // MIB} MiB that Java itself takes; state more memory, or a smaller -Xmx",
+        )
+    if initial is not None and initial > heap:
+        raise RefusedError(
+            "needs-memory",
+            f"-Xms asks for {initial / MIB:,.0f} MiB of heap at the start, and {heap / MIB:,.0f} MiB is the most it "
+            "gets; state more memory or a larger -Xmx, or a smaller -Xms",
         )
     stated = [f"-Xmx{heap}", f"-XX:MaxDirectMemorySize={memory // JAVA_SHARE // 2}"]
     return stated if asked is None else stated[1:]

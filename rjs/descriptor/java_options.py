@@ -53,7 +53,6 @@ OPTIONS: Final[Mapping[str, str]] = MappingProxyType(
 
 _ACCEPTED: Final = re.compile("|".join(f"(?:{pattern})" for pattern in OPTIONS), re.ASCII)
 _COLLECTOR: Final = re.compile(r"-XX:\+Use[A-Za-z0-9]+GC", re.ASCII)
-_HEAP: Final = "-Xmx"
 
 _PROPERTY_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,199}", re.ASCII)
 RESERVED_PROPERTIES: Final = (
@@ -113,5 +112,14 @@ def property_faults(properties: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 def heap_of(options: Iterable[str]) -> int | None:
     """Bytes that the last ``-Xmx`` among accepted options asks for; None without one."""
-    stated = [option.removeprefix(_HEAP) for option in options if option.startswith(_HEAP)]
+    return _last("-Xmx", options)
+
+
+def initial_heap_of(options: Iterable[str]) -> int | None:
+    """Bytes that the last ``-Xms`` among accepted options asks for; None without one."""
+    return _last("-Xms", options)
+
+
+def _last(name: str, options: Iterable[str]) -> int | None:
+    stated = [option.removeprefix(name) for option in options if option.startswith(name)]
     return java_size(stated[-1]) if stated else None

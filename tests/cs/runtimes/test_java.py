@@ -119,6 +119,16 @@ public class Load {
     assert str(folder) not in " ".join(command_of(prepared).argv), "relative: a path may hold the separator"
 
 
+@pytest.mark.parametrize("options", [("-Xms64m",), ("-Xmx32m", "-Xms32m")])
+def test_the_largest_initial_heap_starts(
+    prepare: Prepare, run: Run, java: Java, compile_java: Compile, options: tuple[str, ...]
+) -> None:
+    """An -Xms of the whole heap is no more than a virtual machine takes; one that is larger is refused before."""
+    files = compile_java({"Tell": TELL, "Version": version("x")})
+    ended, said = run(prepare(files, job("Tell", 128, options=options), java=java))
+    assert ended.exit_status == 0 and "version x" in said
+
+
 @pytest.mark.parametrize("memory", [64, 128, 512])
 def test_a_full_heap_is_within_the_memory(
     prepare: Prepare, run: Run, java: Java, compile_java: Compile, memory: int
@@ -163,6 +173,8 @@ public class Look {
         (job(""), True, "main-class"),
         (job("Main", 63), True, "needs-memory"),
         (job("Main", 128, options=("-Xmx100m",)), True, "needs-memory"),
+        (job("Main", 128, options=("-Xms65m",)), True, "needs-memory"),
+        (job("Main", 128, options=("-Xmx32m", "-Xms8m", "-Xms33m")), True, "needs-memory"),
     ],
 )
 def test_what_cannot_be_started_is_refused(
