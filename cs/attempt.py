@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 import attrs
 import msgspec
@@ -190,11 +190,21 @@ def limits_of(prepared: Prepared) -> Limits:
     )
 
 
+_REMEDIES: Final = {
+    "memory": "raise needs.memory",
+    "wall_time": "raise needs.wall_time, or make the tasks shorter",
+    "file_size": "raise needs.disk",
+    "output": "let it print less, and write files instead",
+}
+"""What the job's author can do about a limit."""
+
+
 def failure_of(ended: Ended) -> str:
     """What went wrong, in words; empty when the task did what it should."""
     if ended.limit is not None:
         hit = ended.limit
-        return f"limit {hit.name} hit: used {_amount(hit.name, hit.measured)} of {_amount(hit.name, hit.allowed)}"
+        used = f"used {_amount(hit.name, hit.measured)} of {_amount(hit.name, hit.allowed)}"
+        return f"limit {hit.name} hit: {used}; {_REMEDIES.get(hit.name, 'let it use less')}"
     if ended.signal is not None:
         return f"ended by signal {ended.signal}"
     return f"exit status {ended.exit_status}" if ended.exit_status else ""

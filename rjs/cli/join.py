@@ -11,6 +11,7 @@ import click
 
 from rjs.cli.console import json_option, print_json, say
 from rjs.cli.group import person_folder, role_entry
+from rjs.cli.options import wrong_usage
 from rjs.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def command(
     from rjs.identity.invitation import Invitation
     from rjs.identity.names import SERVERS
 
-    invited = Invitation.decode(invitation)
+    with wrong_usage("identity.invitation"):
+        invited = Invitation.decode(invitation)
     server = invited.subject.role in SERVERS
     if server and folder is None:
         raise click.UsageError(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import click
+
+from rjs.errors import RefusedError, UsageError
 
 
 def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
@@ -18,6 +22,17 @@ def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> dat
             f"{value!r} is not a time such as 2026-05-01T12:00:00Z", ctx, param
         ) from None
     return given if given.tzinfo is not None else given.replace(tzinfo=UTC)
+
+
+@contextmanager
+def wrong_usage(*codes: str) -> Iterator[None]:
+    """What is refused with one of these codes is a slip in the command line: exit status 2, like every other."""
+    try:
+        yield
+    except RefusedError as refused:
+        if refused.code in codes:
+            raise UsageError(refused.sentence) from refused
+        raise
 
 
 at_option = click.option(

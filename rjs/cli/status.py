@@ -68,7 +68,7 @@ def _show(shown: JobShown) -> None:
     if first is not None:
         place = f"ans/{shown.job.job[:16]}"
         say(
-            f"answers: {place}/ in your home on the web server; open what you fetched with: rjs open {place}/{first}.jar"
+            f"answers: {place}/ in your home on the web server; open what you fetched: rjs open {place}/{first}.jar"
         )
     click.echo()
     rows = [

@@ -10,7 +10,7 @@ import click
 
 from rjs.cli.console import json_option, print_json, print_table, say
 from rjs.cli.group import role_entry
-from rjs.cli.options import moment
+from rjs.cli.options import moment, wrong_usage
 
 cs_option = click.option(
     "--cs",
@@ -81,14 +81,15 @@ def add(
         raise click.UsageError("--days and --until both say when the trust ends; give one")
     if until is not None and until <= now:
         raise click.UsageError(f"--until {until.isoformat()} has passed already")
-    grant = role_entry("cs.grant_for")(
-        _given(signer),
-        now=now,
-        label=label,
-        kind="ca" if ca else "signer",
-        until=until if days is None else now + timedelta(days=days),
-        network=network,
-    )
+    with wrong_usage("trust.given", "network-place"):
+        grant = role_entry("cs.grant_for")(
+            _given(signer),
+            now=now,
+            label=label,
+            kind="ca" if ca else "signer",
+            until=until if days is None else now + timedelta(days=days),
+            network=network,
+        )
     replaced = _store(folder).add(grant)
     whom = "everybody certified by" if grant.kind == "ca" else "what was signed by"
     say(f"this machine now runs {whom} {grant.label or 'the key'} ({grant.spki}) {_terms(grant)}")

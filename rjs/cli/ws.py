@@ -8,6 +8,7 @@ import click
 
 from rjs.cli.console import json_option, print_json, say
 from rjs.cli.group import role_entry
+from rjs.cli.options import wrong_usage
 from rjs.cli.passphrases import Passphrases, passphrase_option
 from rjs.cli.server import run_server, state_folder
 
@@ -41,10 +42,11 @@ def init(
     Example:
       rjs ws init ~/rjs-ws --ca ~/rjs-ca --address cluster.example.org:9000
     """
-    member = role_entry("ws.init")(
-        folder, cadir, name=name or "", addresses=addresses, listen=listen, port=port,
-        ask=Passphrases(passphrase_file),
-    )  # fmt: skip
+    with wrong_usage("identity.address"):
+        member = role_entry("ws.init")(
+            folder, cadir, name=name or "", addresses=addresses, listen=listen, port=port,
+            ask=Passphrases(passphrase_file),
+        )  # fmt: skip
     if as_json:
         print_json({"name": member.name.uri(), "cluster": member.cluster, "addresses": member.ws})
         return

@@ -67,6 +67,9 @@ TASKS = {
 }
 
 
+REMEDIES = {1: " s; raise needs.wall_time, or make the tasks shorter", 2: " MiB; raise needs.memory"}
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_a_task_fails_after_three_attempts(troubled: dict[str, Any], task: int) -> None:
     """Three attempts on three CSs; then status names them, exit status, signal or limit, and the end of stderr."""
@@ -76,6 +79,7 @@ def test_a_task_fails_after_three_attempts(troubled: dict[str, Any], task: int) 
     assert where.startswith("failed 3 times (on cs")
     assert sorted(where.removeprefix("failed 3 times (on ").rstrip(")").split(", ")) == ["cs1", "cs2", "cs3"]
     assert last.startswith(TASKS[task])
+    assert REMEDIES.get(task, "") in last
 
 
 def test_one_task_failing_costs_the_others_nothing(cluster: Cluster, troubled: dict[str, Any]) -> None:

@@ -48,7 +48,7 @@ def test_an_executable_of_this_platform_runs(cluster: Cluster, tmp_path: Path) -
     job = done.stdout.strip()
     answers = cluster.ada.answers(job, tasks=1)
     shown = cluster.ada.rjs("status", job)
-    assert f"open what you fetched with: rjs open ans/{job[:16]}/0.jar" in shown.stderr
+    assert f"open what you fetched: rjs open ans/{job[:16]}/0.jar" in shown.stderr
     assert b"RJS_TASK_INDEX=0" in answers[0].files["stdout.txt"].splitlines()
 
 

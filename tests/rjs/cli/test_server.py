@@ -33,6 +33,15 @@ def test_an_offer_is_one_short_line() -> None:
     assert offer_words(offer_facts(Offer(cores=1))) == "any-any, 1 core, 0.0 GiB memory, 0.0 GiB disk"
 
 
+def test_an_address_that_is_none_is_wrong_usage(rjs: Rjs, tmp_path: Path) -> None:
+    """A slip in the command line is told before anything is made."""
+    assert rjs("ca", "init", tmp_path / "ca").status == 0
+    assert rjs("ws", "init", tmp_path / "ws", "--ca", tmp_path / "ca", "--address", "localhost").status == 2
+    assert not (tmp_path / "ws").exists()
+    said = rjs("join", "rjs1-", tmp_path / "cs")
+    assert (said.status, (tmp_path / "cs").exists()) == (2, False)
+
+
 @pytest.mark.parametrize(
     ("options", "port", "warned"),
     [

@@ -81,7 +81,8 @@ def test_trust_is_given_listed_and_taken_back(
 
 def test_a_slip_changes_nothing(rjs: Rjs, cs: Path) -> None:
     """What is neither a certificate nor a fingerprint is refused; so is taking back what was never given."""
-    assert rjs("trust", "add", "3fa9", "--cs", cs).status == 1
+    assert rjs("trust", "add", "3fa9", "--cs", cs).status == 2
+    assert rjs("trust", "add", "ab" * 32, "--network", "nowhere", "--cs", cs).status == 2
     assert rjs("trust", "remove", "3fa9c1d2", "--cs", cs).status == 1
     assert json.loads(rjs("trust", "list", "--cs", cs, "--json").out) == []
 
