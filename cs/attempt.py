@@ -37,6 +37,7 @@ from rjs.errors import RefusedError
 from rjs.identity.certificates import Identity
 from rjs.ids import BundleId, ClusterId, ServerId
 from rjs.needs import Offer, lack
+from rjs.sizes import size_text
 from rjs.storage import Storage
 from rjs.wire.messages import JobBrief
 from rjs.wire.session import Session
@@ -212,7 +213,7 @@ def failure_of(ended: Ended) -> str:
 
 def _amount(limit: str, value: float) -> str:
     if limit in ("memory", "file_size", "output"):
-        return f"{value / 2**20:.1f} MiB"
+        return size_text(value, digits=1)
     return f"{value:.1f} s" if limit == "wall_time" else f"{value:.0f}"
 
 

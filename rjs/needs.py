@@ -13,6 +13,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from rjs.bundle.names import shown
 from rjs.errors import UsageError
 from rjs.limits import GIB, MIB
+from rjs.sizes import size_text
 
 OPERATING_SYSTEMS: Final = ("linux", "macos", "windows")
 ARCHITECTURES: Final = ("x86_64", "aarch64")
@@ -104,10 +105,13 @@ def lack(needs: Needs, offer: Offer) -> Lack | None:
     """What ``offer`` lacks of ``needs``, the first of it; None when it serves."""
     if needs.memory > offer.memory:
         return Lack(
-            "needs-memory", f"it needs {_size(needs.memory)} of memory, {_size(offer.memory)} are given"
+            "needs-memory",
+            f"it needs {size_text(needs.memory)} of memory, {size_text(offer.memory)} are given",
         )
     if needs.disk > offer.disk:
-        return Lack("needs-disk", f"it needs {_size(needs.disk)} of disk, {_size(offer.disk)} are given")
+        return Lack(
+            "needs-disk", f"it needs {size_text(needs.disk)} of disk, {size_text(offer.disk)} are given"
+        )
     if needs.cores > offer.cores:
         return Lack("needs-cores", f"it needs {needs.cores} cores, {offer.cores} are given")
     if not needs.admits(offer.platform):
@@ -134,7 +138,3 @@ def is_specifier(text: str) -> bool:
     except InvalidSpecifier:
         return False
     return True
-
-
-def _size(amount: int) -> str:
-    return f"{amount / MIB:,.0f} MiB"

@@ -14,7 +14,7 @@ from rjs.cli.certificates import one_certificate
 from rjs.cli.console import counted, json_option, print_json, print_table, say
 from rjs.cli.described import described
 from rjs.cli.options import at_option
-from rjs.limits import KIB, MIB
+from rjs.sizes import size_text
 
 
 @click.command("inspect")
@@ -123,10 +123,3 @@ _ROWS: Final[Mapping[str, Callable[[Any], Iterator[Row]]]] = {
     "answers": _answers,
     "files": _files,
 }
-
-
-def size_text(amount: int) -> str:
-    """Bytes for people."""
-    if amount < KIB:
-        return f"{amount} B"
-    return f"{amount / MIB:,.0f} MiB" if amount >= MIB else f"{amount / KIB:,.0f} KiB"

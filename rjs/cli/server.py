@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rjs.cli.group import role_entry
-from rjs.limits import GIB
+from rjs.sizes import size_text
 
 if TYPE_CHECKING:
     from rjs.identity.names import Role
@@ -37,6 +37,6 @@ def status_of(role: Role, folder: Path) -> Any:
 def offer_words(offer: Mapping[str, Any]) -> str:
     """What a compute server offers one task, as its status document states it, in one short line."""
     cores = "1 core" if offer["cores"] == 1 else f"{offer['cores']} cores"
-    amounts = [f"{offer[name] / GIB:.1f} GiB {name}" for name in ("memory", "disk")]
+    amounts = [f"{size_text(offer[name])} {name}" for name in ("memory", "disk")]
     runtimes = [f"{name} {offer[name]}" for name in ("python", "java") if offer[name]]
     return ", ".join([offer["platform"], cores, *amounts, *runtimes])

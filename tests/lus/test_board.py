@@ -161,7 +161,7 @@ class TestPlacing:
         """A job that needed more is returned with the reason, and wanted again when there is more, not less."""
         wanting = msgspec.structs.replace(brief(), needs=Needs(memory=200))
         assert board.granted(1, wanting, [LeasedTask(1, 0)], 0.0) == [
-            Return(A, (1,), 1, "needs-memory", "cs: it needs 0 MiB of memory, 0 MiB are given")
+            Return(A, (1,), 1, "needs-memory", "cs: it needs 200 B of memory, 100 B are given")
         ]
         assert board.cs_state(CS1, "b1", "", cs_state(memory=50), False, 1.0) == []
         assert board.cs_state(CS1, "b1", "", cs_state(memory=200), False, 2.0) == [TellWant(2, 2)]

@@ -28,9 +28,9 @@ def test_an_offer_is_one_short_line() -> None:
         java="17",
     )
     assert offer_words(offer_facts(full)) == (
-        "linux-x86_64, 4 cores, 8.0 GiB memory, 100.0 GiB disk, python 3.11.7, java 17"
+        "linux-x86_64, 4 cores, 8,192 MiB memory, 102,400 MiB disk, python 3.11.7, java 17"
     )
-    assert offer_words(offer_facts(Offer(cores=1))) == "any-any, 1 core, 0.0 GiB memory, 0.0 GiB disk"
+    assert offer_words(offer_facts(Offer(cores=1))) == "any-any, 1 core, 0 B memory, 0 B disk"
 
 
 def test_an_address_that_is_none_is_wrong_usage(rjs: Rjs, tmp_path: Path) -> None:
