@@ -36,7 +36,7 @@ class Refusals:
     def note(self, job: JobBrief, error: RefusedError, when: dt.datetime) -> Refusal:
         """Keep why ``job`` is not run; the sentence is for the owner."""
         signer = error.signer if isinstance(error, NotAllowedError) else ""
-        told = error.to_owner(self._folder) if isinstance(error, NotAllowedError) else error.sentence
+        told = error.to_owner(str(self._folder)) if isinstance(error, NotAllowedError) else error.sentence
         self._known.pop(job.job, None)
         while len(self._known) >= limits.REFUSALS:
             self._known.popitem(last=False)

@@ -10,7 +10,6 @@ import math
 import shlex
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Literal
 
 import attrs
@@ -82,9 +81,9 @@ class NotAllowedError(RefusedError):
         code = "not-trusted" if isinstance(decision, NotTrusted) else "permission-not-granted"
         super().__init__(code, self._told("DIR"))
 
-    def to_owner(self, folder: Path) -> str:
+    def to_owner(self, folder: str) -> str:
         """The sentence with the command as this owner can use it."""
-        return self._told(str(folder))
+        return self._told(folder)
 
     def _told(self, folder: str) -> str:
         why, remedy = self._decision.why, self._decision.remedy

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import attrs
 import pytest
@@ -155,7 +154,7 @@ def test_the_owner_can_paste_the_command() -> None:
     error = NotAllowedError(decision, signer_of(ADA))
     assert error.code == "not-trusted"
     assert error.sentence.endswith(f"with: rjs trust add {spki_of(ADA.certificate)} --cs DIR")
-    assert error.to_owner(Path("/my own/cs")).endswith(" --cs '/my own/cs'")
+    assert error.to_owner("/my own/cs").endswith(" --cs '/my own/cs'")
 
 
 def test_one_grant_has_to_give_all() -> None:
