@@ -133,6 +133,7 @@ class RevocationBook:
         if entry.key not in self._logged:  # whoever comes again and again fills no disk
             self._logged.add(entry.key)
             _log.warn("turned {name} out, and will again: {why}", name=session.peer.common_name, why=refused)
+        self._tell(session)  # an honest server passes on even what turns itself out
         session.close(refused.code, refused.sentence)
         return True
 
@@ -165,7 +166,8 @@ class RevocationBook:
         if self.current is None or session.peer.name.role not in SERVERS:
             return
         if self._sessions.get(session, 0) < self.current.number:
-            self._sessions[session] = self.current.number
+            if session in self._sessions:
+                self._sessions[session] = self.current.number
             session.tell(m.RevocationList(list=self.current.signed))
 
 

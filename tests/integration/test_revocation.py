@@ -93,6 +93,25 @@ def test_a_revoked_signer_in_mid_job(cluster: Cluster, tmp_path: Path) -> None:
     assert cluster.ada.refused(again.name).startswith("revoked: ")
 
 
+def test_a_revoked_lookup_server(cluster: Cluster, tmp_path: Path) -> None:
+    """Compute servers leave it for another, it holds nothing any more, and no task is lost or done twice."""
+    gate = Gate(tmp_path / "gate")
+    job = cluster.ada.place(cluster.ada.pack(write_mandelbrot(tmp_path / "mandelbrot", 2, gate)))
+    gate.wait_for_arrivals(2)
+    cluster._join("lus2").start()
+    since = time.monotonic()
+    cluster.rjs("ws", "revoke", cluster["ws"].folder, "lus", "--reason", "broken into")
+    soon(cluster, since, lambda: "lus" not in cluster["ws"].document()["lus"])
+    soon(cluster, since, lambda: "lus" not in {cluster[each].document()["lus"] for each in ("cs1", "cs2")})
+    wait_for(
+        lambda: {cluster[each].document()["lus"] for each in ("cs1", "cs2")} == {"lus2"}, story=cluster.story
+    )
+    gate.open()
+    for task, answer in cluster.ada.answers(job, 2).items():
+        assert answer.files["out/band.ppm"] == band(task, 2)
+    cluster.ada.wait_until(job, "done")
+
+
 def test_an_admin_revokes_from_anywhere(cluster: Cluster) -> None:
     """A person is turned away at once; a certificate alone can be revoked; nonsense is refused in words."""
     bob, root = cluster.add_user("bob"), cluster.folder / "admin"

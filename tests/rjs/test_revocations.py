@@ -101,6 +101,24 @@ def test_who_is_revoked_is_turned_out_and_stays_out(
     assert pair.wire.dialled.reason.startswith("revoked: ") and len(inner.milestones) == 2
 
 
+def test_a_revoked_server_hears_the_list_that_turns_it_out(
+    organisation: Organisation, tmp_path: Path
+) -> None:
+    """An honest one passes it on, so that whoever it serves leaves it; on an open session and at the door."""
+    revoked = organisation.member(Role.LUS)
+    name = identify(revoked.chain, organisation.root).name
+    pair = Books(organisation, tmp_path, caller=revoked)
+    pair.wire.open()
+    for number in (1, 2):
+        entry = Revoked(What.MEMBER, name.uri(), organisation.now.timestamp() + number)
+        pair.accepting.take(pair.listed(number, entry))
+        pair.wire.turn()
+        if number == 2:
+            assert pair.numbers() == [1, 2]
+            pair.wire.open()
+        assert pair.numbers() == [number, number] and pair.wire.dialled.reason.startswith("revoked: ")
+
+
 def test_a_revoked_server_is_not_dialled_into_either(organisation: Organisation, tmp_path: Path) -> None:
     """The end that dials judges the end that it reached by its own list."""
     revoked = organisation.member(Role.LUS)
