@@ -1,11 +1,12 @@
 """What identity costs: certificates issued a second, and full mutual handshakes a second beside ``openssl s_server``.
 
-    python bench/identity.py --certificates 1000 --handshakes 300
+    python bench/identity.py --certificates 1000 --handshakes 500
 
 *Issuing* asks the real authority process for renewals of as many members, all at once; every one is checked, signed
 and durable in its log. *Handshakes* are of one client (OpenSSL through Python's ``ssl``, one connection after the
-other, each full, until the server has answered), against a process with our acceptor, then against ``openssl
-s_server``, in turn, with the same certificates. A row has the median round; CPU is the server's own, a handshake.
+other, each full, until the server has answered), one against a process with our acceptor, one against ``openssl
+s_server``, and so on, with the same certificates. The rate is that of the median handshake, which other load on the
+machine moves least; CPU is the server's own, for each.
 """
 
 from __future__ import annotations
@@ -70,8 +71,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Certificates and full mutual handshakes a second.")
     parser.add_argument("--certificates", type=int, default=1000)
-    parser.add_argument("--handshakes", type=int, default=300)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--handshakes", type=int, default=500)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -83,7 +83,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="rjs-bench-") as folder:
         rows = [
             issuing(Path(folder), given.certificates),
-            *handshakes(Path(folder), given.handshakes, given.rounds),
+            *handshakes(Path(folder), given.handshakes),
         ]
     if given.json:
         sys.stdout.write(json.dumps([attrs.asdict(row) for row in rows], indent=2) + "\n")
@@ -142,7 +142,7 @@ def cpu_of(process: psutil.Process) -> float:
 # --- handshakes -----------------------------------------------------------------------------------------
 
 
-def handshakes(folder: Path, count: int, rounds: int) -> list[Figure]:
+def handshakes(folder: Path, count: int) -> list[Figure]:
     """Our acceptor and ``openssl s_server``, in turn."""
     organisation = Organisation(dt.datetime.now(dt.UTC))
     for name, role in (("server", Role.WS), ("client", Role.LUS)):
@@ -159,28 +159,21 @@ def handshakes(folder: Path, count: int, rounds: int) -> list[Figure]:
         "-CAfile", f"{folder}/root.pem", "-Verify", "3", "-verify_return_error",
     ]  # fmt: skip
     with running(ours, ports[0]) as one, running(theirs, ports[1]) as two:
-        tls = client(folder)
-        pairs = [
-            (measured("rjs, full handshakes", tls, ports[0], one, count),
-             measured("openssl s_server, full handshakes", tls, ports[1], two, count))
-            for _ in range(rounds)
-        ]  # fmt: skip
-    return [middle([pair[side] for pair in pairs]) for side in (0, 1)]
+        tls, servers = client(folder), (one, two)
+        before = [cpu_of(each) for each in servers]
+        seconds = [[timed(tls, port) for port in ports] for _ in range(count)]
+        used = [cpu_of(each) - earlier for each, earlier in zip(servers, before, strict=True)]
+    return [
+        Figure(what, count, 1 / statistics.median(pair[side] for pair in seconds), 1000 * used[side] / count)
+        for side, what in enumerate(("full handshakes, rjs", "full handshakes, openssl s_server"))
+    ]
 
 
-def middle(rounds: Sequence[Figure]) -> Figure:
-    """The median round."""
-    cpu = statistics.median(each.cpu for each in rounds)
-    return attrs.evolve(rounds[0], rate=statistics.median(each.rate for each in rounds), cpu=cpu)
-
-
-def measured(what: str, tls: ssl.SSLContext, port: int, server: psutil.Process, count: int) -> Figure:
-    """So many handshakes, one after the other."""
-    before, began = cpu_of(server), time.perf_counter()
-    for _ in range(count):
-        shake_hands(tls, port)
-    seconds = time.perf_counter() - began
-    return Figure(what, count, count / seconds, 1000 * (cpu_of(server) - before) / count)
+def timed(tls: ssl.SSLContext, port: int) -> float:
+    """The seconds of one handshake."""
+    began = time.perf_counter()
+    shake_hands(tls, port)
+    return time.perf_counter() - began
 
 
 def shake_hands(tls: ssl.SSLContext, port: int) -> None:
