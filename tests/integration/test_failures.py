@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -164,3 +165,39 @@ def test_people_see_their_own_jobs_only(cluster: Cluster, tmp_path: Path) -> Non
         assert refusals.pop().startswith("refused: no-such-job: ")
     assert cluster.ada.status(job)["job"]["state"] == "waiting"
     cluster.ada.rjs("cancel", job)
+
+
+def test_the_command_in_a_refusal_lets_the_job_run(cluster: Cluster, tmp_path: Path) -> None:
+    """An owner finds what was refused, whose it was, and a command that works as it stands; then the job runs."""
+    folder = write_job(tmp_path / "calls", "print(1)")
+    with (folder / "job.toml").open("a") as toml:
+        toml.write('[permissions]\nnetwork = ["data.example.org:443"]\n')
+    bundle = cluster.ada.pack(folder)
+    job = cluster.ada.place(bundle)
+    wait_for(lambda: "permission-not-granted: " in cluster.ada.told(bundle.name), story=cluster.story)
+    cs = cluster["cs1"].folder
+    refused = json.loads(cluster.rjs("cs", "status", cs, "--json").stdout)["refused"]
+    (ours,) = [each for each in refused if each["job"] == job]
+    assert (ours["name"], ours["code"]) == ("calls", "permission-not-granted")
+    assert "CN=ada" in ours["signer"]
+    assert f"({ours['name']}), signed by {ours['signer']}\n" in cluster.rjs("cs", "status", cs).stdout
+    _, command = ours["sentence"].split("; the owner can change that with: rjs ")
+    assert "before, it did so until you take it back" in cluster.rjs(*shlex.split(command)).stderr
+    cluster.ada.answers(job, tasks=1)
+    cluster.trust("cs1", cluster.ada)
+
+
+def test_a_job_that_waits_for_servers_says_so(cluster: Cluster, tmp_path: Path) -> None:
+    """Without a lookup server, status and status file say that; once there is one, the job runs."""
+    cluster["lus"].stop()
+    bundle = cluster.ada.pack(write_job(tmp_path / "alone", "print(1)"))
+    job = cluster.ada.place(bundle)
+    wait_for(
+        lambda: "reason: no lookup server is connected\n" in cluster.ada.told(bundle.name),
+        story=cluster.story,
+    )
+    assert cluster.ada.status(job)["job"]["reason"] == "no lookup server is connected"
+    cluster["lus"].start()
+    cluster.ada.answers(job, tasks=1)
+    wait_for(lambda: "state: done\n" in cluster.ada.told(bundle.name), story=cluster.story)
+    assert "reason: " not in cluster.ada.told(bundle.name)
