@@ -163,6 +163,14 @@ def test_after_a_restart_nothing_is_fetched_twice(desk: Desk, lus: Lus) -> None:
     restarted.bundles.close()
 
 
+def test_an_open_job_is_one_for_all_its_tasks(desk: Desk, lus: Lus) -> None:
+    """Whoever asks while it is open gets what was judged, and the list of tasks that was read."""
+    first = desk.open(0, lus)
+    lus.serve()
+    again = desk.open(0, lus)
+    assert isinstance(first[0], OpenedJob) and again[0] is first[0]
+
+
 def test_open_bundles_are_never_removed(tmp_path: Path, lus: Lus, monkeypatch: pytest.MonkeyPatch) -> None:
     """However little room there is, a bundle that is open stays; one that is not goes."""
     monkeypatch.setattr(limits, "OPEN_BUNDLES", 2)
