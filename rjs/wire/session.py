@@ -175,8 +175,8 @@ class Session:
     async def request(self, message: m.Message, kind: type[Reply]) -> Reply:
         """Send and await the reply of type ``kind``. Cancelling it drops the reply, not the work at the peer.
 
-        Raises RefusedError when the peer refused, SessionLostError when the session ended first, and
-        ProtocolError when the peer answered with something else.
+        Raises RefusedError when the peer refused, and SessionLostError when the session ended first, as it does when
+        the peer answers with something else.
         """
         if self.reason:
             raise SessionLostError(self.reason)
@@ -196,7 +196,7 @@ class Session:
         if not isinstance(reply, kind):
             sentence = f"{m.tag_of(reply)} is no answer to {m.tag_of(message)}"
             self.close("protocol", sentence)
-            raise ProtocolError(sentence)
+            raise SessionLostError(f"protocol: {sentence}")
         return reply
 
     def close(self, code: str, sentence: str) -> None:

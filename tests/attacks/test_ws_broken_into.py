@@ -140,7 +140,7 @@ class LookupServer:
         self.files: dict[str, Path] = {}
         self.door = RecordingDoor(
             {Role.CS},
-            {m.CsState: ignore, m.BlobRead: self._read, m.AttemptEnded: ignore, m.AnswerOffer: take},
+            {m.CsState: ignore, m.BlobRead: self._read, m.AttemptEnded: ignore, m.AnswerOffer: later},
         )
 
     def __enter__(self) -> Session:
@@ -174,6 +174,11 @@ class LookupServer:
 
 def ignore(session: Session, message: m.Message) -> None:
     """Done."""
+
+
+def later(session: Session, message: m.AnswerOffer) -> m.AnswerVerdict:
+    """No answer is wanted now."""
+    return m.AnswerVerdict(verdict="retry")
 
 
 def take(session: Session, message: m.AnswerOffer) -> m.AnswerVerdict:
@@ -236,6 +241,31 @@ def test_the_thief_is_a_lookup_server_to_a_compute_server(
     with lus:
         assert isinstance(lus.start(brief_of(path), path), m.Done)
         wait_for(job.mark.exists)
+
+
+def test_a_nonsense_verdict_costs_a_session_and_no_answer(
+    reactor: ReactorBase, thief: Thief, tmp_path: Path
+) -> None:
+    """Told "done" where a verdict belongs, the compute server leaves that lookup server and keeps its answers."""
+    path, cs = Job(tmp_path).of_ada(thief), thief.cluster["cs1"]
+    kept = cs.document()["answers_waiting"] + 1
+    lus = LookupServer(reactor, thief)
+    with lus:
+        assert isinstance(lus.start(brief_of(path), path), m.Done)
+        wait_for(lambda: cs.document()["answers_waiting"] == kept)
+    lus.door.routes = {**lus.door.routes, m.AnswerOffer: ignore}
+    with lus as session:
+        assert outcome(reactor, waited(session.gone())) == "protocol: done is no answer to answer.offer"
+    assert cs.document()["answers_waiting"] == kept
+    lus.door.routes = {**lus.door.routes, m.AnswerOffer: take}
+    with lus:
+        wait_for(lambda: turned(reactor) and cs.document()["answers_waiting"] == 0)
+
+
+def turned(reactor: ReactorBase) -> bool:
+    """Let the reactor do what is due."""
+    reactor.iterate(0.02)
+    return True
 
 
 def as_ada(thief: Thief) -> Identity:

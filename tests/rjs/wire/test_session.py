@@ -266,7 +266,7 @@ def test_an_answer_of_the_wrong_type_ends_the_session(wire: Wire) -> None:
     """A peer that answers with something else than was asked for breaks the protocol."""
     wire.route(m.TaskWant, lambda *_: m.JobAccepted(job="0" * 64, tasks=1))
     wire.open()
-    assert isinstance(value(wire.ask(wire.dialled, WANT, m.Done)), ProtocolError)
+    assert isinstance(value(wire.ask(wire.dialled, WANT, m.Done)), SessionLostError)
     assert wire.accepted.reason == "protocol: job.accepted is no answer to lus.task.want"
 
 
