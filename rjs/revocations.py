@@ -58,16 +58,20 @@ class RevocationBook:
     # --- the list -----------------------------------------------------------------------------------
 
     def take(self, offered: Revocations) -> None:
-        """Go by ``offered`` from now on: durable first, then kept to everywhere, and told on.
+        """Go by ``offered`` from now on: kept on disk, enforced on every session, and told on.
 
-        Raises IdentityError when it is older, or takes something back; OSError when it cannot be kept.
+        A disk that is full (a job may have filled it) keeps nothing out of force: after a restart the servers that this
+        one meets tell it again. Raises IdentityError when it is older, or takes something back.
         """
         if self.current is not None:
             if offered.is_same(self.current):
                 return
             check_succession(self.current, offered)
-        keep_revocations(self._path, offered)
         self.current = offered
+        try:
+            keep_revocations(self._path, offered)
+        except OSError as error:
+            _log.error("the list of what is revoked is in force, and cannot be kept: {error}", error=error)
         for session in list(self._sessions):
             if not self._turned_out(session) and self._sessions[session] < offered.number:
                 self._tell(session)

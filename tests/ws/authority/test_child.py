@@ -227,6 +227,7 @@ def test_lists_outlive_every_death(office: Office) -> None:
         asked = Deferred.fromCoroutine(child.revoke(entry))
         for _ in range(delay):
             office.reactor.iterate(0.002)
+        office.until(lambda: child.pid is not None)
         assert child.pid is not None
         os.kill(child.pid, signal.SIGKILL)
         found = read_revocations(office.outcome(asked), root)
