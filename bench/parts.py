@@ -29,6 +29,7 @@ from rjs.bundle.sign import job_attributes
 from rjs.bundle.testing import make_signer, signed_jar
 from rjs.bundle.verify import open_bundle
 from rjs.cli.console import print_table
+from rjs.limits import MAX_ARCHIVE_BYTES
 from rjs.needs import Needs, Platform
 from rjs.wire.blobs import chunk_of
 from rjs.wire.messages import BlobData, BlobRead, JobBrief
@@ -119,7 +120,7 @@ def measured(folder: Path, path: Path, brief: JobBrief, platform: Platform) -> l
     place.mkdir()
     fetching = fetch(
         brief, cast(Session, lus), place / "cached.jar", platform, lambda _: None, workers=ImmediateWorkers(),
-        timers=Clock(),
+        timers=Clock(), room=MAX_ARCHIVE_BYTES,
     )  # fmt: skip
     jobs: list[OpenedJob] = []
     ensureDeferred(fetching).addCallback(jobs.append)
