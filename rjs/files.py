@@ -113,13 +113,13 @@ def open_plain(path: Path) -> io.FileIO:
     it cannot be opened.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    file = io.FileIO(descriptor, "rb")  # refuses a folder
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        file.close()
-        raise UnsafeFileError(
-            "file.kind", f"{path} is a pipe or a device; save what it gives as a file first"
-        )
-    return file
+    kind = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(kind):
+        return io.FileIO(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(kind):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise UnsafeFileError("file.kind", f"{path} is a pipe or a device; save what it gives as a file first")
 
 
 def read_small(path: Path, limit: int) -> bytes:

@@ -14,6 +14,7 @@ from rjs.cli.certificates import one_certificate
 from rjs.cli.console import counted, json_option, print_json, print_table, say
 from rjs.cli.described import described
 from rjs.cli.options import at_option
+from rjs.files import open_plain
 from rjs.sizes import size_text
 
 
@@ -39,7 +40,7 @@ def command(bundle: Path, trust: Path | None, at: datetime | None, as_json: bool
       rjs inspect ans/1f0c5a7e9d3b2c48/0.jar --trust root.pem
     """
     roots = None if trust is None else [one_certificate(trust)]
-    with bundle.open("rb") as file:
+    with open_plain(bundle) as file:
         found = described(file, at or datetime.now(UTC), roots)
     if as_json:
         print_json(found)

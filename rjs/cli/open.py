@@ -15,6 +15,7 @@ from rjs.cli.options import at_option
 from rjs.cli.own import own_encryption_key, own_root
 from rjs.cli.passphrases import Passphrases, passphrase_option
 from rjs.errors import ConfigError, UsageError
+from rjs.files import open_plain
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -67,7 +68,7 @@ def command(
     pair = None if key is None or certificate is None else _pair(key, certificate, ask)
     destination = _new_folder(into or answer.with_suffix(""))
     root = own_root() if trust is None else one_certificate(trust)
-    with answer.open("rb") as file:
+    with open_plain(answer) as file:
         from rjs.answers.answer_jar import open_answer
 
         opened = open_answer(file, roots=[root], at=at or datetime.now(UTC))

@@ -16,6 +16,7 @@ from rjs.cli.described import is_answer
 from rjs.cli.options import at_option
 from rjs.cli.own import own_root
 from rjs.errors import RefusedError, UsageError
+from rjs.files import open_plain
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -61,7 +62,7 @@ def command(
         raise click.UsageError("--answer needs --trust with the certificate of a CA: the organisation's root")
     moment = at or datetime.now(UTC)
     lists = _revocation_lists(crl)
-    with bundle.open("rb") as file:
+    with open_plain(bundle) as file:
         if answer:
             accepted = _accept_answer(file, authorities, lists, moment)
         else:

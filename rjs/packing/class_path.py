@@ -18,6 +18,7 @@ from rjs.bundle.resign import read_loosely
 from rjs.bundle.verify import MANIFEST_NAME, is_signature_related
 from rjs.bundle.zip import ZipArchive, read_archive
 from rjs.descriptor.patterns import FileNames
+from rjs.files import open_plain
 from rjs.packing.job_files import JobFile, PackingError, file_of
 from rjs.packing.tree import Tree, folder_fault, stays_out
 
@@ -141,7 +142,7 @@ def _place(path: Path, open_files: ExitStack) -> Place:
         return _folder(path)
     if path.suffix != ".jar":
         raise PackingError(path, ["it is neither a folder of classes nor a .jar"])
-    file = open_files.enter_context(path.open("rb"))
+    file = open_files.enter_context(open_plain(path))
     try:
         return JarPlace(path.name, read_archive(file))
     except BundleRefusedError as error:

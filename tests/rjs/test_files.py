@@ -151,7 +151,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe", tmp_path / "link", Path("/dev/zero")):
         with pytest.raises(UnsafeFileError, match="is a pipe or a device"):
             open_plain(path)
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(IsADirectoryError, match=str(tmp_path)):
         open_plain(tmp_path)
     with pytest.raises(FileNotFoundError):
         open_plain(tmp_path / "absent")

@@ -119,15 +119,6 @@ def test_signing_in_place_opens_nothing_to_others(
     assert refused.status == 1 and "is no plain file" in refused.err
 
 
-@pytest.mark.parametrize("command", ["sign JAR", "sign LIBRARY --key JAR --certificate JAR"])
-def test_signing_waits_for_no_pipe(rjs: Rjs, library: Path, home: Path, tmp_path: Path, command: str) -> None:
-    """A pipe that nobody writes to is refused at once, whatever it was named as."""
-    os.mkfifo(tmp_path / "pipe")
-    words = {"JAR": tmp_path / "pipe", "LIBRARY": library}
-    refused = rjs("--home", home, *(words.get(word, word) for word in command.split()))
-    assert refused.status == 1 and "is a pipe or a device" in refused.err
-
-
 def test_a_job_states_its_name_and_period(rjs: Rjs, library: Path, home: Path, tmp_path: Path) -> None:
     """``--job`` takes the name from the descriptor, a fresh nonce each time, and the days that were said."""
     with zipfile.ZipFile(library, "a") as archive:
