@@ -114,7 +114,8 @@ PROFILES = {
 }
 
 
-@functools.lru_cache(maxsize=256)  # issuers are judged at every handshake; whoever fills it costs us time only
+# Issuers are judged at every handshake. Whoever fills this with certificates of one's own costs us time and no more.
+@functools.lru_cache(maxsize=256)
 def profile_of(certificate: x509.Certificate) -> Profile:
     """The kind that ``certificate`` has exactly; raises IdentityError when it has none of ours."""
     extensions = list(readable_extensions(certificate))
