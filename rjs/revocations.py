@@ -60,8 +60,8 @@ class RevocationBook:
     def take(self, offered: Revocations) -> None:
         """Go by ``offered`` from now on: kept on disk, enforced on every session, and told on.
 
-        A disk that is full (a job may have filled it) keeps nothing out of force: after a restart the servers that this
-        one meets tell it again. Raises IdentityError when it is older, or takes something back.
+        A full disk (a job may have filled it) keeps nothing out of force: after a restart the servers that this one
+        meets tell it again. Raises IdentityError when it is older, or takes something back.
         """
         if self.current is not None:
             if offered.is_same(self.current):

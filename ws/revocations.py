@@ -64,7 +64,7 @@ class RevocationDesk:
         """Issue the next list, with all that is known here; failing is told, and tried again at the next time."""
         known = self.book.current
         try:
-            self._take(await self.registrar.relist(None if known is None else known.signed))
+            await self._take(await self.registrar.relist(None if known is None else known.signed))
         except RefusedError as error:
             _log.error("no new list of what is revoked: {error}", error=error)
 
@@ -73,9 +73,7 @@ class RevocationDesk:
         name = (await self._member(whom)).uri() if what is What.MEMBER else whom.lower()
         entry = Revoked(what, name, time.time(), reason)
         check_entry(entry)
-        self._take(await self.registrar.revoke(entry))
-        if self.book.current is None or not self.book.current.covers([entry]):
-            await self.renew()  # the authority was set back: what we know is put together with what it has
+        await self._take(await self.registrar.revoke(entry))
         _log.warn("revoked: {entry}", entry=entry.sentence())
 
     async def follow_orders(self) -> None:
@@ -118,10 +116,13 @@ class RevocationDesk:
             raise RefusedError("ambiguous", f"{whom!r} is the name of several: {names}; give one of these")
         return found[0]
 
-    def _take(self, signed: SignedRevocations) -> None:
+    async def _take(self, signed: SignedRevocations) -> None:
+        """Go by what the authority answered. One that was set back learns from us what it has lost."""
         offered, current = read_revocations(signed, self.root), self.book.current
-        if current is None or not (current.number >= offered.number and current.covers(offered.said.entries)):
+        if current is None or (offered.number > current.number and offered.covers(current.said.entries)):
             self.book.take(offered)
+        elif not current.covers(offered.said.entries):
+            self.book.take(read_revocations(await self.registrar.relist(current.signed), self.root))
 
     def _offered(self, offered: Revocations) -> None:
         """A server tells a list: it knows more than we do where we were restored from a backup."""
@@ -133,7 +134,7 @@ class RevocationDesk:
 
     async def _recover(self, offered: Revocations) -> None:
         try:
-            self._take(await self.registrar.relist(offered.signed))
+            await self._take(await self.registrar.relist(offered.signed))
         except RefusedError as error:
             _log.error("the list that was lost here is not recovered: {error}", error=error)
 
