@@ -1,4 +1,8 @@
-"""Placement: which compute server gets a task. Pure; the node selector of this release is ``fastest``."""
+"""Placement: which compute server gets a task. Pure; the node selector of this release is ``fastest``.
+
+``choose`` is the whole rule, asked of all CSs. The board answers by it from ``Suited``, which remembers who is able,
+and asks here why nobody is; tests compare both after every event.
+"""
 
 from __future__ import annotations
 
