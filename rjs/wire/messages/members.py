@@ -1,0 +1,80 @@
+"""Joining, renewing, and what is revoked."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
+from rjs import limits
+from rjs.attempts import Number
+from rjs.identity.enrolment import EnrolmentRequest
+from rjs.identity.names import Role
+from rjs.identity.renewal import RenewalRequest
+from rjs.identity.revocation import SignedRevocations, What
+from rjs.wire.messages.base import PEOPLE, SERVERS, Message, Name
+
+
+class MemberEnrol(Message, frozen=True, kw_only=True, tag="member.enrol"):
+    """Turns an invitation into a member, once. The invitation's one-time key is the TLS identity."""
+
+    callers: ClassVar = frozenset({Role.INVITATION})
+    request: EnrolmentRequest
+
+
+class MemberEnrolled(Message, frozen=True, kw_only=True, tag="member.enrolled"):
+    """The token certificate's chain, leaf first, DER."""
+
+    callers: ClassVar = frozenset({Role.WS})
+    chain: Annotated[tuple[bytes, ...], Meta(max_length=4)]
+
+
+class MemberRenew(Message, frozen=True, kw_only=True, tag="member.renew"):
+    """Asks for the next token certificate; a LUS carries a CS's. All that an expired certificate may call."""
+
+    callers: ClassVar = frozenset({Role.LUS, Role.CS, Role.EXPIRED}) | PEOPLE
+    request: RenewalRequest
+
+
+class MemberRenewed(Message, frozen=True, kw_only=True, tag="member.renewed"):
+    """The renewed token certificate's chain, leaf first, DER."""
+
+    callers: ClassVar = frozenset({Role.WS, Role.LUS})
+    chain: Annotated[tuple[bytes, ...], Meta(max_length=4)]
+
+
+class RevocationNumber(Message, frozen=True, kw_only=True, tag="revocation.number"):
+    """The number of the list that the sender goes by, or 0, and the SHA-256 of its statement: told first of all. Who
+    has a higher one tells it, and who has another one of that number."""
+
+    callers: ClassVar = SERVERS
+    number: Number
+    digest: Annotated[bytes, Meta(max_length=32)] = b""
+
+
+class RevocationList(Message, frozen=True, kw_only=True, tag="revocation.list"):
+    """A list of what is revoked, as the web server's authority signed it; told on as soon as it is gone by."""
+
+    callers: ClassVar = SERVERS
+    list: SignedRevocations
+
+
+class AdminRevoke(Message, frozen=True, kw_only=True, tag="admin.revoke"):
+    """Revokes from now on: a certificate by its serial number, a member by ``rjs://<role>/<id>``, its id or its
+    name, a signer by the SHA-256 of its key. Done once the list that says so is durable."""
+
+    callers: ClassVar = frozenset({Role.ADMIN})
+    what: What
+    id: Name
+    reason: Annotated[str, Meta(max_length=limits.REVOCATION_REASON)] = ""
+
+
+MESSAGES: tuple[type[Message], ...] = (
+    MemberEnrol,
+    MemberEnrolled,
+    MemberRenew,
+    MemberRenewed,
+    RevocationNumber,
+    RevocationList,
+    AdminRevoke,
+)
