@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import stat
 from collections.abc import Callable
 from itertools import count
@@ -23,6 +22,8 @@ from rjs.identity.names import RjsName, Role
 from rjs.identity.peers import check_answer_chain
 from rjs.identity.requests import read_request
 from rjs.identity.testing import WS_ADDRESS, Organisation
+
+Killer = Callable[[int, Callable[[], object]], bool]
 
 
 def issue(organisation: Organisation, invitation: Invitation, request: EnrolmentRequest) -> Chain:
@@ -173,41 +174,9 @@ def test_a_damaged_membership_is_named(organisation: Organisation, tmp_path: Pat
         IdentityFolder(tmp_path / "id").member()
 
 
-class Killed(BaseException):
-    """The process ends here."""
-
-
-def killed_at(step: int, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> bool:
-    """Run ``act`` and end it at its ``step``-th change of the disk; False when it had fewer."""
-    changes = count(1)
-
-    def dying(original: Callable[..., object]) -> Callable[..., object]:
-        def change(*arguments: object, **options: object) -> object:
-            if next(changes) == step:
-                raise Killed
-            return original(*arguments, **options)
-
-        return change
-
-    with monkeypatch.context() as patch:
-        for owner, name in (
-            (os, "link"),
-            (os, "fsync"),
-            (Path, "replace"),
-            (Path, "mkdir"),
-            (Path, "unlink"),
-        ):
-            patch.setattr(owner, name, dying(getattr(owner, name)))
-        try:
-            act()
-        except Killed:
-            return True
-    return False
-
-
 @pytest.mark.parametrize("role", [Role.CS, Role.USER])
 def test_killed_anywhere_it_can_join_again(
-    organisation: Organisation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: Role
+    organisation: Organisation, tmp_path: Path, killed_at: Killer, role: Role
 ) -> None:
     """However often joining is ended at whatever change of the disk, it is joined or can be, with the keys that
     the web server has seen.
@@ -224,7 +193,7 @@ def test_killed_anywhere_it_can_join_again(
             seen.append(folder.create_pending(invitation, organisation.now))
             folder.complete(invitation, issue(organisation, invitation, seen[-1]), organisation.now)
 
-        killed = killed_at(step, monkeypatch, attempt)
+        killed = killed_at(step, attempt)
         folder = IdentityFolder(path)
         if not folder.is_joined:
             attempt()
@@ -238,7 +207,7 @@ def test_killed_anywhere_it_can_join_again(
 
 @pytest.mark.parametrize("finish_with", [0, 1])
 def test_killed_while_changing_invitations_it_can_join_with_either(
-    organisation: Organisation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finish_with: int
+    organisation: Organisation, tmp_path: Path, killed_at: Killer, finish_with: int
 ) -> None:
     """Ended anywhere while a second invitation replaces a first, both still make a member whose keys fit."""
     for step in count(1):
@@ -247,7 +216,6 @@ def test_killed_while_changing_invitations_it_can_join_with_either(
         folder.create_pending(invitations[0], organisation.now)
         killed = killed_at(
             step,
-            monkeypatch,
             lambda folder=folder, new=invitations[1]: folder.create_pending(new, organisation.now),  # type: ignore[misc]  # bound now
         )
         member = join(organisation, invitations[finish_with], folder.path)
@@ -259,7 +227,7 @@ def test_killed_while_changing_invitations_it_can_join_with_either(
 
 
 def test_killed_anywhere_an_organisation_can_be_founded_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, now: dt.datetime
+    tmp_path: Path, killed_at: Killer, now: dt.datetime
 ) -> None:
     """However often ``rjs ca init`` and ``rjs ws init`` are ended, running them again makes them whole."""
 
@@ -274,7 +242,7 @@ def test_killed_anywhere_an_organisation_can_be_founded_again(
 
     for step in count(1):
         path = tmp_path / str(step)
-        killed = killed_at(step, monkeypatch, lambda path=path: found(path))  # type: ignore[misc]  # bound now
+        killed = killed_at(step, lambda path=path: found(path))  # type: ignore[misc]  # bound now
         assert found(path).root == OperatorFolder.open(path / "ca").root
         if not killed:
             break

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import shutil
 import stat
 import subprocess
@@ -27,6 +26,7 @@ from rjs.identity.passphrases import (
 )
 from rjs.identity.testing import WS_ADDRESS
 
+Killer = Callable[[int, Callable[[], object]], bool]
 NAMES = ("root.key", "enrolment.key")
 OLD, NEW = b"open sesame", "schöner schlüssel".encode()
 
@@ -146,34 +146,8 @@ def test_a_wrong_passphrase_changes_nothing(tmp_path: Path) -> None:
     assert spki_digest(load_private(tmp_path / "ca" / "enrolment.key", saying(NEW))) == spki_digest(other)
 
 
-class Killed(BaseException):
-    """The process ends here."""
-
-
-def killed_at(step: int, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> bool:
-    """Run ``act`` and end it at its ``step``-th change of the disk; False when it had fewer."""
-    changes = count(1)
-
-    def dying(original: Callable[..., object]) -> Callable[..., object]:
-        def change(*arguments: object, **options: object) -> object:
-            if next(changes) == step:
-                raise Killed
-            return original(*arguments, **options)
-
-        return change
-
-    with monkeypatch.context() as patch:
-        for owner, name in ((os, "fsync"), (Path, "replace"), (Path, "unlink")):
-            patch.setattr(owner, name, dying(getattr(owner, name)))
-        try:
-            act()
-        except Killed:
-            return True
-    return False
-
-
 def test_a_change_that_is_ended_anywhere_is_done_or_was_never_begun(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, killed_at: Killer
 ) -> None:
     """After the next look at the folder both keys open with the old passphrase, or both with the new one."""
     outcomes = set()
@@ -182,7 +156,6 @@ def test_a_change_that_is_ended_anywhere_is_done_or_was_never_begun(
         keys = two_keys(folder, OLD)
         killed = killed_at(
             step,
-            monkeypatch,
             lambda folder=folder: change_passphrase(folder, NAMES, saying(OLD), lambda: NEW),  # type: ignore[misc]  # bound now
         )
         finish_change(folder)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -20,6 +19,7 @@ from rjs.identity.names import Role
 from rjs.identity.renewal import RenewalRequest, ask_renewal, check_renewal
 from rjs.identity.testing import Organisation
 
+Killer = Callable[[int, Callable[[], object]], bool]
 DAYS = dt.timedelta(days=1)
 
 
@@ -92,12 +92,8 @@ def test_a_web_server_cannot_renew_us_into_somebody_else(
         assert folder.token().chain == old.chain
 
 
-class Killed(BaseException):
-    """The process ends here."""
-
-
 def test_killed_anywhere_it_is_the_old_or_the_new_member(
-    organisation: Organisation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    organisation: Organisation, tmp_path: Path, killed_at: Killer
 ) -> None:
     """However often renewing is ended at whatever change of the disk, key and certificate fit, and it goes on."""
     now = organisation.now
@@ -107,7 +103,7 @@ def test_killed_anywhere_it_is_the_old_or_the_new_member(
         def renew(folder: IdentityFolder = folder) -> Identity:
             return folder.keep_token(grant(organisation, folder.ask_renewal(now), now), now)
 
-        killed = _killed_at(step, monkeypatch, renew)
+        killed = killed_at(step, renew)
         assert (
             folder.token().root == organisation.root
         )  # whose key and certificate are a pair, or it would raise
@@ -115,24 +111,3 @@ def test_killed_anywhere_it_is_the_old_or_the_new_member(
         if not killed:
             break
     assert step > 6
-
-
-def _killed_at(step: int, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> bool:
-    changes = count(1)
-
-    def dying(original: Callable[..., object]) -> Callable[..., object]:
-        def change(*arguments: object, **options: object) -> object:
-            if next(changes) == step:
-                raise Killed
-            return original(*arguments, **options)
-
-        return change
-
-    with monkeypatch.context() as patch:
-        for owner, name in ((os, "link"), (os, "fsync"), (Path, "replace"), (Path, "unlink")):
-            patch.setattr(owner, name, dying(getattr(owner, name)))
-        try:
-            act()
-        except Killed:
-            return True
-    return False
