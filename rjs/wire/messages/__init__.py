@@ -52,6 +52,7 @@ from rjs.wire.messages.members import (
     MemberRenewed,
     RevocationList,
     RevocationNumber,
+    RevocationRead,
 )
 from rjs.wire.messages.session import BlobData, BlobRead, Bye, Done, Hello, Ping, Pong, Refused, Unsupported
 from rjs.wire.messages.tasks import (
@@ -123,6 +124,7 @@ __all__ = [
     "Refused",
     "RevocationList",
     "RevocationNumber",
+    "RevocationRead",
     "Seconds",
     "Sentence",
     "Tail",

@@ -10,27 +10,31 @@ from rjs import limits
 from rjs.attempts import Number
 from rjs.identity.enrolment import EnrolmentRequest
 from rjs.identity.names import Role
-from rjs.identity.renewal import RenewalRequest
+from rjs.identity.renewal import Der, RenewalRequest
 from rjs.identity.revocation import SignedRevocations, What
 from rjs.wire.messages.base import PEOPLE, SERVERS, Message, Name
 
 
 class MemberEnrol(Message, frozen=True, kw_only=True, tag="member.enrol"):
-    """Turns an invitation into a member, once. The invitation's one-time key is the TLS identity."""
+    """Turns an invitation into a member, once. The invitation's one-time key made the request's proof, and is the TLS
+    identity of whoever asks; a LUS, which carries the request of somebody whom it serves, says that one's ``chain``
+    (DER, leaf first), and nobody else says any."""
 
-    callers: ClassVar = frozenset({Role.INVITATION})
+    callers: ClassVar = frozenset({Role.INVITATION, Role.LUS})
     request: EnrolmentRequest
+    chain: Annotated[tuple[Der, ...], Meta(max_length=limits.CHAIN_LENGTH)] = ()
 
 
 class MemberEnrolled(Message, frozen=True, kw_only=True, tag="member.enrolled"):
     """The token certificate's chain, leaf first, DER."""
 
-    callers: ClassVar = frozenset({Role.WS})
+    callers: ClassVar = frozenset({Role.WS, Role.LUS})
     chain: Annotated[tuple[bytes, ...], Meta(max_length=4)]
 
 
 class MemberRenew(Message, frozen=True, kw_only=True, tag="member.renew"):
-    """Asks for the next token certificate; a LUS carries a CS's. All that an expired certificate may call."""
+    """Asks for the next token certificate; a LUS carries a CS's and a person's. All that an expired certificate may
+    call."""
 
     callers: ClassVar = frozenset({Role.LUS, Role.CS, Role.EXPIRED}) | PEOPLE
     request: RenewalRequest
@@ -53,10 +57,17 @@ class RevocationNumber(Message, frozen=True, kw_only=True, tag="revocation.numbe
 
 
 class RevocationList(Message, frozen=True, kw_only=True, tag="revocation.list"):
-    """A list of what is revoked, as the web server's authority signed it; told on as soon as it is gone by."""
+    """A list of what is revoked, as the web server's authority signed it; told on as soon as it is gone by, and the
+    reply to whoever reads it."""
 
     callers: ClassVar = SERVERS
     list: SignedRevocations
+
+
+class RevocationRead(Message, frozen=True, kw_only=True, tag="revocation.read"):
+    """Asks for the list of what is revoked that the server goes by: for people, who judge answers by it."""
+
+    callers: ClassVar = PEOPLE
 
 
 class AdminRevoke(Message, frozen=True, kw_only=True, tag="admin.revoke"):
@@ -76,5 +87,6 @@ MESSAGES: tuple[type[Message], ...] = (
     MemberRenewed,
     RevocationNumber,
     RevocationList,
+    RevocationRead,
     AdminRevoke,
 )

@@ -8,11 +8,12 @@ from msgspec import Meta
 
 from rjs import limits
 from rjs.attempts import Number
-from rjs.wire.messages.base import EVERYONE, SERVERS, Chunk, Code, Count, HexId, Message, Sentence
+from rjs.wire.messages.base import EVERYONE, SERVERS, Chunk, Code, Count, HexId, Message, Seconds, Sentence
 
 
 class Hello(Message, frozen=True, kw_only=True, tag="hello"):
-    """First frame, both ways. (``boot_count``, ``dial``) orders sessions between the same two servers."""
+    """First frame, both ways. (``boot_count``, ``dial``) orders sessions between the same two servers. ``now`` is
+    the sender's wall clock (Unix time) when it wrote this; 0: it does not say."""
 
     callers: ClassVar = EVERYONE
     protocol: Number
@@ -22,6 +23,7 @@ class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     boot: HexId
     boot_count: Number = 0
     dial: Number = 0
+    now: Seconds = 0.0
 
 
 class Ping(Message, frozen=True, kw_only=True, tag="ping"):

@@ -61,6 +61,7 @@ EXAMPLES: list[m.Message] = [
     m.JobCancel(rid=1, job="abab"),
     m.RevocationNumber(number=17, digest=b"\x0f" * 32),
     m.RevocationList(list=SignedRevocations(b"\x85", signature=b"\x30\x08", chain=(b"\x30\x09", b"\x30\x04"))),
+    m.RevocationRead(rid=1),
     m.AdminRevoke(rid=1, what=What.MEMBER, id=f"rjs://cs/{CS}", reason="its disk was stolen"),
     m.TaskWant(outstanding=6, epoch=3),
     m.TaskGrant(generation=1, job=BRIEF, tasks=(m.LeasedTask(42, 7), m.LeasedTask(43, 8, (CS,)))),
