@@ -20,20 +20,21 @@ from rjs import __version__
 from rjs.background import Tasks, ThreadWorkers
 from rjs.client import renew_alone
 from rjs.config import read_config
-from rjs.discovery import Link, Service
+from rjs.discovery import Announcement, Link, Service
 from rjs.errors import UnreachableError
 from rjs.identity.certificates import Identity
 from rjs.identity.names import RjsName, Role
 from rjs.identity.revocation import What
 from rjs.identity.revocation_file import REVOCATIONS
-from rjs.identity.tls import client_context
+from rjs.identity.tls import client_context, server_context
+from rjs.ids import ServerId
 from rjs.limits import LUS_RENEWAL
 from rjs.process import run_server
 from rjs.renewal import TokenKeeper, renew_over
 from rjs.revocations import GuardedDoor, RevocationBook
 from rjs.state import Boot, StateFolder, private_folder
 from rjs.status import offer_facts, serve_status
-from rjs.wire.dial import Dialler, host_and_port
+from rjs.wire.dial import Acceptor, Dialler, host_and_port
 from rjs.wire.session import Self
 
 _log = Logger("lus")
@@ -78,8 +79,13 @@ class LookupServer:
             GuardedDoor(WsDoor(self._shell, self._bundles), self._book),
             lambda: client_context(self._keeper.identity, Role.WS),
         )
+        door = GuardedDoor(CsDoor(self._shell, self._bundles), self._book)
+        context = server_context(self._keeper.identity, Role)
+        self._keeper.renewed = context.renew
+        self._acceptor = Acceptor(reactor, me, door, context, limits.CONNECTIONS)
+        self._port = 0
         self._contacts = Contacts(
-            reactor, me, GuardedDoor(CsDoor(self._shell, self._bundles), self._book), self._tasks,
+            reactor, me, door, self._tasks,
             lambda cs: client_context(self._keeper.identity, Role.CS, cs, or_expired=True), self._dead,
             self._why_unwanted,
         )  # fmt: skip
@@ -87,23 +93,27 @@ class LookupServer:
         self._status: IListeningPort | None = None
 
     async def start(self) -> None:
-        """Look for compute servers, dial the WS, and keep time."""
+        """Open the door, look for compute servers, dial the WS, and keep time."""
         self._bundles.clear_unfinished()
         self._apply_revocations()
+        self._port = self._acceptor.listen(self._settings.port, self._settings.listen)
         self._link = Link(self._reactor, self._settings.interfaces)
-        self._link.browse(Service.CS, self._member.cluster, self._contacts.seen)
+        me, cluster = ServerId(self._member.id), self._member.cluster
+        self._link.announce(Announcement(Service.LUS, me, self._boot.id, cluster, self._port))
+        self._link.browse(Service.CS, cluster, self._contacts.seen)
         self._tasks.spawn("own certificate", self._keeper.run())
         self._tasks.spawn("session with the WS", self._ws.run())
         self._tasks.repeat(self._reactor, "leases of CSs", limits.TICK, self._tick)
         self._tasks.repeat(self._reactor, "renewal", LUS_RENEWAL, self._shell.renew)
         self._status = serve_status(self._reactor, self._state.path, self._document)
-        _log.info("lookup server {name} of cluster {cluster} runs", name=self._member.common_name,
-                  cluster=self._member.cluster)  # fmt: skip
+        _log.info("lookup server {name} of cluster {cluster} serves on port {port}",
+                  name=self._member.common_name, cluster=cluster, port=self._port)  # fmt: skip
 
     async def stop(self) -> None:
         """Leave; leases lapse, the CSs keep their answers."""
         for session in [*self._shell.servers.values(), *([self._shell.ws] if self._shell.ws else [])]:
             session.close("closing", "the lookup server stops")
+        await self._acceptor.close("the lookup server stops")
         if self._link is not None:
             await self._link.stop()
         await self._tasks.stop()
@@ -145,6 +155,7 @@ class LookupServer:
         return {
             "role": "lus",
             "boot": self._boot.id,
+            "port": self._port,
             "certificate": self._keeper.document(),
             "revocations": self._book.document(),
             "ws": {

@@ -10,10 +10,19 @@ import msgspec
 class LusSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of this lookup server. Restart it after a change."""
 
+    listen: Annotated[
+        str, msgspec.Meta(description="Address to listen on; empty: every address of this machine.")
+    ] = ""
+    port: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0, le=65535, description="TCP port for compute servers; 0: any free one, which is announced."
+        ),
+    ] = 9001
     interfaces: Annotated[
         list[str],
         msgspec.Meta(
-            description="IP addresses of this machine on whose networks compute servers are looked for;\n"
-            'empty: all of them. ["127.0.0.1"] keeps everything on this machine.'
+            description="IP addresses of this machine on whose networks it announces itself and looks for\n"
+            'compute servers; empty: all of them. ["127.0.0.1"] keeps everything on this machine.'
         ),
     ] = msgspec.field(default_factory=list)

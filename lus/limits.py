@@ -13,6 +13,9 @@ SAME_CS_AFTER = 10.0
 SERVERS = 5_000
 """CSs registered at one LUS: each costs a session."""
 
+CONNECTIONS = 6_000
+"""Connections at once at the LUS's door: every CS that it can register, with room for reconnections."""
+
 REFUSALS = 10_000
 """Refused (CS, job) pairs remembered; beyond it the oldest are asked again."""
 

@@ -106,13 +106,11 @@ class LocalCluster:
         )
         self._run("ws")
         await self._until(reactor, "ws", lambda _: True)
-        await self._join(reactor, operator, Role.LUS, "lus", address, {"interfaces": [LOOPBACK]})
+        here = {"interfaces": [LOOPBACK], "listen": LOOPBACK, "port": 0}
+        await self._join(reactor, operator, Role.LUS, "lus", address, here)
         self._run("lus")
         for name in self.names():
-            settings = {
-                "interfaces": [LOOPBACK], "listen": LOOPBACK, "port": 0, "unconfined": "i accept",
-            }  # fmt: skip
-            await self._join(reactor, operator, Role.CS, name, address, settings)
+            await self._join(reactor, operator, Role.CS, name, address, here | {"unconfined": "i accept"})
         await self._join_person(reactor, operator, address)
         for name in self.names():
             self._trust(name, operator)

@@ -279,8 +279,7 @@ class Cluster:
 
     def add_cs(self, name: str, *trusted: Person) -> None:
         """Let a CS join that trusts these people, and start it."""
-        settings = ["--set", "port=0", "--set", "unconfined=i accept"]
-        server = self._join(name, *settings, *([] if self.lan else ["--set", f"listen={LOOPBACK}"]))
+        server = self._join(name, "--set", "unconfined=i accept")
         for person in trusted:
             self.trust(name, person)
         server.start()
@@ -305,9 +304,11 @@ class Cluster:
 
     def _join(self, name: str, *settings: str) -> Server:
         server = Server(self, name)
-        interfaces = [] if self.lan else ["--set", f'interfaces=["{LOOPBACK}"]']
+        place = ["--set", "port=0"]
+        if not self.lan:
+            place += ["--set", f'interfaces=["{LOOPBACK}"]', "--set", f"listen={LOOPBACK}"]
         invitation = self.invitation(server.role, name)
-        self.rjs("join", invitation, server.folder, *interfaces, *settings, host=name)
+        self.rjs("join", invitation, server.folder, *place, *settings, host=name)
         self.servers[name] = server
         return server
 
