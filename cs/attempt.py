@@ -32,6 +32,7 @@ from rjs.background import Workers
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.policy import check_job_conditions, job_not_after
 from rjs.bundle.verify import OpenedBundle, Signer
+from rjs.crash_points import crash_point
 from rjs.descriptor.model import Permissions
 from rjs.errors import RefusedError
 from rjs.identity.certificates import Identity
@@ -90,6 +91,7 @@ class Preparation:
         prepared, opened = await self._judged(attempt, job, session, workplace)  # 1, 2, 3
         until = job_not_after(prepared.bundle).timestamp()
         await self.storage.write(partial(ledger.record, attempt=attempt, not_after=until))  # 4
+        crash_point("cs.start.recorded")
         try:
             return await self._unpack(prepared, opened)  # 5
         except BundleRefusedError as refused:

@@ -40,6 +40,7 @@ from cs.task_machine import (
 from cs.workplace import Workplace
 from rjs.attempts import AttemptId
 from rjs.background import Tasks, Timers, Workers, sleep
+from rjs.crash_points import crash_point
 from rjs.errors import RefusedError
 from rjs.leases import holder_until
 from rjs.limits import CS_LEASE
@@ -95,6 +96,7 @@ class Shell:
 
     async def start(self, job: m.JobBrief, attempt: AttemptId) -> None:
         """Returns when the process runs; raises RefusedError when it does not."""
+        crash_point("cs.start.received")
         reply: Deferred[None] = Deferred()
         if attempt in self._replies:
             raise RefusedError("busy", "this attempt is being started already")
@@ -164,6 +166,7 @@ class Shell:
                 self._begin("report", self._report(instruction))
             case Forget(attempt):
                 self.spool.forget(attempt)
+                crash_point("cs.verdict.forgotten")
             case Describe():
                 if self.session is not None:
                     self.session.tell(self.describe())
@@ -203,6 +206,7 @@ class Shell:
                 self.machine.not_prepared(attempt, "cannot-start", f"this machine cannot run it: {error}")
             )
         else:
+            crash_point("cs.start.prepared")
             self._prepared[attempt] = prepared
             may_start = self.timers.seconds() < self.lease_until
             self.perform(self.machine.prepared(attempt, may_start))
@@ -222,6 +226,7 @@ class Shell:
         running = self.spawner.run(steps.request_of(prepared))
         done: Deferred[Ended] = Deferred.fromCoroutine(running)
         if not done.called:
+            crash_point("cs.task.spawned")
             self.perform(self.machine.spawned(attempt))
         try:
             ended = await done
@@ -232,6 +237,7 @@ class Shell:
                 self.spawner = self.new_spawner()
             self._not_run(attempt, str(error))
         else:
+            crash_point("cs.task.ended")
             self._ended[attempt] = ended, started
             self.perform(
                 self.machine.process_ended(attempt, steps.failure_of(ended), steps.tail_of(prepared))
@@ -256,6 +262,7 @@ class Shell:
             _log.failure("cannot collect")
             self.perform(self.machine.not_collected(attempt, steps.not_an_answer(prepared, error)))
         else:
+            crash_point("cs.answer.spooled")
             self.perform(self.machine.collected(attempt))
 
     def _clean_up(self, attempt: AttemptId) -> None:
@@ -276,7 +283,9 @@ class Shell:
             offer = m.AnswerOffer(
                 attempt=attempt, cs=self.owner.id, size=spooled.size, sha256=spooled.sha256, data=spooled.data
             )
+            crash_point("cs.answer.offered")
             verdict = await session.request(offer, m.AnswerVerdict)
+            crash_point("cs.verdict.received")
         except SessionLostError:
             return
         except RefusedError as error:
@@ -313,6 +322,7 @@ class Shell:
         )
         try:
             await session.request(ended, m.Done)
+            crash_point("cs.end.reported")
         except SessionLostError:
             return
         except RefusedError as error:

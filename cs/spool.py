@@ -17,6 +17,7 @@ import msgspec
 from twisted.logger import Logger
 
 from rjs.attempts import AttemptId
+from rjs.crash_points import crash_point
 from rjs.files import sync_folder
 from rjs.limits import INLINE_ANSWER
 
@@ -66,6 +67,7 @@ class Spool:
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
+            crash_point("cs.answer.signed")
             part.replace(self.path(attempt))
         except BaseException:
             part.unlink(missing_ok=True)

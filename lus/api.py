@@ -8,6 +8,7 @@ from twisted.logger import Logger
 
 from lus.bundle_cache import BundleCache
 from lus.shell import Shell
+from rjs.crash_points import crash_point
 from rjs.errors import RefusedError
 from rjs.identity.names import Role
 from rjs.wire import messages as m
@@ -47,6 +48,7 @@ class WsDoor:
         self.shell.ws_closed(session)
 
     def _granted(self, session: Session, message: m.TaskGrant) -> None:
+        crash_point("lus.grant.received")
         self.bundles.know(message.job)
         self.shell.perform(
             self.shell.board.granted(message.generation, message.job, message.tasks, self.shell.now())

@@ -20,6 +20,7 @@ from lus.descriptions import Descriptions
 from lus.instructions import DropServer, Instruction, ReportVanished, Return, Start, Stop, TellWant
 from rjs.attempts import AttemptId
 from rjs.background import Tasks, Timers
+from rjs.crash_points import crash_point
 from rjs.errors import RefusedError, RjsError
 from rjs.wire import messages as m
 from rjs.wire.session import Session, SessionLostError
@@ -60,6 +61,7 @@ class Shell:
                     self._tell_ws(m.TaskWant(outstanding=outstanding, epoch=epoch))
                 case Start():
                     self._tell_placed(each)
+                    crash_point("lus.placement.told")
                     self.tasks.spawn("start of a task", self._start(each))
                 case Stop(cs, attempt, sentence):
                     self._tell_cs(cs, m.TaskStop(attempt=attempt, sentence=sentence[:1024]))
@@ -172,6 +174,7 @@ class Shell:
         except SessionLostError:
             pass  # the CS says what became of it when it is back, or its lease ends
         else:
+            crash_point("lus.start.confirmed")
             self.descriptions.settle(session)
             self.perform(self.board.started(start.cs, start.attempt))
 
@@ -187,6 +190,7 @@ class Shell:
         end. Raises RefusedError when too many ends wait of which we know nothing.
         """
         end = (message.cs, message.attempt)
+        crash_point("lus.end.received")
         self.descriptions.settle(self.servers.get(message.cs))
         strange = not self.board.gave(*end)
         self.perform(self.board.attempt_over(*end, self.now()))
@@ -216,6 +220,7 @@ class Shell:
         end = (message.cs, message.attempt)
         try:
             await self.to_ws(message, m.Done)
+            crash_point("lus.end.relayed")
         except RefusedError as error:
             _log.info("the end of an attempt changes nothing: {error}", error=error)
         finally:
@@ -228,6 +233,7 @@ class Shell:
 
     async def relay_answer(self, message: m.AnswerOffer) -> m.AnswerVerdict:
         """A CS offers an answer: it is free, and the WS's verdict goes back."""
+        crash_point("lus.answer.received")
         self.descriptions.settle(self.servers.get(message.cs))
         self.perform(self.board.attempt_over(message.cs, message.attempt, self.now()))
         if self._offers[message.cs] >= limits.OFFERS_PER_CS:
@@ -235,6 +241,7 @@ class Shell:
         self._offers[message.cs] += 1
         try:
             verdict = await self.to_ws(message, m.AnswerVerdict)
+            crash_point("lus.answer.relayed")
         finally:
             self._offers -= Counter((message.cs,))
         if verdict.verdict != "retry":

@@ -22,6 +22,7 @@ from rjs.answers.answer_jar import open_answer
 from rjs.attempts import AttemptId
 from rjs.background import Tasks, Workers
 from rjs.bundle.verify import Signer
+from rjs.crash_points import crash_point
 from rjs.errors import OverloadedError, RefusedError
 from rjs.files import sync_folder
 from rjs.limits import BLOB_READS
@@ -78,11 +79,13 @@ class AnswerDesk:
         self.check_signer(offer.cs, None)
         if offer.size > limits.ANSWER:
             raise RefusedError("answer-too-large", f"an answer has at most {limits.ANSWER} bytes here")
+        crash_point("ws.answer.received")
         staged: Path | None = None
         if not offer.data:
             staged = self.staging / f"{secrets.token_hex(16)}.jar"
             try:
                 await self._pull(session, offer, staged)
+                crash_point("ws.answer.staged")
             except RefusedError as error:
                 if error.code == "blob-differs":
                     raise
@@ -101,11 +104,13 @@ class AnswerDesk:
                 offer.data,
                 staged.name if staged else "",
             )
+            crash_point("ws.answer.verified")
             self.check_signer(offer.cs, None)  # it may have been revoked meanwhile
             verdict, instructions = self.shell.queue.commit(answer, self.shell.now())
             if instructions:
                 staged = None
             await self.shell.perform(instructions)
+            crash_point("ws.answer.journalled")
         finally:
             if staged is not None:
                 await self.workers.run(partial(staged.unlink, missing_ok=True))
@@ -208,6 +213,8 @@ class Delivery:
         wanted = partial(store.undelivered, limit=limits.DELIVERIES, leave_out=frozenset(self._broken))
         batch = await self.storage.read(wanted)
         done = await self.workers.run(partial(self._deliver, batch))
+        if done:
+            crash_point("ws.answer.delivered")
         await self.storage.write(partial(store.delivered, answers=done))
         staged = [self.staging / each.staged for each in done if each.staged]
         await self.workers.run(partial(_unlink, staged))
@@ -216,6 +223,7 @@ class Delivery:
     def _deliver(self, batch: list[store.Undelivered]) -> list[store.Undelivered]:
         done = []
         for each in batch:
+            crash_point("ws.answer.undelivered")
             data = each.data if each.data is not None else self.staging / each.staged
             try:
                 if not self.homes.deliver(each.account, each.job, each.task, data):

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from rjs.background import Workers
+from rjs.crash_points import crash_point
 from rjs.errors import RefusedError
 from rjs.identity.names import Role
 from rjs.ids import BundleId
@@ -162,6 +163,7 @@ class WsDoor:
         state = self._find(session, message.job)
         reason = f"cancelled by {session.peer.name.id}"
         await self.shell.perform(self.shell.queue.cancel(state.job.id, reason, self.shell.now()))
+        crash_point("ws.cancel.journalled")
 
     def _find(self, session: Session, prefix: str) -> JobState:
         jobs = self.shell.queue.jobs
@@ -215,18 +217,22 @@ class WsDoor:
         lus = _current(self, session)
         return self.shell.perform(self.shell.queue.returned(lus, job, message.leases, why, self.shell.now()))
 
-    def _placed(self, session: Session, message: m.TaskPlaced) -> Deferred[None]:
+    async def _placed(self, session: Session, message: m.TaskPlaced) -> None:
         lus = _current(self, session)
         now = self.shell.now()
+        crash_point("ws.placement.received")
         placed = self.shell.queue.placed(lus, message.attempt, message.cs, message.cs_name, now)
-        return self.shell.perform(placed)
+        await self.shell.perform(placed)
+        crash_point("ws.placement.journalled")
 
     async def _attempt_ended(self, session: Session, message: m.AttemptEnded) -> None:
+        crash_point("ws.end.received")
         detail = f"{message.detail}\n{message.tail}".rstrip()
         instructions = self.shell.queue.attempt_ended(
             _current(self, session), message.attempt, message.cs, message.kind, detail, self.shell.now()
         )
         await self.shell.perform(instructions)
+        crash_point("ws.end.journalled")
 
     async def _offered(self, session: Session, message: m.AnswerOffer) -> m.AnswerVerdict:
         return await self.answers.offered(session, message)

@@ -20,6 +20,7 @@ from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.names import shown
 from rjs.bundle.verify import OpenedBundle, Signer, open_bundle
 from rjs.bundle.window import Window
+from rjs.crash_points import crash_point
 from rjs.descriptor import DESCRIPTOR_NAME, JNLP_NAME, DescriptorError
 from rjs.errors import OverloadedError, RefusedError
 from rjs.ids import ClusterId
@@ -67,6 +68,7 @@ class Intake:
         job = await self._judge(incoming, upload)
         try:
             await self.record(found, "")
+            crash_point("ws.upload.recorded")
         except OverloadedError:
             _log.info("{file} of {account} is judged again after a restart", file=found.file_name,
                       account=found.account)  # fmt: skip
@@ -102,8 +104,10 @@ class Intake:
         return attrs.evolve(incoming, names=names[1:], jnlp=jnlp)
 
     async def _judge(self, incoming: Incoming, upload: Upload) -> Job:
+        crash_point("ws.upload.received")
         try:
             job = await self.workers.run(partial(self._verify, incoming, upload))
+            crash_point("ws.upload.verified")
             known = self.shell.queue.jobs.get(job.id)
             if known is not None and _is_same_upload(known.job, job):
                 await self.shell.perform([])  # what is said to be accepted is durable
@@ -133,7 +137,9 @@ class Intake:
             if job.id not in self.shell.queue.jobs:
                 self.shell.queue.admit(job.user)
                 await self.workers.run(partial(self.bundles.keep, incoming, job.id))
+                crash_point("ws.upload.kept")
             await self.shell.perform(self.shell.queue.add_job(job, self.shell.now()))
+            crash_point("ws.upload.journalled")
         finally:
             self._accepting.discard(job.id)
 

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from rjs.background import Timers
+from rjs.crash_points import crash_point
 from rjs.ids import BundleId
 from rjs.storage import Storage
 from ws import store
@@ -72,7 +73,11 @@ class Shell:
     def _say(self, words: Iterable[Word]) -> None:
         for word in words:
             match word:
-                case SendGrant() | SendLeaseEnded():
+                case SendGrant():
+                    crash_point("ws.lease.journalled")
+                    self.to_lus(word)
+                    crash_point("ws.lease.granted")
+                case SendLeaseEnded():
                     self.to_lus(word)
                 case JobChanged(job):
                     self.changed(job)
