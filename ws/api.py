@@ -217,13 +217,12 @@ class WsDoor:
         lus = _current(self, session)
         return self.shell.perform(self.shell.queue.returned(lus, job, message.leases, why, self.shell.now()))
 
-    async def _placed(self, session: Session, message: m.TaskPlaced) -> None:
+    def _placed(self, session: Session, message: m.TaskPlaced) -> Deferred[None]:
         lus = _current(self, session)
         now = self.shell.now()
         crash_point("ws.placement.received")
         placed = self.shell.queue.placed(lus, message.attempt, message.cs, message.cs_name, now)
-        await self.shell.perform(placed)
-        crash_point("ws.placement.journalled")
+        return self.shell.perform(placed).addCallback(lambda _: crash_point("ws.placement.journalled"))
 
     async def _attempt_ended(self, session: Session, message: m.AttemptEnded) -> None:
         crash_point("ws.end.received")
