@@ -99,6 +99,10 @@ LEASE_LOOK = 1.5
 CS_LEASE = 4.0
 """Seconds that a CS lease lives unless a heartbeat arrives: four heartbeats."""
 
+ADOPTED = 32
+"""Attempts of one CS that a LUS asks to adopt at once: it runs one, and has to tell of some. The descriptions of as
+many jobs fit in the reply's frame."""
+
 # --- rjs.bundle: against archives made to exhaust whoever reads them ---
 
 MAX_ARCHIVE_BYTES = 2 * GIB

@@ -56,6 +56,7 @@ from rjs.wire.messages.members import (
 )
 from rjs.wire.messages.session import BlobData, BlobRead, Bye, Done, Hello, Ping, Pong, Refused, Unsupported
 from rjs.wire.messages.tasks import (
+    MOVED,
     AnswerOffer,
     AnswerVerdict,
     AttemptEnded,
@@ -66,6 +67,8 @@ from rjs.wire.messages.tasks import (
     LeaseEnded,
     LeaseRenew,
     LeaseRenewed,
+    TaskAdopt,
+    TaskAdopted,
     TaskGrant,
     TaskPlaced,
     TaskReturn,
@@ -76,6 +79,7 @@ from rjs.wire.messages.tasks import (
 
 __all__ = [
     "EVERYONE",
+    "MOVED",
     "PEOPLE",
     "REPLIES",
     "SERVERS",
@@ -128,6 +132,8 @@ __all__ = [
     "Seconds",
     "Sentence",
     "Tail",
+    "TaskAdopt",
+    "TaskAdopted",
     "TaskGrant",
     "TaskLine",
     "TaskPlaced",

@@ -79,8 +79,13 @@ class LeaseRenewed(Message, frozen=True, kw_only=True, tag="ws.lease.renewed"):
     ended: Annotated[tuple[Number, ...], Meta(max_length=100_000)] = ()
 
 
+MOVED = "moved"
+"""The code of leases that went to another LUS with their attempts."""
+
+
 class LeaseEnded(Message, frozen=True, kw_only=True, tag="ws.lease.ended"):
-    """The task ended otherwise (cancelled, answered elsewhere): stop its attempts."""
+    """The task ended otherwise (cancelled, answered elsewhere): stop its attempts. Code ``moved``: the CS serves
+    another LUS, which adopted the attempt; nothing is to be stopped."""
 
     callers: ClassVar = frozenset({Role.WS})
     leases: Annotated[tuple[Number, ...], Meta(max_length=10_000)]
@@ -106,6 +111,26 @@ class TaskPlaced(Message, frozen=True, kw_only=True, tag="lus.task.placed"):
     attempt: AttemptId
     cs: HexId
     cs_name: Name
+
+
+class TaskAdopt(Message, frozen=True, kw_only=True, tag="lus.task.adopt"):
+    """A CS came that runs these attempts, or has to tell of them, and this LUS does not know them. ``whole``: the CS
+    runs, and has to tell of, nothing else."""
+
+    callers: ClassVar = frozenset({Role.LUS})
+    cs: HexId
+    attempts: Annotated[tuple[AttemptId, ...], Meta(max_length=limits.ADOPTED)]
+    whole: bool = False
+
+
+class TaskAdopted(Message, frozen=True, kw_only=True, tag="ws.task.adopted"):
+    """Of the attempts in the request: those whose leases this LUS holds now, with the ``jobs`` that they are of, and
+    those that are to be stopped. All others may run on: their answers count, but the task is another's now."""
+
+    callers: ClassVar = frozenset({Role.WS})
+    leased: Annotated[tuple[AttemptId, ...], Meta(max_length=limits.ADOPTED)] = ()
+    jobs: Annotated[tuple[JobBrief, ...], Meta(max_length=limits.ADOPTED)] = ()
+    ended: Annotated[tuple[AttemptId, ...], Meta(max_length=limits.ADOPTED)] = ()
 
 
 class AttemptEnded(Message, frozen=True, kw_only=True, tag="attempt.ended"):
@@ -179,6 +204,8 @@ MESSAGES: tuple[type[Message], ...] = (
     LeaseEnded,
     TaskReturn,
     TaskPlaced,
+    TaskAdopt,
+    TaskAdopted,
     AttemptEnded,
     AnswerOffer,
     AnswerVerdict,

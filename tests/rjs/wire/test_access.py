@@ -64,6 +64,8 @@ TABLE = {
     "ws.lease.ended": "ws",
     "lus.task.return": "lus",
     "lus.task.placed": "lus",
+    "lus.task.adopt": "lus",
+    "ws.task.adopted": "ws",
     "attempt.ended": "lus cs",
     "answer.offer": "lus cs",
     "answer.verdict": "ws lus",

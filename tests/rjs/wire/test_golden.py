@@ -70,6 +70,8 @@ EXAMPLES: list[m.Message] = [
     m.LeaseEnded(leases=(43,), code="cancelled", sentence="cancelled by ada"),
     m.TaskReturn(job=JOB, leases=(43,), epoch=3, code="not-placed", sentence="no compute server trusts its signer"),
     m.TaskPlaced(attempt=ATTEMPT, cs=CS, cs_name="desk-7"),
+    m.TaskAdopt(rid=7, cs=CS, attempts=(ATTEMPT,), whole=True),
+    m.TaskAdopted(re=7, leased=(ATTEMPT,), jobs=(BRIEF,), ended=(AttemptId(JOB, 6, Fence(1, 41, 2)),)),
     m.AttemptEnded(rid=3, attempt=ATTEMPT, cs=CS, kind="failed", detail="exit status 1", tail="Traceback…"),
     m.AnswerOffer(rid=3, attempt=ATTEMPT, cs=CS, size=4, sha256=DIGEST, data=b"PK\x03\x04"),
     m.AnswerVerdict(re=3, verdict="refused", code="answer-key", sentence="not the enrolled key"),
