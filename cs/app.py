@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,6 +44,7 @@ from rjs.revocations import GuardedDoor, RevocationBook
 from rjs.state import Boot, StateFolder, private_folder
 from rjs.status import offer_facts, serve_status
 from rjs.storage import StorageThread, open_database
+from rjs.wall_time import Wall, utc_now
 from rjs.wire import messages as m
 from rjs.wire.dial import Acceptor
 from rjs.wire.session import Self
@@ -85,6 +85,7 @@ class ComputeServer:
         spawner: Spawner,
         record: LinpackRecord,
         java: Java | None,
+        wall: Wall = utc_now,
     ) -> None:
         self._reactor = reactor
         self._state = state
@@ -93,6 +94,7 @@ class ComputeServer:
         self._spawner = spawner
         self._record = record
         self._java = java
+        self._wall = wall
         self._tasks = Tasks("cs")
         self._member = state.member(Role.CS)
         self._trust = TrustFolder(state.cluster())
@@ -111,12 +113,12 @@ class ComputeServer:
             self._reactor,
             open_database(cluster / "ledger.sqlite", ledger.MIGRATIONS, application_id=ledger.APPLICATION_ID),
         )
-        await self._storage.write(partial(ledger.forget_expired, wall=time.time()))
-        self._book = RevocationBook(self._state.identity().root(), cluster / REVOCATIONS)
+        await self._storage.write(partial(ledger.forget_expired, wall=self._wall().timestamp()))
+        self._book = RevocationBook(self._state.identity().root(), cluster / REVOCATIONS, self._wall)
         self._shell = self._build_shell(cluster)
         self._book.changed = self._shell.judge_again
-        self._keeper = TokenKeeper(self._state.identity().token(), self._renewed, self._reactor)
-        context = server_context(self._keeper.identity, Role)
+        self._keeper = TokenKeeper(self._state.identity().token(), self._renewed, self._reactor, self._wall)
+        context = server_context(self._keeper.identity, Role, self._wall)
         self._keeper.renewed = context.renew
         self._shell.served = self._keeper.poke
         me = Self(self._member.name.uri(), self._member.cluster, self._boot.id, self._boot.count, __version__)
@@ -165,14 +167,14 @@ class ComputeServer:
         )  # fmt: skip
         bundles = Bundles(
             private_folder(cluster / "cache"), workers, self._reactor, self._offering.fixed.platform,
-            self._settings.cache * MIB,
+            self._settings.cache * MIB, self._wall,
         )  # fmt: skip
         bundles.sweep()
         wheels = Wheels(private_folder(cluster / "wheels"))
         wheels.sweep()
         preparation = Preparation(
             owner, bundles, self._storage, workers, self._trust.current, self._offering.now, wheels, self._java,
-            self._book.check_signer, self._book.check_fresh,
+            self._book.check_signer, self._book.check_fresh, self._wall,
         )  # fmt: skip
         return Shell(
             TaskMachine(spool.recover()), owner, preparation, spool, work, self._spawner, self._new_spawner, workers,
@@ -203,7 +205,7 @@ class ComputeServer:
         session, expired = self._shell.session, self._keeper.expired
         if session is None:
             raise UnreachableError("no lookup server is here to carry the request to the web server")
-        identity = await renew_over(self._reactor, session, self._state.identity())
+        identity = await renew_over(self._reactor, session, self._state.identity(), self._wall)
         if expired:
             session.close("renewed", "our certificate has been renewed; dial anew")
         return identity

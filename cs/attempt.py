@@ -40,6 +40,7 @@ from rjs.ids import BundleId, ClusterId, ServerId
 from rjs.needs import Offer, lack
 from rjs.sizes import size_text
 from rjs.storage import Storage
+from rjs.wall_time import Wall, utc_now
 from rjs.wire.messages import JobBrief
 from rjs.wire.session import Session
 
@@ -74,6 +75,7 @@ class Preparation:
     """Refuses a signer that is revoked."""
     check_fresh: Callable[[], object] = lambda: None
     """Refuses to start anything while it is not known what was revoked lately."""
+    wall: Wall = utc_now
 
     async def prepare(
         self, attempt: AttemptId, job: JobBrief, session: Session, workplace: Workplace
@@ -124,7 +126,7 @@ class Preparation:
     def check_may_run(self, bundle: OpenedBundle, asked: Permissions) -> None:
         """May this bundle run here at this moment, with the permissions ``asked``: its dates, its cluster, the
         owner's word. Raises RefusedError."""
-        now = dt.datetime.now(dt.UTC)
+        now = self.wall()
         check_job_conditions(bundle, at=now, cluster=self.owner.cluster)
         self.check_signer(bundle.signer)
         decision = self.trust().allows(bundle.signer, asked, now)
@@ -236,7 +238,7 @@ def sign_answer(prepared: Prepared, ended: Ended, started: dt.datetime, owner: O
         limit_hit=None,
         exit=Exited(ended.exit_status or 0) if ended.signal is None else Signalled(ended.signal),
         started=started,
-        ended=dt.datetime.now(dt.UTC),
+        ended=started + dt.timedelta(seconds=ended.wall_seconds),
         wall_seconds=ended.wall_seconds,
         cpu_seconds=ended.cpu_seconds,
         max_memory=ended.max_memory,

@@ -24,6 +24,7 @@ from rjs.background import Timers, Workers
 from rjs.bundle.window import Present
 from rjs.errors import RefusedError
 from rjs.needs import Platform
+from rjs.wall_time import Wall, utc_now
 from rjs.wire.messages import JobBrief
 from rjs.wire.session import Session
 
@@ -34,13 +35,20 @@ class Bundles:
     """Jobs' files in one folder, of at most ``cap`` bytes on disk together, the last few of them open."""
 
     def __init__(
-        self, folder: Path, workers: Workers, timers: Timers, platform: Platform, cap: int = limits.CACHE
+        self,
+        folder: Path,
+        workers: Workers,
+        timers: Timers,
+        platform: Platform,
+        cap: int = limits.CACHE,
+        wall: Wall = utc_now,
     ) -> None:
         self._folder = folder
         self._workers = workers
         self._timers = timers
         self._platform = platform
         self._cap = cap
+        self._wall = wall
         self._open: OrderedDict[str, OpenedJob] = OrderedDict()
         self._coming: dict[str, list[Deferred[None]]] = {}
         self._fetch: Deferred[OpenedJob] | None = None
@@ -112,7 +120,7 @@ class Bundles:
         """From the disk, where only what could run came to lie; else from the LUS."""
         path = self._path(job.job)
         try:
-            return await self._workers.run(_reopened, path, job, self._platform)
+            return await self._workers.run(_reopened, path, job, self._platform, self._wall)
         except FileNotFoundError:
             pass
         except RefusedError as refused:
@@ -128,6 +136,7 @@ class Bundles:
                 room=self._cap,
                 workers=self._workers,
                 timers=self._timers,
+                wall=self._wall,
             )
         )
         try:
@@ -164,7 +173,7 @@ def _touch(path: Path) -> None:
     os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
 
-def _reopened(path: Path, brief: JobBrief, platform: Platform) -> OpenedJob:
+def _reopened(path: Path, brief: JobBrief, platform: Platform, wall: Wall) -> OpenedJob:
     """The job out of its file in the cache. Its holes are read as zeros, which are no content that anybody signed.
 
     Raises RefusedError, and FileNotFoundError.
@@ -177,7 +186,7 @@ def _reopened(path: Path, brief: JobBrief, platform: Platform) -> OpenedJob:
         _touch(path)
         present = Present()
         present.add(range(size))
-        job = PartialFile(brief, file, present)
+        job = PartialFile(brief, file, present, wall)
         return job.opened(job.judged(), platform)
     except BaseException:
         file.close()

@@ -23,6 +23,7 @@ from rjs.descriptor import DESCRIPTOR_NAME, JNLP_NAME
 from rjs.errors import RefusedError
 from rjs.limits import MAX_ARCHIVE_BYTES
 from rjs.needs import Platform
+from rjs.wall_time import Wall, utc_now
 from rjs.wire.blobs import joined, read_blob, read_ranges
 from rjs.wire.messages import JobBrief
 from rjs.wire.session import Session
@@ -41,6 +42,7 @@ async def fetch(
     room: int,
     workers: Workers,
     timers: Timers,
+    wall: Wall = utc_now,
 ) -> OpenedJob:
     """The job out of a new file at ``path``, which is complete when this returns and else not there.
 
@@ -57,7 +59,7 @@ async def fetch(
     try:
         os.fchmod(file.fileno(), 0o600)
         file.truncate(brief.size)
-        job = PartialFile(brief, file, Present())
+        job = PartialFile(brief, file, Present(), wall)
         room = max(room, limits.WHOLE)
         opened = await _Fetch(job, session, platform, room, workers, timers).opened(may_run)
         part.replace(path)

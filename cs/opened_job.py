@@ -7,7 +7,6 @@ must have signed each. Nothing here fetches anything.
 
 from __future__ import annotations
 
-import datetime as dt
 import io
 import os
 from collections.abc import Iterable
@@ -25,6 +24,7 @@ from rjs.descriptor import TaskList, read_descriptor
 from rjs.descriptor.model import Descriptor, Jar
 from rjs.errors import RefusedError
 from rjs.needs import Platform
+from rjs.wall_time import Wall, utc_now
 from rjs.wire.messages import JobBrief
 
 Stamp = tuple[int, int, int]
@@ -86,11 +86,12 @@ def _unpacked(jar: OpenedJar, folder: Path) -> JarFolder:
 
 @attrs.frozen
 class PartialFile:
-    """The open file of the job ``brief``, of which the ranges ``present`` are there."""
+    """The open file of the job ``brief``, of which the ranges ``present`` are there; judged at ``wall()``."""
 
     brief: JobBrief
     file: io.FileIO
     present: Present
+    wall: Wall = utc_now
 
     @property
     def places(self) -> list[range]:
@@ -110,7 +111,7 @@ class PartialFile:
     def judged(self) -> OpenedBundle:
         """The bundle, which is the brief's job. Raises RefusedError."""
         try:
-            bundle = open_bundle(self.window(self.places[0]), at=dt.datetime.now(dt.UTC))
+            bundle = open_bundle(self.window(self.places[0]), at=self.wall())
         except AbsentError:  # its skeleton came, as its directory describes it
             raise BundleRefusedError(
                 "zip-layout", "entries do not lie where the directory says; send it again"
@@ -165,7 +166,7 @@ class PartialFile:
         return [(jar, places[jar.name]) for jar in descriptor.on(platform).jars]
 
     def _judged_jar(self, jar: Jar, place: range, bundle: OpenedBundle) -> OpenedBundle:
-        opened = open_bundle(self.window(place), at=dt.datetime.now(dt.UTC))
+        opened = open_bundle(self.window(place), at=self.wall())
         if opened.signer.spki != bundle.signer.spki:
             raise RefusedError(
                 "jar-signer",

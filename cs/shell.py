@@ -214,13 +214,13 @@ class Shell:
     def _refused(self, attempt: AttemptId, job: m.JobBrief, error: RefusedError) -> None:
         """Tell the owner, unless it was only that the LUS left."""
         if error.code != "stopped":
-            noted = self.refusals.note(job, error, dt.datetime.now(dt.UTC))
+            noted = self.refusals.note(job, error, self.preparation.wall())
             _log.info("refused task {task} of {job}: {code}: {sentence}", task=attempt.task,
                       job=attempt.job[:16], code=noted.code, sentence=noted.sentence)  # fmt: skip
 
     async def _run(self, attempt: AttemptId) -> None:
         prepared = self._prepared[attempt]
-        started = dt.datetime.now(dt.UTC)
+        started = self.preparation.wall()
         if not self.spawner.alive:
             self.spawner = self.new_spawner()
         running = self.spawner.run(steps.request_of(prepared))

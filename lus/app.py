@@ -34,6 +34,7 @@ from rjs.renewal import TokenKeeper, renew_over
 from rjs.revocations import GuardedDoor, RevocationBook
 from rjs.state import Boot, StateFolder, private_folder
 from rjs.status import offer_facts, serve_status
+from rjs.wall_time import Wall, utc_now
 from rjs.wire.dial import Acceptor, Dialler, host_and_port
 from rjs.wire.session import Self
 
@@ -52,12 +53,20 @@ def run(folder: Path) -> int:
 class LookupServer:
     """Everything that a running LUS consists of."""
 
-    def __init__(self, reactor: ReactorBase, state: StateFolder, settings: LusSettings, boot: Boot) -> None:
+    def __init__(
+        self,
+        reactor: ReactorBase,
+        state: StateFolder,
+        settings: LusSettings,
+        boot: Boot,
+        wall: Wall = utc_now,
+    ) -> None:
         self._reactor = reactor
         self._state = state
         self._boot = boot
+        self._wall = wall
         self._member = state.member(Role.LUS)
-        self._keeper = TokenKeeper(state.identity().token(), self._renewed, reactor)
+        self._keeper = TokenKeeper(state.identity().token(), self._renewed, reactor, wall)
         self._settings = settings
         self._tasks = Tasks("lus")
         self._shell = Shell(Board(), reactor, self._tasks)
@@ -69,7 +78,7 @@ class LookupServer:
             reactor,
             lambda: self._shell.ws,
         )
-        self._book = RevocationBook(state.identity().root(), state.cluster() / REVOCATIONS)
+        self._book = RevocationBook(state.identity().root(), state.cluster() / REVOCATIONS, wall)
         self._book.changed = self._apply_revocations
         addresses = [host_and_port(address) for address in self._member.ws]
         self._ws = Dialler(
@@ -77,17 +86,17 @@ class LookupServer:
             addresses,
             me,
             GuardedDoor(WsDoor(self._shell, self._bundles), self._book),
-            lambda: client_context(self._keeper.identity, Role.WS),
+            lambda: client_context(self._keeper.identity, Role.WS, wall=wall),
         )
         door = GuardedDoor(CsDoor(self._shell, self._bundles), self._book)
-        context = server_context(self._keeper.identity, Role)
+        context = server_context(self._keeper.identity, Role, wall)
         self._keeper.renewed = context.renew
         self._acceptor = Acceptor(reactor, me, door, context, limits.CONNECTIONS)
         self._port = 0
         self._contacts = Contacts(
             reactor, me, door, self._tasks,
-            lambda cs: client_context(self._keeper.identity, Role.CS, cs, or_expired=True), self._dead,
-            self._why_unwanted,
+            lambda cs: client_context(self._keeper.identity, Role.CS, cs, or_expired=True, wall=wall),
+            self._dead, self._why_unwanted,
         )  # fmt: skip
         self._link: Link | None = None
         self._status: IListeningPort | None = None
@@ -122,11 +131,11 @@ class LookupServer:
         """The next certificate, over the session with the WS; with one that has expired, over one for that alone."""
         folder = self._state.identity()
         if self._keeper.expired:
-            return await renew_alone(self._reactor, folder)
+            return await renew_alone(self._reactor, folder, self._wall)
         session = self._shell.ws
         if session is None:
             raise UnreachableError(f"the web server is away: {self._ws.trouble}")
-        return await renew_over(self._reactor, session, folder)
+        return await renew_over(self._reactor, session, folder, self._wall)
 
     def _tick(self) -> None:
         self._shell.perform(self._shell.board.tick(self._shell.now()))

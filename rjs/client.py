@@ -6,7 +6,6 @@ Functions here are coroutines on a reactor that somebody else runs; ``run_client
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import hashlib
 import os
 import uuid
@@ -31,10 +30,11 @@ from rjs.identity.folder import IdentityFolder, Member
 from rjs.identity.invitation import Invitation
 from rjs.identity.lifetimes import check_renewable, renew_at
 from rjs.identity.names import Role
-from rjs.identity.tls import client_context, utc_now
+from rjs.identity.tls import client_context
 from rjs.limits import JOIN_PAUSE
 from rjs.renewal import renew_over
 from rjs.state import cluster_folder
+from rjs.wall_time import Wall, utc_now
 from rjs.wire import messages as m
 from rjs.wire.blobs import chunk_of
 from rjs.wire.dial import OwnCertificateError, dial, host_and_port
@@ -45,7 +45,8 @@ T = TypeVar("T")
 
 @attrs.define(eq=False)
 class PersonDoor:
-    """What a WS may ask of a client: the bytes of the bundle that it offered, nothing else.
+    """What a WS may ask of a client, or a LUS that carries its request: the bytes of the bundle that it offered,
+    nothing else.
 
     ``told`` hears how many bytes the WS has asked for so far.
     """
@@ -53,7 +54,7 @@ class PersonDoor:
     upload: Path | None = None
     upload_key: str = ""
     told: Callable[[int], None] | None = None
-    welcome: frozenset[Role] = frozenset({Role.WS})
+    welcome: frozenset[Role] = frozenset({Role.WS, Role.LUS})
     routes: Routes = attrs.field(init=False)
 
     @routes.default
@@ -90,31 +91,16 @@ async def with_ws(
     work: Callable[[Session], Awaitable[T]],
     door: PersonDoor | None = None,
     *,
-    to_renew: bool = False,
+    wall: Wall = utc_now,
 ) -> T:
-    """The result of ``work`` over a session with the first address that answers; ``to_renew`` see ``dial``.
+    """The result of ``work`` over a session with the first address of the web server that answers.
 
     Raises UnreachableError, naming every address and its fault, when none does, and OwnCertificateError before
     any is tried.
     """
-    me = Self(name, cluster, uuid.uuid4().hex, 0, __version__)
-    faults = []
-    for address in addresses:
-        host, port = host_and_port(address)
-        try:
-            context = client_context(identity, Role.WS)
-            session = await dial(reactor, host, port, me, door or PersonDoor(), context, to_renew=to_renew)
-        except OwnCertificateError:
-            raise
-        except UnreachableError as error:
-            faults.append(f"{address}: {error}" if address not in str(error) else str(error))
-            continue
-        try:
-            return await work(session)
-        finally:
-            session.close("done", "the command is done")
-            await session.gone()
-    raise UnreachableError("cannot reach the web server; " + "; ".join(faults))
+    caller, ways = Caller(identity, name, cluster), ways_of(addresses)
+    result, _ = await by_first_way(reactor, caller, ways, work, door or PersonDoor(), wall=wall)
+    return result
 
 
 async def with_own_ws(
@@ -145,51 +131,76 @@ async def with_own_ws(
     return await with_ws(reactor, folder.token(), name, member.cluster, member.ws, renew_and_work, door)
 
 
-async def renew_alone(reactor: ReactorBase, folder: IdentityFolder) -> Identity:
+async def renew_alone(
+    reactor: ReactorBase,
+    folder: IdentityFolder,
+    wall: Wall = utc_now,
+    interfaces: Sequence[str] = (),
+    tell: Callable[[str], object] = lambda sentence: None,
+) -> Identity:
     """Renew the token certificate of the member whose folder this is, over a session for nothing else.
 
-    It may have expired, within the grace. Not for a server whose certificate is good: its session would be taken
-    for the newer one of that server. Raises RefusedError, UnreachableError.
+    It may have expired, within the grace. Not for a server that runs and whose certificate is good: its session would
+    be taken for the newer one of that server. Where the web server does not answer, lookup servers carry the request:
+    those in ``member.json``, then those that announce themselves on the LAN of ``interfaces`` (all of them when none
+    is given); ``tell`` hears each change of plan. Raises RefusedError, UnreachableError.
     """
     member, current = folder.member(), folder.token()
-    check_renewable(current.chain, utc_now())
-    return await with_ws(
-        reactor,
-        current,
-        member.name.uri(),
-        member.cluster,
-        member.ws,
-        lambda session: renew_over(reactor, session, folder),
-        to_renew=True,
-    )
+    check_renewable(current.chain, wall())
+    by_lus = member.role is not Role.LUS
+    direct = member.role is not Role.CS or wall() >= current.chain[0].not_valid_after_utc
+    ways = ways_of(member.ws if direct else (), member.lus if by_lus else ())
+    caller = Caller(current, member.name.uri(), member.cluster)
+
+    async def renew(session: Session) -> Identity:
+        return await renew_over(reactor, session, folder, wall)
+
+    ask = partial(by_first_way, reactor, caller, work=renew, door=PersonDoor(), to_renew=True, wall=wall)
+    more = partial(announced_ways, reactor, member.cluster, interfaces) if by_lus else None
+    identity, _ = await by_any_way(ask, ways, more, tell)
+    return identity
 
 
-async def join(reactor: ReactorBase, invitation: Invitation, folder: Path, wait: float = 0.0) -> Member:
+async def join(
+    reactor: ReactorBase,
+    invitation: Invitation,
+    folder: Path,
+    wait: float = 0.0,
+    wall: Wall = utc_now,
+    *,
+    interfaces: Sequence[str] = (),
+    tell: Callable[[str], object] = lambda sentence: None,
+    passphrase: bytes | None = None,
+) -> Member:
     """Become a member: keys are made here, the WS certifies them, the invitation is used up.
 
-    ``folder`` is the state folder (or a person's own). A WS that cannot be reached yet is tried again for
-    ``wait`` seconds. May be repeated after any failure. Raises RefusedError, UnreachableError.
+    ``folder`` is the state folder (or a person's own). Where the web server does not answer, lookup servers carry the
+    request: those of the invitation, then those that announce themselves on the LAN of ``interfaces``. While none of
+    them answers either, all are tried again for ``wait`` seconds. ``tell`` hears each change of plan and which way it
+    was. ``passphrase`` protects a person's signing and encryption key. May be repeated after any failure.
+    Raises RefusedError, UnreachableError.
     """
-    now = dt.datetime.now(dt.UTC)
     cluster = cluster_of(invitation.identity.root)
     identity = IdentityFolder(cluster_folder(folder, cluster) / "identity")
-    request = identity.create_pending(invitation, now)
+    request = identity.create_pending(invitation, wall(), passphrase)
 
     async def enrol(session: Session) -> m.MemberEnrolled:
         return await session.request(m.MemberEnrol(request=request), m.MemberEnrolled)
 
-    name = invitation.name.caller().uri()
+    caller = Caller(invitation.identity, invitation.name.caller().uri(), cluster)
+    ask = partial(by_first_way, reactor, caller, work=enrol, door=PersonDoor(), wall=wall)
+    ways, more = ways_of(invitation.ws, invitation.lus), partial(announced_ways, reactor, cluster, interfaces)
     deadline = reactor.seconds() + wait
     while True:
         try:
-            enrolled = await with_ws(reactor, invitation.identity, name, cluster, invitation.ws, enrol)
+            enrolled, way = await by_any_way(ask, ways, more, tell)
             break
         except UnreachableError:
             if reactor.seconds() >= deadline:
                 raise
             await sleep(reactor, JOIN_PAUSE)
-    chain = tuple(x509.load_der_x509_certificate(each) for each in enrolled.chain)
-    return identity.complete(invitation, chain, dt.datetime.now(dt.UTC))
+    tell(f"joined by way of {way}")
+    return identity.complete(invitation, read_chain(enrolled.chain), wall())
 
 
 async def submit(

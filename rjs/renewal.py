@@ -20,8 +20,8 @@ from rjs.identity.certificates import Identity
 from rjs.identity.folder import IdentityFolder
 from rjs.identity.lifetimes import check_renewable, renew_at
 from rjs.identity.paths import read_chain
-from rjs.identity.tls import Wall, utc_now
 from rjs.limits import RENEWAL_LOOK, RENEWAL_LOOK_FIRST, RENEWAL_PATIENCE
+from rjs.wall_time import Wall, utc_now
 from rjs.wire import messages as m
 from rjs.wire.session import Session
 

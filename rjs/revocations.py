@@ -31,7 +31,7 @@ from rjs.identity.revocation import (
     read_revocations,
 )
 from rjs.identity.revocation_file import keep_revocations, kept_revocations
-from rjs.identity.tls import Wall, utc_now
+from rjs.wall_time import Wall, utc_now
 from rjs.wire import messages as m
 from rjs.wire.session import Door, Routes, Session
 

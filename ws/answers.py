@@ -5,7 +5,6 @@ Commit first, acknowledge, then deliver: what a crash leaves undelivered is deli
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import io
 import secrets
@@ -155,7 +154,7 @@ class AnswerDesk:
             raise RefusedError("answer-digest", "the answer's bytes are not those that its offer states")
         source: BinaryIO = io.BytesIO(offer.data) if staged is None else staged.open("rb")
         with source:
-            opened = open_answer(source, roots=[self.root], at=dt.datetime.now(dt.UTC))
+            opened = open_answer(source, roots=[self.root], at=self.shell.wall())
             with opened.bundle:
                 if self.answer_keys().get(offer.cs) != opened.signer.spki:
                     raise RefusedError(

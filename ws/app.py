@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import platform
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ from rjs.revocations import GuardedDoor, RevocationBook
 from rjs.state import Boot, StateFolder, cluster_folder, make_state_folder, private_folder
 from rjs.status import serve_status
 from rjs.storage import StorageThread, open_database
+from rjs.wall_time import Wall, utc_now
 from rjs.wire.dial import Acceptor, host_and_port
 from rjs.wire.session import Self
 from ws import limits, store
@@ -66,6 +65,7 @@ def init(
     listen: str = "",
     port: int | None = None,
     ask: AskPassphrase | None = None,
+    wall: Wall = utc_now,
 ) -> Member:
     """Found a web server in ``folder``, certified by the operator's folder ``ca``; may be repeated if killed.
 
@@ -83,7 +83,7 @@ def init(
     if not (folder / "config.toml").exists():
         write_config(WsSettings, folder, {"listen": listen, "port": port})
     identity = IdentityFolder(cluster_folder(folder, operator.cluster) / "identity")
-    return identity.found(operator, name, reach, dt.datetime.now(dt.UTC))
+    return identity.found(operator, name, reach, wall())
 
 
 def run(folder: Path) -> int:
@@ -98,13 +98,21 @@ def run(folder: Path) -> int:
 class WebServer:
     """Everything that a running WS consists of."""
 
-    def __init__(self, reactor: ReactorBase, state: StateFolder, settings: WsSettings, boot: Boot) -> None:
+    def __init__(
+        self,
+        reactor: ReactorBase,
+        state: StateFolder,
+        settings: WsSettings,
+        boot: Boot,
+        wall: Wall = utc_now,
+    ) -> None:
         self._reactor = reactor
         self._state = state
         self._settings = settings
         self._boot = boot
         self._tasks = Tasks("ws")
-        self._wall = WallClock(reactor.seconds(), time.time())
+        self._wall = wall
+        self._clock = WallClock(reactor.seconds(), wall().timestamp())
         self._authority: AuthorityChild | None = None
         self._parts: _Parts | None = None
 
@@ -114,7 +122,7 @@ class WebServer:
         self._authority = self._new_authority(member)
         await self._authority.start()
         certificate = OwnCertificate(member, self._authority)
-        keeper = TokenKeeper(await certificate.next(), certificate.next, self._reactor)
+        keeper = TokenKeeper(await certificate.next(), certificate.next, self._reactor, self._wall)
         parts = self._build(member, folder, self._authority, keeper)
         await parts.members.load()
         forget_refusals(parts.revocations.orders)
@@ -168,12 +176,12 @@ class WebServer:
         database = open_database(folder / "ws.sqlite", store.MIGRATIONS, application_id=store.APPLICATION_ID)
         queue = store.load_queue(database, reactor.seconds())
         storage = StorageThread(reactor, database)
-        shell = Shell(queue, storage, reactor, lambda why: fail_stop(reactor, why))
+        shell = Shell(queue, storage, reactor, lambda why: fail_stop(reactor, why), self._wall)
         homes = Homes(private_folder(self._state.path / self._settings.homes))
         root = self._state.identity().root()
-        members = Members(storage, workers, homes, authority, root)
+        members = Members(storage, workers, homes, authority, root, wall=self._wall)
         bundles = Bundles(private_folder(folder / "bundles"))
-        book = RevocationBook(root, folder / REVOCATIONS)
+        book = RevocationBook(root, folder / REVOCATIONS, self._wall)
         orders = private_folder(folder / ORDERS)
         revocations = RevocationDesk(book, authority, root, shell, members, self._tasks, orders)
         intake = Intake(
@@ -191,7 +199,7 @@ class WebServer:
         )  # fmt: skip
         door = WsDoor(shell, intake, answers, members, workers)
         me = Self(member.name.uri(), member.cluster, self._boot.id, self._boot.count, __version__)
-        context = server_context(keeper.identity, Role)
+        context = server_context(keeper.identity, Role, self._wall)
         keeper.renewed = context.renew
         guarded = GuardedDoor(door, book, revocations.routes())
         acceptor = Acceptor(reactor, me, guarded, context, limits.SESSIONS)
@@ -204,6 +212,7 @@ class WebServer:
             self._tasks,
             lambda: frozenset(members.accounts),
             {},
+            lambda: self._wall().timestamp(),
         )
         members.new_home = watcher.wake  # or its first upload would wait for the rescan
         return _Parts(
@@ -224,7 +233,9 @@ class WebServer:
 
     async def _tick(self, parts: _Parts) -> None:
         now = parts.shell.now()
-        await parts.shell.perform(parts.shell.queue.tick(now, self._wall.read(now, parts.shell.wall())))
+        await parts.shell.perform(
+            parts.shell.queue.tick(now, self._clock.read(now, self._wall().timestamp()))
+        )
 
     def _document(self, parts: _Parts) -> dict[str, Any]:
         queue = parts.shell.queue

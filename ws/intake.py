@@ -146,7 +146,7 @@ class Intake:
     def _verify(self, incoming: Incoming, upload: Upload) -> Job:
         """1. The bundle is one by our verifier, and the ``.jnlp`` that names it is in it, signed. 2. It may be a job
         here and now. 3. Every byte of it is as signed. 4. So is each JAR that follows, and by the same signer."""
-        now = dt.datetime.now(dt.UTC)
+        now = self.shell.wall()
         with incoming.path.open("rb") as file:
             main, *further = incoming.windows(file)
             with open_bundle(main, at=now) as bundle:

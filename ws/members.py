@@ -7,8 +7,6 @@ judges every request again by itself.
 
 from __future__ import annotations
 
-import datetime as dt
-import time
 from collections.abc import Callable
 from functools import partial
 
@@ -25,6 +23,7 @@ from rjs.identity.names import Role
 from rjs.identity.peers import PeerIdentity
 from rjs.identity.renewal import RenewalRequest, check_renewal
 from rjs.storage import Connection, Storage
+from rjs.wall_time import Wall, utc_now
 from ws import store
 from ws.authority.child import Issuer
 from ws.homes import Homes
@@ -46,6 +45,7 @@ class Members:
     answer_keys: dict[str, str] = attrs.field(factory=dict)
     joined: dict[str, float] = attrs.field(factory=dict)
     new_home: Callable[[], object] = lambda: None
+    wall: Wall = utc_now
 
     async def load(self) -> None:
         """Read what is recorded; homes that a killed process did not make are made."""
@@ -59,10 +59,10 @@ class Members:
 
     async def enrol(self, peer: PeerIdentity, request: EnrolmentRequest) -> tuple[bytes, ...]:
         """The new member's token chain, DER, leaf first. Raises RefusedError."""
-        now = dt.datetime.now(dt.UTC)
+        now = self.wall()
         checked = check_enrolment(request, peer.chain, self.root, now)
         recorded = await self.storage.write(
-            partial(store.record_member, joining=_joining(checked), wall=time.time())
+            partial(store.record_member, joining=_joining(checked), wall=now.timestamp())
         )
         if not recorded:
             raise RefusedError(
@@ -83,7 +83,7 @@ class Members:
 
         ``peer`` brought it: the member itself, or a LUS for a CS of its own.
         """
-        name = check_renewal(request, self.root, dt.datetime.now(dt.UTC)).name
+        name = check_renewal(request, self.root, self.wall()).name
         carried = peer.name.role is Role.LUS and name.role is Role.CS
         if name != peer.certified and not carried:
             raise RefusedError("not-yours", f"{peer.name.uri()} cannot ask for a certificate of {name.uri()}")

@@ -6,7 +6,6 @@ the queue is applied at every new one, so it holds after any crash in between.
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from pathlib import Path
 
@@ -71,7 +70,7 @@ class RevocationDesk:
     async def revoke(self, what: What, whom: str, reason: str) -> None:
         """Revoke from now on; returns when the list that says so is durable and told. Raises RefusedError."""
         name = (await self._member(whom)).uri() if what is What.MEMBER else whom.lower()
-        entry = Revoked(what, name, time.time(), reason)
+        entry = Revoked(what, name, self.shell.wall().timestamp(), reason)
         check_entry(entry)
         await self._take(await self.registrar.revoke(entry))
         _log.warn("revoked: {entry}", entry=entry.sentence())

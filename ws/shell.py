@@ -6,7 +6,6 @@ the process ends at once: what was not journalled was told to nobody.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -17,6 +16,7 @@ from rjs.background import Timers
 from rjs.crash_points import crash_point
 from rjs.ids import BundleId
 from rjs.storage import Storage
+from rjs.wall_time import Wall, utc_now
 from ws import store
 from ws.instructions import AnswerReady, Instruction, JobChanged, SendGrant, SendLeaseEnded, Word
 from ws.queue import Queue
@@ -26,11 +26,18 @@ class Shell:
     """The queue, its journal, and those who listen to it."""
 
     def __init__(
-        self, queue: Queue, storage: Storage, timers: Timers, broken: Callable[[str], object]
+        self,
+        queue: Queue,
+        storage: Storage,
+        timers: Timers,
+        broken: Callable[[str], object],
+        wall: Wall = utc_now,
     ) -> None:
         self.queue = queue
         self.storage = storage
         self.timers = timers
+        self.wall = wall
+        """The time for certificates and receipts."""
         self._broken = broken
         self._writing = 0
         self.to_lus: Callable[[SendGrant | SendLeaseEnded], object] = lambda _: None
@@ -40,10 +47,6 @@ class Shell:
     def now(self) -> float:
         """The steady clock that leases are counted by."""
         return self.timers.seconds()
-
-    def wall(self) -> float:
-        """Unix time: for certificates and receipts."""
-        return time.time()
 
     def perform(self, instructions: Iterable[Instruction]) -> Deferred[None]:
         """Make the entries durable, then say the words. Fires when that, and everything performed before, is

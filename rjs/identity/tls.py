@@ -16,7 +16,7 @@ the server has judged it**: wait for the server's first message before believing
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, cast
 
 import attrs
@@ -38,6 +38,7 @@ from rjs.identity.lifetimes import RENEWAL_GRACE_TIME
 from rjs.identity.names import Role
 from rjs.identity.peers import PeerIdentity, identify
 from rjs.identity.profiles import subject_text
+from rjs.wall_time import Wall, utc_now
 
 __all__ = [
     "Expected",
@@ -47,16 +48,7 @@ __all__ = [
     "peer_identity",
     "refusal",
     "server_context",
-    "utc_now",
 ]
-
-Wall = Callable[[], dt.datetime]
-
-
-def utc_now() -> dt.datetime:
-    """Wall time, which certificates are judged by."""
-    return dt.datetime.now(dt.UTC)
-
 
 _NOT_YET = 9  # X509_V_ERR_CERT_NOT_YET_VALID
 _EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
@@ -161,10 +153,10 @@ class _PeerConnection(SSL.Connection):
 
 @implementer(IOpenSSLServerConnectionCreator)
 class ServerContext:
-    """The accepting end of a listener; see ``server_context``."""
+    """The accepting end of a listener; see ``server_context``. ``wall``: what certificates are judged by."""
 
     def __init__(self, identity: Identity, expected: Expected, wall: Wall) -> None:
-        self._expected, self._wall = expected, wall
+        self._expected, self.wall = expected, wall
         self.renew(identity)
 
     def renew(self, identity: Identity) -> None:
@@ -173,7 +165,7 @@ class ServerContext:
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802, N803
         """Twisted's door: the TLS state of one accepted connection."""
-        return _PeerConnection(self._context, self._root, self._expected, self._wall())
+        return _PeerConnection(self._context, self._root, self._expected, self.wall())
 
 
 @implementer(IOpenSSLClientConnectionCreator)

@@ -105,7 +105,7 @@ class Acceptor:
                 "refused a connection from {address}: {most} are open", address=address, most=self._most
             )
             return None
-        session = Session(self._reactor, self._me, self._door)
+        session = Session(self._reactor, self._me, self._door, wall=self._creator.wall)
         self.sessions[session] = None
         session.gone().addCallback(lambda _: self.sessions.pop(session, None))
         session.ready.addCallbacks(self._opened, lambda failure: _log_no_session(address, failure))

@@ -8,7 +8,6 @@ to ``Door.closed``; what was asked and not answered then fails with SessionLostE
 
 from __future__ import annotations
 
-import datetime as dt
 import itertools
 import socket
 from collections.abc import Callable
@@ -28,7 +27,8 @@ from rjs.errors import ProtocolError, RefusedError, UnreachableError
 from rjs.identity.errors import IdentityError
 from rjs.identity.lifetimes import hand_over_at
 from rjs.identity.names import Role
-from rjs.identity.tls import PeerIdentity, peer_identity, refusal, utc_now
+from rjs.identity.tls import PeerIdentity, peer_identity, refusal
+from rjs.wall_time import Wall, utc_now
 from rjs.wire import messages as m
 from rjs.wire.frames import FrameProtocol
 from rjs.wire.serving import Handler, Routes, Serving, words
@@ -83,7 +83,7 @@ class Session:
         me: Self,
         door: Door,
         dial: int = 0,
-        wall: Callable[[], dt.datetime] = utc_now,
+        wall: Wall = utc_now,
     ) -> None:
         self._reactor = reactor
         self._me = me

@@ -7,12 +7,12 @@ that ends. What it cannot make durable in its log it does not give out: it ends 
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import pwd
 import resource
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -24,6 +24,7 @@ from rjs.identity.keys import load_chain, load_private
 from rjs.identity.names import RjsName
 from rjs.identity.revocation import Revocations
 from rjs.identity.revocation_file import REVOCATIONS, keep_revocations, kept_revocations
+from rjs.wall_time import Wall, utc_now
 from ws.authority import limits
 from ws.authority.log import IssuedToken, IssueLog, used_invitations
 from ws.authority.messages import (
@@ -55,7 +56,7 @@ def main(arguments: list[str]) -> int:
         begin, *early = _received(connection, inbox)
         assert isinstance(begin, Begin)
         try:
-            desk = _open(begin)
+            desk = open_desk(begin)
         except (RjsError, OSError, KeyError) as error:
             code = error.code if isinstance(error, RefusedError) else "authority"
             connection.sendall(frame(Refused(0, code, f"{error}")))
@@ -80,7 +81,7 @@ def _received(connection: socket.socket, inbox: Inbox[Question]) -> list[Questio
     return found
 
 
-def _open(begin: Begin) -> Desk:
+def open_desk(begin: Begin, wall: Wall = utc_now, steady: Callable[[], float] = time.monotonic) -> Desk:
     """Become the account to run as, and read key and log. From here on paths are relative to the folder, which alone
     that account can enter."""
     os.chdir(begin.folder)
@@ -91,10 +92,10 @@ def _open(begin: Begin) -> Desk:
     tokens = TokenAuthority.open(here)
     used = used_invitations(here)
     own = RjsName.parse(begin.name)
-    authority = Authority(tokens, own, begin.common_name, begin.lifetime, used, Rates(time.monotonic()))
+    authority = Authority(tokens, own, begin.common_name, begin.lifetime, used, Rates(steady()))
     user = pwd.getpwuid(os.geteuid()).pw_name if _is_known(os.geteuid()) else str(os.geteuid())
     ready = Ready(tokens.not_after.timestamp(), user, os.geteuid() != before)
-    return Desk(authority, IssueLog(here), ready, _register(tokens))
+    return Desk(authority, IssueLog(here), ready, _register(tokens), wall, steady)
 
 
 def _register(tokens: TokenAuthority) -> Register:
@@ -136,6 +137,8 @@ class Desk:
     log: IssueLog
     ready: Ready
     register: Register
+    wall: Wall = utc_now
+    steady: Callable[[], float] = time.monotonic
 
     def __attrs_post_init__(self) -> None:
         self.authority.revocations = self.register.newest
@@ -157,7 +160,7 @@ class Desk:
         try:
             if isinstance(question, Revoke | Relist):
                 return Listed(question.id, self._listed(question).signed)
-            grant = self.authority.decide(question, dt.datetime.now(dt.UTC), time.monotonic())
+            grant = self.authority.decide(question, self.wall(), self.steady())
         except RefusedError as error:
             return Refused(question.id, error.code, error.sentence)
         if grant.line is not None:
@@ -166,7 +169,7 @@ class Desk:
 
     def _listed(self, question: Revoke | Relist) -> Revocations:
         """The newest list: durable, and gone by here from the next question on."""
-        now = dt.datetime.now(dt.UTC)
+        now = self.wall()
         if isinstance(question, Revoke):
             newest = self.register.revoke(question.entry, now)
         else:

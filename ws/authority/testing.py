@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Callable
-
 from rjs.identity.authority import TokenAuthority
 from rjs.identity.enrolment import EnrolmentRequest
 from rjs.identity.names import RjsName
 from rjs.identity.renewal import RenewalRequest
-from rjs.identity.tls import utc_now
+from rjs.wall_time import Wall, utc_now
 from ws.authority.limits import LONGEST_LIFETIME
 from ws.authority.log import IssuedToken
 from ws.authority.messages import Enrol, Own, Renew
@@ -25,7 +22,7 @@ class RulesIssuer:
         tokens: TokenAuthority,
         own: RjsName,
         lifetime: int = LONGEST_LIFETIME,
-        wall: Callable[[], dt.datetime] = utc_now,
+        wall: Wall = utc_now,
     ) -> None:
         self.authority = Authority(tokens, own, "web server of tests", lifetime, {}, Rates(0.0))
         self.log: list[IssuedToken] = []
