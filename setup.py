@@ -44,6 +44,7 @@ setup(
         "rjs.roles": [
             "ws.init = ws.app:init",
             "ws.run = ws.app:run",
+            "ws.settings = ws.config:WsSettings",
             "lus.run = lus.app:run",
             "lus.settings = lus.config:LusSettings",
             "cs.run = cs.app:run",
