@@ -44,6 +44,7 @@ from rjs.jobs import TaskState
 from rjs.limits import GIB
 from rjs.needs import Needs, Offer
 from rjs.storage import Connection
+from rjs.wall_time import Wall, utc_now
 from rjs.wire import messages as m
 from ws import store
 from ws.answers import AnswerDesk
@@ -219,6 +220,7 @@ class Preparation:
     """Takes its time, records in the real ledger, and refuses now and then."""
 
     server: ComputeServer
+    wall: Wall = utc_now
 
     async def prepare(self, attempt: AttemptId, job: m.JobBrief, *_: object) -> Any:
         """See cs.attempt."""
