@@ -82,7 +82,7 @@ class CsDoor:
     def _routes(self) -> Routes:
         return {
             m.CsState: self._state,
-            m.MemberRenew: self._renew,
+            m.MemberRenew: self.renew,
             m.AttemptEnded: self._attempt_ended,
             m.AnswerOffer: self._offered,
             m.BlobRead: self._bundle_bytes,
@@ -125,7 +125,7 @@ class CsDoor:
         _log.info("registered {name}: {mflops:.0f} MFLOPS", name=message.name, mflops=message.mflops)
         self.shell.registered(session, message)
 
-    async def _renew(self, session: Session, message: m.MemberRenew) -> m.MemberRenewed:
+    async def renew(self, session: Session, message: m.MemberRenew) -> m.MemberRenewed:
         """Carry a CS's request to the WS; what it asks for is signed, and for others to judge."""
         cs = session.peer.certified.id
         if cs in self._renewing:

@@ -16,6 +16,7 @@ from lus.bundle_cache import BundleCache
 from lus.config import LusSettings
 from lus.contacts import Contacts
 from lus.shell import Shell
+from lus.visitors import FrontDoor, Visitors
 from rjs import __version__
 from rjs.background import Tasks, ThreadWorkers
 from rjs.client import renew_alone
@@ -88,13 +89,14 @@ class LookupServer:
             GuardedDoor(WsDoor(self._shell, self._bundles), self._book),
             lambda: client_context(self._keeper.identity, Role.WS, wall=wall),
         )
-        door = GuardedDoor(CsDoor(self._shell, self._bundles), self._book)
+        servers = CsDoor(self._shell, self._bundles)
+        front = FrontDoor(servers, Visitors(self._shell, state.identity().root(), wall))
         context = server_context(self._keeper.identity, Role, wall)
         self._keeper.renewed = context.renew
-        self._acceptor = Acceptor(reactor, me, door, context, limits.CONNECTIONS)
+        self._acceptor = Acceptor(reactor, me, GuardedDoor(front, self._book), context, limits.CONNECTIONS)
         self._port = 0
         self._contacts = Contacts(
-            reactor, me, door, self._tasks,
+            reactor, me, GuardedDoor(servers, self._book), self._tasks,
             lambda cs: client_context(self._keeper.identity, Role.CS, cs, or_expired=True, wall=wall),
             self._dead, self._why_unwanted,
         )  # fmt: skip

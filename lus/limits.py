@@ -63,3 +63,12 @@ STRANGE_ENDS = 4096
 
 CONTACT_SILENT = 15.0
 """Seconds without an announcement after which a CS that was never reached is not dialled again."""
+
+VISITORS = 64
+"""Sessions at once of people and joiners, whose requests are carried to the WS: each takes a second or so."""
+
+VISITS_OF_ONE = 4
+"""Of these, one person's or one invitation's: whoever holds an invitation keeps nobody else out."""
+
+VISIT = 90.0
+"""Seconds that such a session may last: a renewal is waited for that long, and nobody stays."""

@@ -8,19 +8,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
-from cryptography import x509
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
-from rjs import __version__
 from rjs.background import sleep
 from rjs.clock import use_steady_clock
 from rjs.errors import RefusedError, RjsError, UnreachableError
@@ -30,15 +28,15 @@ from rjs.identity.folder import IdentityFolder, Member
 from rjs.identity.invitation import Invitation
 from rjs.identity.lifetimes import check_renewable, renew_at
 from rjs.identity.names import Role
-from rjs.identity.tls import client_context
-from rjs.limits import JOIN_PAUSE
+from rjs.identity.paths import read_chain
+from rjs.limits import JOIN_PAUSE, LAN_AFTER
 from rjs.renewal import renew_over
 from rjs.state import cluster_folder
 from rjs.wall_time import Wall, utc_now
+from rjs.ways import Caller, announced_ways, by_any_way, by_first_way, ways_of
 from rjs.wire import messages as m
 from rjs.wire.blobs import chunk_of
-from rjs.wire.dial import OwnCertificateError, dial, host_and_port
-from rjs.wire.session import Routes, Self, Session
+from rjs.wire.session import Routes, Session
 
 T = TypeVar("T")
 
@@ -175,10 +173,10 @@ async def join(
     """Become a member: keys are made here, the WS certifies them, the invitation is used up.
 
     ``folder`` is the state folder (or a person's own). Where the web server does not answer, lookup servers carry the
-    request: those of the invitation, then those that announce themselves on the LAN of ``interfaces``. While none of
-    them answers either, all are tried again for ``wait`` seconds. ``tell`` hears each change of plan and which way it
-    was. ``passphrase`` protects a person's signing and encryption key. May be repeated after any failure.
-    Raises RefusedError, UnreachableError.
+    request: those of the invitation, and after ``LAN_AFTER`` seconds those that announce themselves on the LAN of
+    ``interfaces``. While none of them answers either, all are tried again for ``wait`` seconds. ``tell`` hears each
+    change of plan, once, and which way it was. ``passphrase`` protects a person's signing and encryption key.
+    May be repeated after any failure. Raises RefusedError, UnreachableError.
     """
     cluster = cluster_of(invitation.identity.root)
     identity = IdentityFolder(cluster_folder(folder, cluster) / "identity")
@@ -190,13 +188,21 @@ async def join(
     caller = Caller(invitation.identity, invitation.name.caller().uri(), cluster)
     ask = partial(by_first_way, reactor, caller, work=enrol, door=PersonDoor(), wall=wall)
     ways, more = ways_of(invitation.ws, invitation.lus), partial(announced_ways, reactor, cluster, interfaces)
-    deadline = reactor.seconds() + wait
+    began, told = reactor.seconds(), set[str]()
+
+    def tell_once(sentence: str) -> None:
+        if sentence not in told:
+            told.add(sentence)
+            tell(sentence)
+
     while True:
+        waited = reactor.seconds() - began
         try:
-            enrolled, way = await by_any_way(ask, ways, more, tell)
+            look = more if waited >= min(wait, LAN_AFTER) else None
+            enrolled, way = await by_any_way(ask, ways, look, tell_once)
             break
         except UnreachableError:
-            if reactor.seconds() >= deadline:
+            if look is not None and reactor.seconds() - began >= wait:
                 raise
             await sleep(reactor, JOIN_PAUSE)
     tell(f"joined by way of {way}")

@@ -294,6 +294,9 @@ TOKEN_INTERMEDIATE_LIFETIME = 365 * _DAY
 TOKEN_LIFETIME = 2 * _DAY
 """Seconds a token certificate lives: a machine may be off for a night, a stolen key is soon worthless."""
 
+JOB_TOKEN_LIFETIME = 3600
+"""Seconds a job token lives at most: it renews itself, and is of no use after its attempt anyway."""
+
 RECORD_LIFETIME = 365 * _DAY
 """Seconds a web server may sign lists of what is revoked before the operator certifies its record key again."""
 
@@ -353,6 +356,13 @@ INVITATION_TEXT = 16 * KIB
 WS_ADDRESSES = 8
 """Most addresses of one web server that an invitation or a member's folder names."""
 
+LUS_ADDRESSES = 8
+"""Most addresses of lookup servers that an invitation or a member's folder names."""
+
+CLOCKS_APART = 60.0
+"""Seconds by which two clocks may differ before people are told: leases do not go by wall clocks, certificates are
+dated back by ``CLOCK_SKEW``, and a machine that keeps its time is within a second."""
+
 IDENTITY_FILE = 64 * KIB
 """Longest file of keys, certificates or membership read."""
 
@@ -367,6 +377,35 @@ PASSPHRASE_ROUNDS = 600_000
 
 PASSPHRASE_LEAST = 8
 """Shortest passphrase taken, in bytes; what is worth protecting is worth a longer one."""
+
+# --- rjs.identity: certificates of other CAs ------------------------------------------------------------
+
+ACCEPTANCE_LIFETIME = 365 * _DAY
+"""Seconds for which a statement of accepted CAs counts: whoever withholds its withdrawal wins no more than that."""
+
+ACCEPTED_CAS = 16
+"""CAs in one statement: an organisation has some; each may cost a path's signatures when a stranger calls."""
+
+ACCEPTED_LISTINGS = 10_000
+"""Certificates that one CA's table lists: the members that one web server is meant for."""
+
+ACCEPTED_REVOKED = 10_000
+"""Serial numbers that one statement takes over from CAs' revocation lists."""
+
+ACCEPTANCE_BYTES = 640 * KIB
+"""Longest statement; with its chain it fits in a frame to the authority."""
+
+FOREIGN_CERTIFICATE = 8 * KIB
+"""Longest certificate of another CA read: RSA keys of 4,096 bits and long policies fit."""
+
+FOREIGN_CHAIN = 5
+"""Certificates that whoever presents one of another CA shows, its own included: bounds the signature checks."""
+
+FOREIGN_SIGNERS = 16
+"""Signing keys that an account lists at most when it adds one by presenting a certificate: a folder for each desk."""
+
+RECERTIFY = 60 * _DAY
+"""Seconds before its end from which on what the operator certified for a web server asks to be certified again."""
 
 # --- rjs.discovery --------------------------------------------------------------------------------------
 
@@ -416,3 +455,13 @@ LOCAL_STOP = 10.0
 
 JOIN_PAUSE = 0.25
 """Seconds between two tries to reach a web server that may just be starting."""
+
+LAN_AFTER = 2.0
+"""Seconds of that after which a joiner looks for other ways on the LAN: a web server that starts needs less."""
+
+LAN_LOOK = 3.0
+"""Seconds in which lookup servers of the LAN are listened for, where no address that is known answers: they answer a
+question within milliseconds, and a question may be lost."""
+
+LIST_AGE = 600.0
+"""Seconds after its issue from which a person's list of what is revoked is asked for anew, as often as it is issued."""

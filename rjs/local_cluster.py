@@ -169,11 +169,11 @@ class LocalCluster:
         make_private_folder(folder)
         write_config(role_entry(f"{role}.settings"), folder, settings)
         invitation = operator.invite(role, name, ws=[address], now=dt.datetime.now(dt.UTC))
-        await join(reactor, invitation, folder)
+        await join(reactor, invitation, folder, interfaces=[LOOPBACK])
 
     async def _join_person(self, reactor: ReactorBase, operator: OperatorFolder, address: str) -> None:
         invitation = operator.invite(Role.USER, ACCOUNT, ws=[address], now=dt.datetime.now(dt.UTC))
-        await join(reactor, invitation, self.person)
+        await join(reactor, invitation, self.person, interfaces=[LOOPBACK])
         identity = self.identity().path
         request = (identity / "signing-request.pem").read_bytes()
         save_chain(identity / "signing.pem", operator.issue(request, dt.datetime.now(dt.UTC)))

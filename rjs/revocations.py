@@ -20,7 +20,9 @@ from cryptography import x509
 from twisted.logger import Logger
 
 from rjs.bundle.verify import Signer, spki_of
+from rjs.errors import RefusedError
 from rjs.identity.errors import IdentityError
+from rjs.identity.keys import Chain
 from rjs.identity.names import SERVERS, RjsName, Role
 from rjs.identity.revocation import (
     Revocations,
@@ -90,6 +92,13 @@ class RevocationBook:
         if entry is not None:
             raise RevokedError(entry, "sign with a new key, which joining anew into another folder makes")
 
+    def check_caller(self, chain: Chain, name: RjsName) -> None:
+        """Raises RevokedError when this chain of an invitation or a token certificate, which is for ``name``, is
+        revoked."""
+        entry = None if self.current is None else self.current.caller(chain, name)
+        if entry is not None:
+            raise RevokedError(entry)
+
     def check_answer(self, cs: str, signer: Signer | None = None) -> None:
         """Raises RevokedError when this CS, or a certificate of its answer key's path, is revoked."""
         if self.current is None:
@@ -126,8 +135,12 @@ class RevocationBook:
         return self._sessions.pop(session, None) is not None
 
     def routes(self) -> Routes:
-        """What servers say to each other of their lists."""
-        return {m.RevocationNumber: self._number_of, m.RevocationList: self._told}
+        """What servers say to each other of their lists, and what people ask."""
+        return {
+            m.RevocationNumber: self._number_of,
+            m.RevocationList: self._told,
+            m.RevocationRead: self._read,
+        }
 
     def _turned_out(self, session: Session) -> bool:
         entry = self.current.peer(session.peer) if self.current is not None else None
@@ -151,6 +164,11 @@ class RevocationBook:
             return m.RevocationNumber(number=0)
         digest = hashlib.sha256(self.current.signed.statement).digest()
         return m.RevocationNumber(number=self.current.number, digest=digest)
+
+    def _read(self, session: Session, message: m.RevocationRead) -> m.RevocationList:
+        if self.current is None:
+            raise RefusedError("no-list", "no list of what is revoked has come here yet; ask again later")
+        return m.RevocationList(list=self.current.signed)
 
     def _told(self, session: Session, message: m.RevocationList) -> None:
         told = self._sessions.get(session, 0)

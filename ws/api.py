@@ -114,7 +114,8 @@ class WsDoor:
     # --- joining and renewing -----------------------------------------------------------------------
 
     async def _enrol(self, session: Session, message: m.MemberEnrol) -> m.MemberEnrolled:
-        return m.MemberEnrolled(chain=await self.members.enrol(session.peer, message.request))
+        chain = await self.members.enrol(session.peer, message.request, message.chain)
+        return m.MemberEnrolled(chain=chain)
 
     async def _renew_member(self, session: Session, message: m.MemberRenew) -> m.MemberRenewed:
         return m.MemberRenewed(chain=await self.members.renew(session.peer, message.request))

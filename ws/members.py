@@ -18,8 +18,9 @@ from twisted.logger import Logger
 from rjs.background import Workers
 from rjs.errors import RefusedError
 from rjs.identity.enrolment import CheckedEnrolment, EnrolmentRequest, check_enrolment
-from rjs.identity.keys import spki_digest
-from rjs.identity.names import Role
+from rjs.identity.keys import Chain, spki_digest
+from rjs.identity.names import RjsName, Role
+from rjs.identity.paths import read_chain
 from rjs.identity.peers import PeerIdentity
 from rjs.identity.renewal import RenewalRequest, check_renewal
 from rjs.storage import Connection, Storage
@@ -29,6 +30,9 @@ from ws.authority.child import Issuer
 from ws.homes import Homes
 
 _log = Logger("ws.members")
+
+_CARRIED = frozenset({Role.CS, Role.USER, Role.ADMIN})
+"""Whose renewals a LUS may bring; one of its own goes by its own connection."""
 
 
 @attrs.define
@@ -46,6 +50,8 @@ class Members:
     joined: dict[str, float] = attrs.field(factory=dict)
     new_home: Callable[[], object] = lambda: None
     wall: Wall = utc_now
+    check_caller: Callable[[Chain, RjsName], None] = lambda chain, name: None
+    """Raises RevokedError for an invitation that is revoked, or whom it invites: whoever carried it is not."""
 
     async def load(self) -> None:
         """Read what is recorded; homes that a killed process did not make are made."""
@@ -57,10 +63,17 @@ class Members:
         """The signing keys that the account lists; none for an unknown account."""
         return self.accounts.get(account, frozenset())
 
-    async def enrol(self, peer: PeerIdentity, request: EnrolmentRequest) -> tuple[bytes, ...]:
-        """The new member's token chain, DER, leaf first. Raises RefusedError."""
-        now = self.wall()
-        checked = check_enrolment(request, peer.chain, self.root, now)
+    async def enrol(
+        self, peer: PeerIdentity, request: EnrolmentRequest, carried: tuple[bytes, ...] = ()
+    ) -> tuple[bytes, ...]:
+        """The new member's token chain, DER, leaf first. Raises RefusedError.
+
+        ``peer`` brought it: whoever joins, by the invitation; or a LUS, which says the invitation's chain in
+        ``carried``. The proof in the request is that chain's: a LUS brings nothing that the joiner did not ask for.
+        """
+        now, invitation = self.wall(), _invitation(peer, carried)
+        checked = check_enrolment(request, invitation, self.root, now)
+        self.check_caller(invitation, checked.name)
         recorded = await self.storage.write(
             partial(store.record_member, joining=_joining(checked), wall=now.timestamp())
         )
@@ -73,7 +86,7 @@ class Members:
         if checked.name.role is Role.USER:
             await self.workers.run(partial(self.homes.create, checked.name.id))
             self.new_home()
-        came_with = tuple(each.public_bytes(Encoding.DER) for each in peer.chain)
+        came_with = tuple(each.public_bytes(Encoding.DER) for each in invitation)
         chain = await self.issuer.enrol(request, came_with)
         _log.info("{name} ({common}) joined", name=checked.name.uri(), common=checked.common_name)
         return chain
@@ -81,15 +94,24 @@ class Members:
     async def renew(self, peer: PeerIdentity, request: RenewalRequest) -> tuple[bytes, ...]:
         """The next token chain of the member that made ``request``, DER, leaf first. Raises RefusedError.
 
-        ``peer`` brought it: the member itself, or a LUS for a CS of its own.
+        ``peer`` brought it: the member itself, or a LUS for a compute server or a person.
         """
         name = check_renewal(request, self.root, self.wall()).name
-        carried = peer.name.role is Role.LUS and name.role is Role.CS
+        carried = peer.name.role is Role.LUS and name.role in _CARRIED
         if name != peer.certified and not carried:
             raise RefusedError("not-yours", f"{peer.name.uri()} cannot ask for a certificate of {name.uri()}")
         chain = await self.issuer.renew(request)
         _log.info("renewed the certificate of {name}", name=name.uri())
         return chain
+
+
+def _invitation(peer: PeerIdentity, carried: tuple[bytes, ...]) -> Chain:
+    """The chain of the invitation with which a request came."""
+    if peer.name.role is Role.LUS:
+        return read_chain(carried)
+    if carried:
+        raise RefusedError("not-yours", f"{peer.name.uri()} carries nobody's enrolment but its own")
+    return peer.chain
 
 
 def _mirror(db: Connection) -> tuple[dict[str, frozenset[str]], dict[str, str], dict[str, float]]:

@@ -64,6 +64,8 @@ def init(
 @click.command("invite")
 @operator_folder
 @click.option("--ws", required=True, multiple=True, metavar="HOST:PORT", help="Where the web server is.")
+@click.option("--lus", multiple=True, metavar="HOST:PORT",
+              help="Where a lookup server is, for whoever cannot reach the web server.")  # fmt: skip
 @click.option("--role", required=True, type=click.Choice(ROLES), help="What the invited become.")
 @click.option("--name", help="The account of a person, or a label for a server.")
 @click.option("--count", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Servers only.")
@@ -72,6 +74,7 @@ def init(
 def invite(
     cadir: Path,
     ws: tuple[str, ...],
+    lus: tuple[str, ...],
     role: str,
     name: str | None,
     count: int,
@@ -86,6 +89,7 @@ def invite(
     Example:
       rjs ca invite ~/rjs-ca --ws cluster.example.org:9000 --role user --name ada
       rjs ca invite ~/rjs-ca --ws cluster.example.org:9000 --role cs --count 20
+      rjs ca invite ~/rjs-ca --ws ws.example.org:9000 --lus 10.0.7.2:9001 --role cs
     """
     from rjs.identity.ca import OperatorFolder
     from rjs.identity.issued import issued_invitation, record_issued
@@ -95,7 +99,7 @@ def invite(
         raise click.UsageError(f"an invitation as {role} is for one person: give --name, and no --count")
     authority = OperatorFolder.open(cadir, Passphrases(passphrase_file)).enrolment()
     now = datetime.now(UTC)
-    made = [authority.invite(Role(role), name, ws=ws, now=now) for _ in range(count)]
+    made = [authority.invite(Role(role), name, ws=ws, now=now, lus=lus) for _ in range(count)]
     record_issued(cadir, [issued_invitation(each, now) for each in made])
     if as_json:
         print_json(

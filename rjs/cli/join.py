@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,13 @@ import click
 from rjs.cli.console import json_option, print_json, say
 from rjs.cli.group import person_folder, role_entry
 from rjs.cli.options import wrong_usage
+from rjs.cli.passphrases import new_passphrase
 from rjs.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from rjs.identity.folder import Member
     from rjs.identity.invitation import Invitation
+    from rjs.identity.names import Role
 
 
 @click.command("join")
@@ -26,23 +28,35 @@ if TYPE_CHECKING:
               help="A setting for a server's config.toml; VALUE as in TOML, or plain text.")  # fmt: skip
 @click.option("--wait", type=click.FloatRange(0, 3600), default=15, show_default=True, metavar="SECONDS",
               help="How long to try while the web server cannot be reached.")  # fmt: skip
+@click.option("--passphrase", "protect", is_flag=True,
+              help="Ask for a passphrase that protects your signing and encryption key.")  # fmt: skip
+@click.option("--passphrase-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+              help="Protect those keys with the passphrase in this file.")  # fmt: skip
 @json_option
 def command(
-    invitation: str, folder: Path | None, settings: tuple[str, ...], wait: float, as_json: bool
+    invitation: str,
+    folder: Path | None,
+    settings: tuple[str, ...],
+    wait: float,
+    protect: bool,
+    passphrase_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Become a member of a cluster by an invitation.
 
     DIR is the state folder of a server. A person needs none: keys go into the person's own folder. All keys are
-    made on this machine and never leave it.
+    made on this machine and never leave it. Where the web server cannot be reached, a lookup server carries what is
+    asked for: one that the invitation names, or one that announces itself on this LAN.
 
     \b
     Example:
       rjs join rjs1-… ~/rjs-cs --set port=0
       rjs join rjs1-…
+      rjs join rjs1-… --passphrase
     """
     from rjs.client import join, run_client
     from rjs.identity.invitation import Invitation
-    from rjs.identity.names import SERVERS
+    from rjs.identity.names import SERVERS, Role
 
     with wrong_usage("identity.invitation"):
         invited = Invitation.decode(invitation)
@@ -53,10 +67,19 @@ def command(
         )
     if settings and not server:
         raise click.UsageError("--set is for servers")
+    protected = protect or passphrase_file is not None
+    if protected and invited.subject.role is not Role.USER:
+        raise click.UsageError("a passphrase is for the keys of a person who submits jobs")
     place = folder or person_folder()
     if server:
         _write_config(invited, place, _settings(settings))
-    member = run_client(lambda reactor: join(reactor, invited, place, wait))
+    passphrase = new_passphrase(passphrase_file, "--passphrase-file") if protected else None
+    interfaces = _interfaces(invited.subject.role, place) if server else ()
+    member = run_client(
+        lambda reactor: join(
+            reactor, invited, place, wait, interfaces=interfaces, tell=say, passphrase=passphrase
+        )
+    )
     if as_json:
         print_json({"name": member.name.uri(), "cluster": member.cluster, "folder": place})
         return
@@ -88,6 +111,14 @@ def _write_config(invited: Invitation, folder: Path, given: Mapping[str, Any]) -
             raise UsageError(f"--set: {error}") from error
     elif given:
         raise click.UsageError(f"{folder / CONFIG_NAME} exists already; edit it there")
+
+
+def _interfaces(role: Role, folder: Path) -> Sequence[str]:
+    """The addresses of this machine on whose networks the server of this folder will be, and so the joiner looks."""
+    from rjs.config import read_config
+
+    interfaces: list[str] = read_config(role_entry(f"{role}.settings"), folder).interfaces
+    return interfaces
 
 
 def _tell(member: Member, folder: Path) -> None:

@@ -22,7 +22,7 @@ from rjs.identity.keys import Chain, PrivateKey, PublicKey, load_chain, load_pri
 from rjs.identity.names import INVITED, SERVERS, InvitationName, RjsName, Role, check_common_name
 from rjs.identity.paths import check_chain
 from rjs.identity.profiles import Kind
-from rjs.limits import ENROLMENT_CA_LIFETIME, INVITATION_LIFETIME, TOKEN_LIFETIME
+from rjs.limits import ENROLMENT_CA_LIFETIME, INVITATION_LIFETIME, JOB_TOKEN_LIFETIME, TOKEN_LIFETIME
 
 
 class TokenAuthority:
@@ -63,21 +63,24 @@ class TokenAuthority:
         now: dt.datetime,
         lifetime: float = TOKEN_LIFETIME,
     ) -> Chain:
-        """A token certificate for ``lifetime`` seconds with its chain: (leaf, intermediate, root).
+        """A token certificate, or for an attempt a job token, for ``lifetime`` seconds: (leaf, intermediate, root).
 
         Whether ``public_key`` may have that name is the caller's decision. Raises IdentityError when the name is not
         one that calls, or the intermediate has ended.
         """
-        if name.role not in INVITED | SERVERS:
+        kind, longest = (
+            (Kind.JOB_TOKEN, JOB_TOKEN_LIFETIME) if name.role is Role.JOB else (Kind.TOKEN, TOKEN_LIFETIME)
+        )
+        if name.role not in INVITED | SERVERS | {Role.JOB}:
             raise IdentityError(
-                "name", f"the token authority certifies members, and a {name.role.value} is none"
+                "name", f"the token authority certifies members and jobs, and a {name.role.value} is none"
             )
-        if not 0 < lifetime <= TOKEN_LIFETIME:
-            raise IdentityError("lifetime", f"a token certificate lives for at most {TOKEN_LIFETIME} seconds")
+        if not 0 < lifetime <= longest:
+            raise IdentityError("lifetime", f"a {kind.value} lives for at most {longest} seconds")
         subject = Subject(
             public_key, check_common_name(common_name), lifetime, name.uri(), unit=name.role.value
         )
-        return (mint(Kind.TOKEN, subject, self._identity.issuer, now), *self._identity.chain)
+        return (mint(kind, subject, self._identity.issuer, now), *self._identity.chain)
 
     def own_identity(self, name: RjsName, common_name: str, now: dt.datetime) -> Identity:
         """A fresh key with a token certificate for the authority's own web server; it lives in memory only."""
@@ -103,8 +106,10 @@ class EnrolmentAuthority:
         ws: Sequence[str],
         now: dt.datetime,
         lifetime: float = INVITATION_LIFETIME,
+        lus: Sequence[str] = (),
     ) -> Invitation:
-        """A new invitation to join as ``role`` within ``lifetime`` seconds, by way of the addresses ``ws``.
+        """A new invitation to join as ``role`` within ``lifetime`` seconds, by way of the addresses ``ws``, or of the
+        lookup servers at ``lus``.
 
         For a person ``name`` is the account; for a server it is a label for people, and its id is a new UUID.
         The one-time key is nowhere but in the invitation.
@@ -118,7 +123,7 @@ class EnrolmentAuthority:
         )
         kind = Kind.CS_INVITATION if role is Role.CS else Kind.INVITATION
         chain = (mint(kind, holder, self._identity.issuer, now), *self._identity.chain)
-        return Invitation.of(tuple(ws), Identity(key, chain))
+        return Invitation.of(tuple(ws), Identity(key, chain), tuple(lus))
 
     def _expiry(self, now: dt.datetime, lifetime: float) -> dt.datetime:
         expires = (now + dt.timedelta(seconds=lifetime)).replace(microsecond=0)

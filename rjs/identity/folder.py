@@ -9,7 +9,7 @@
 ``encryption.key`` and its like       user: opens sealed answers (``encryption.py``)
 ``authority/``                        web server: its authority's ``intermediate.*``, ``record.*``, log and list
 ``joining``                           serial number of the invitation that is being used
-``member.json``                       role, id, name, cluster, addresses of the web server
+``member.json``                       role, id, name, cluster, addresses of the web server and of lookup servers
 ====================================  =====================================================================
 
 ``member.json`` is written last: with it the folder is joined, without it the folder can be joined again. Keys are
@@ -33,11 +33,12 @@ from rjs.identity.certificates import Identity, organisation_of
 from rjs.identity.encryption import make_encryption_key
 from rjs.identity.enrolment import EnrolmentRequest, signed_enrolment
 from rjs.identity.errors import IdentityError
-from rjs.identity.invitation import Invitation, check_addresses
+from rjs.identity.invitation import Invitation, check_addresses, check_lus_addresses
 from rjs.identity.keys import (
     AskPassphrase,
     Chain,
     PrivateKey,
+    is_encrypted,
     kept_key,
     load_chain,
     load_private,
@@ -65,13 +66,14 @@ _PERSONS_KEYS = ("signing.key", "encryption.key")
 
 
 class Member(msgspec.Struct, frozen=True):
-    """What ``member.json`` states. ``ws`` are addresses of the form HOST:PORT."""
+    """What ``member.json`` states. ``ws`` and ``lus`` are addresses of the form HOST:PORT."""
 
     role: Role
     id: str
     common_name: str
     cluster: ClusterId
     ws: tuple[str, ...]
+    lus: tuple[str, ...] = ()
 
     @property
     def name(self) -> RjsName:
@@ -101,6 +103,7 @@ class IdentityFolder:
             member = msgspec.json.decode(read_small(path, IDENTITY_FILE), type=Member)
             _ = member.name  # raises unless role and id fit
             check_addresses(member.ws)
+            check_lus_addresses(member.lus)
         except (msgspec.MsgspecError, IdentityError) as error:
             raise IdentityError("member_file", f"{path} is damaged: {error}") from error
         if member.cluster != cluster_of(self.root()):
@@ -168,10 +171,14 @@ class IdentityFolder:
         """
         return self._keep_token(chain, token_name(self.token().chain[0]), now)
 
-    def create_pending(self, invitation: Invitation, now: dt.datetime) -> EnrolmentRequest:
+    def create_pending(
+        self, invitation: Invitation, now: dt.datetime, passphrase: bytes | None = None
+    ) -> EnrolmentRequest:
         """Make what joining needs, durable, and say what to send. The same invitation gives the same keys again.
 
-        Raises IdentityError when the folder is joined already or the invitation has expired.
+        ``passphrase`` protects a user's signing and encryption key; it opens those that are there already. Raises
+        IdentityError when the folder is joined already, the invitation has expired, or the keys are protected
+        otherwise.
         """
         if self.is_joined:
             raise IdentityError(
@@ -182,14 +189,16 @@ class IdentityFolder:
         self._begin(invitation.serial)
         save_chain(self.path / "root.pem", [invitation.identity.root])
         subject = invitation.subject
+        ask = None if passphrase is None else lambda _: passphrase
         if subject.role is Role.USER:
-            make_encryption_key(self.path, subject.id, organisation_of(self.root()), now)
+            self._begin_signing_key(passphrase)
+            make_encryption_key(self.path, subject.id, organisation_of(self.root()), now, ask)
         token = make_request(self._joining_key(), subject.uri(), invitation.common_name)
         return signed_enrolment(
             invitation.identity.key,
             token_request=request_der(token),
             answer_certificate=self._certify_answer(invitation, now) if subject.role is Role.CS else None,
-            signing_request=self._request_signing(subject.id) if subject.role is Role.USER else None,
+            signing_request=(self._request_signing(subject.id, ask) if subject.role is Role.USER else None),
         )
 
     def complete(self, invitation: Invitation, token_chain: Chain, now: dt.datetime) -> Member:
@@ -198,7 +207,8 @@ class IdentityFolder:
         Raises IdentityError when the certificate is not for our key, name and organisation.
         """
         self._keep_token(token_chain, invitation.subject, now)
-        return self._join(invitation.subject, invitation.common_name, self.root(), invitation.ws)
+        subject, name = invitation.subject, invitation.common_name
+        return self._join(subject, name, self.root(), invitation.ws, invitation.lus)
 
     def found(
         self, operator: OperatorFolder, common_name: str, ws: Sequence[str], now: dt.datetime
@@ -271,6 +281,18 @@ class IdentityFolder:
             save_chain(path, invitation.certify_answer(public_key, now))
         return load_chain(path)[0].public_bytes(serialization.Encoding.DER)
 
+    def _begin_signing_key(self, passphrase: bytes | None) -> None:
+        """Have a signing key, a new one protected as asked for; the encryption key beside it will be like it."""
+        finish_change(self.path)
+        path = self.path / "signing.key"
+        kept_key(path, passphrase)
+        if passphrase is not None and not is_encrypted(path):
+            raise IdentityError(
+                "unprotected",
+                f"{path} is there already, without a passphrase; join without one, and protect it with: "
+                f"rjs cert passphrase",
+            )
+
     def _request_signing(self, account: str, ask: AskPassphrase | None = None) -> bytes:
         path = self.path / "signing.key"
         key = load_private(path, ask) if path.exists() else kept_key(path)
@@ -279,8 +301,15 @@ class IdentityFolder:
         write_atomically(self.path / _SIGNING_REQUEST, pem, 0o644)
         return request_der(request)
 
-    def _join(self, name: RjsName, common_name: str, root: x509.Certificate, ws: tuple[str, ...]) -> Member:
-        member = Member(name.role, name.id, common_name, cluster_of(root), ws)
+    def _join(
+        self,
+        name: RjsName,
+        common_name: str,
+        root: x509.Certificate,
+        ws: tuple[str, ...],
+        lus: tuple[str, ...] = (),
+    ) -> Member:
+        member = Member(name.role, name.id, common_name, cluster_of(root), ws, lus)
         encoded = msgspec.json.format(msgspec.json.encode(member), indent=2)
         write_atomically(self.path / "member.json", encoded + b"\n")
         (self.path / "joining").unlink(missing_ok=True)

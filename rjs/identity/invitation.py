@@ -1,8 +1,9 @@
 """An invitation: one line of text that lets its holder become one named member, once.
 
-It carries where the web server is, the organisation's root (so that the joiner knows whom to believe), and a
-one-time key with the certificate by which the enrolment CA says who may be made with it. Whoever reads the line
-can use it, so it is a secret until it is used or expired. Format: ``docs/identity.md``.
+It carries where the web server is, maybe lookup servers by way of which it is reached too, the organisation's root (so
+that the joiner knows whom to believe), and a one-time key with the certificate by which the enrolment CA says who may
+be made with it. Whoever reads the line can use it, so it is a secret until it is used or expired. Format:
+``docs/identity.md``.
 """
 
 from __future__ import annotations
@@ -26,38 +27,44 @@ from rjs.identity.names import InvitationName, RjsName, answer_uri
 from rjs.identity.paths import check_chain, read_chain
 from rjs.identity.peers import INVITATION_KINDS, invitation_name
 from rjs.identity.profiles import Kind
-from rjs.limits import ENROLMENT_CA_LIFETIME, INVITATION_TEXT, WS_ADDRESSES
+from rjs.limits import ENROLMENT_CA_LIFETIME, INVITATION_TEXT, LUS_ADDRESSES, WS_ADDRESSES
 
 _PREFIX = "rjs1-"
 _SCALAR = 32  # bytes of a P-256 private key
 _ADDRESS = re.compile(r"([A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\]):([1-9][0-9]{0,4})")
 
 
-class _Payload(msgspec.Struct, frozen=True):
+class _Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the text carries. Role, id, name, serial and expiry stand in the certificate, signed, and only there."""
 
     ws: tuple[str, ...]
     key: bytes
     chain: tuple[bytes, ...]
+    lus: tuple[str, ...] = ()
 
 
 @attrs.frozen
 class Invitation:
-    """A usable invitation: ``identity`` is its one-time key with the chain (invitation, enrolment CA, root)."""
+    """A usable invitation: ``identity`` is its one-time key with the chain (invitation, enrolment CA, root).
+
+    ``ws`` and ``lus`` are addresses of the form HOST:PORT.
+    """
 
     ws: tuple[str, ...]
     identity: Identity
     name: InvitationName
+    lus: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, ws: tuple[str, ...], identity: Identity) -> Self:
+    def of(cls, ws: tuple[str, ...], identity: Identity, lus: tuple[str, ...] = ()) -> Self:
         """An invitation whose addresses, chain and name all hold, whatever its dates. Raises IdentityError."""
         check_addresses(ws)
+        check_lus_addresses(lus)
         kind = check_chain(identity.chain, identity.root, now=None)
         if kind not in INVITATION_KINDS:
             raise IdentityError("invitation", f"this carries a {kind.value}, which invites nobody")
         common_name_of(identity.chain[0])
-        return cls(ws, identity, invitation_name(identity.chain[0], kind))
+        return cls(ws, identity, invitation_name(identity.chain[0], kind), lus)
 
     @property
     def subject(self) -> RjsName:
@@ -91,7 +98,7 @@ class Invitation:
         """The invitation as one line of text."""
         scalar = self.identity.key.private_numbers().private_value.to_bytes(_SCALAR, "big")
         chain = tuple(c.public_bytes(serialization.Encoding.DER) for c in self.identity.chain)
-        payload = msgspec.msgpack.encode(_Payload(self.ws, scalar, chain))
+        payload = msgspec.msgpack.encode(_Payload(self.ws, scalar, chain, self.lus))
         return _PREFIX + base64.urlsafe_b64encode(payload).rstrip(b"=").decode("ascii")
 
     @classmethod
@@ -101,7 +108,8 @@ class Invitation:
         The root inside is as trustworthy as the way on which the text came: it pins the organisation.
         """
         payload = _payload(text.strip())
-        return cls.of(payload.ws, Identity(_private_key(payload.key), read_chain(payload.chain)))
+        identity = Identity(_private_key(payload.key), read_chain(payload.chain))
+        return cls.of(payload.ws, identity, payload.lus)
 
 
 def check_expiry(name: InvitationName, now: dt.datetime) -> None:
@@ -122,6 +130,17 @@ def check_addresses(addresses: tuple[str, ...]) -> None:
     """Refuse unless these are one to eight addresses of the form HOST:PORT or [IPv6]:PORT."""
     if not 1 <= len(addresses) <= WS_ADDRESSES:
         raise IdentityError("address", f"name 1 to {WS_ADDRESSES} addresses of the web server")
+    _check_form(addresses)
+
+
+def check_lus_addresses(addresses: tuple[str, ...]) -> None:
+    """Refuse unless these are at most eight addresses of the form HOST:PORT or [IPv6]:PORT."""
+    if len(addresses) > LUS_ADDRESSES:
+        raise IdentityError("address", f"name at most {LUS_ADDRESSES} addresses of lookup servers")
+    _check_form(addresses)
+
+
+def _check_form(addresses: tuple[str, ...]) -> None:
     for address in addresses:
         match = _ADDRESS.fullmatch(address)
         if match is None or int(match[2]) > 0xFFFF:

@@ -97,15 +97,16 @@ def renewed(office: Office, peer: PeerIdentity, request: RenewalRequest) -> Any:
 
 
 def test_who_may_bring_a_renewal(office: Office) -> None:
-    """Oneself, expired or not, and a lookup server for a compute server; nobody else for anybody."""
+    """Oneself, expired or not, and a lookup server for a compute server or a person; nobody else for anybody."""
     organisation = office.organisation
     now = organisation.now
     lus, cs, ada = (organisation.member(role) for role in (Role.LUS, Role.CS, Role.USER))
+    other_lus = organisation.member(Role.LUS, "f" * 32)
     by_lus, by_cs, by_ada = (identify(who.chain, organisation.root, now) for who in (lus, cs, ada))
     by_late = attrs.evolve(by_ada, name=by_ada.name.when_expired())
     for peer, asker, allowed in [
         (by_lus, lus, True), (by_ada, ada, True), (by_late, ada, True), (by_lus, cs, True),
-        (by_lus, ada, False), (by_ada, lus, False), (by_late, lus, False), (by_cs, lus, False), (by_ada, cs, False),
+        (by_lus, ada, True), (by_lus, other_lus, False), (by_ada, lus, False), (by_late, lus, False), (by_cs, lus, False), (by_ada, cs, False),
     ]:  # fmt: skip
         outcome = renewed(office, peer, ask_renewal(asker, new_key(), now))
         assert isinstance(outcome, tuple) if allowed else outcome.code == "not-yours", (peer, asker)
