@@ -35,6 +35,7 @@ class Role(enum.StrEnum):
     INVITATION = "invitation"
     EXPIRED = "expired"
 
+    GUEST = "guest"
 
 SERVERS = frozenset({Role.WS, Role.LUS, Role.CS})
 """Roles whose id is a UUID; the others are accounts of people."""
@@ -47,6 +48,9 @@ _ACCOUNT = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _INVITATION_ID = re.compile(r"(lus|cs)/[0-9a-f]{32}|(user|admin)/[a-z][a-z0-9_-]{0,31}")
 _EXPIRED_ID = re.compile(r"(ws|lus|cs)/[0-9a-f]{32}|(user|admin)/[a-z][a-z0-9_-]{0,31}")
 _ID_FORMS = {
+_GUEST_ID = re.compile(r"[0-9a-f]{64}")
+_COUNT = r"(?:0|[1-9][0-9]{0,18})"
+_JOB_ID = re.compile(rf"[0-9a-f]{{64}}/({_COUNT})/({_COUNT})\.({_COUNT})\.({_COUNT})")
     Role.WS: _SERVER_ID,
     Role.LUS: _SERVER_ID,
     Role.CS: _SERVER_ID,
@@ -54,7 +58,8 @@ _ID_FORMS = {
     Role.ADMIN: _ACCOUNT,
     Role.INVITATION: _INVITATION_ID,
     Role.EXPIRED: _EXPIRED_ID,
-}  # job tokens have no form yet, so none can be made or read
+    Role.GUEST: _GUEST_ID,
+}
 _COMMON_NAME_LENGTH = 64  # ub-common-name, RFC 5280 appendix A
 _EXPIRY = re.compile(r"\?expires=([1-9][0-9]{0,10})")  # up to the year 5138
 

@@ -13,5 +13,8 @@ ENROLMENT_EKU = ObjectIdentifier("1.3.6.1.4.1.59999.1.2")
 RECORD_EKU = ObjectIdentifier("1.3.6.1.4.1.59999.1.3")
 """May sign what the cluster goes by: lists of what is revoked. The only usage of a record key."""
 
+ACCEPTANCE_EKU = ObjectIdentifier("1.3.6.1.4.1.59999.1.5")
+"""May say which other CAs this cluster accepts. The only usage of the one-time key that the operator does it with."""
+
 READER_EKU = ObjectIdentifier("1.3.6.1.4.1.59999.1.4")
 """May open what is sealed for it. The only usage of an encryption key, which signs nothing that counts."""

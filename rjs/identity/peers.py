@@ -12,6 +12,7 @@ from cryptography import x509
 
 from rjs.identity.certificates import common_name_of, sole_uri
 from rjs.identity.errors import IdentityError
+from rjs.identity.foreign import guest_name
 from rjs.identity.keys import Chain
 from rjs.identity.lifetimes import RENEWAL_GRACE_TIME, check_renewable
 from rjs.identity.names import INVITED, SERVERS, InvitationName, RjsName, Role, answer_uri
@@ -65,6 +66,13 @@ def identify(chain: Chain, root: x509.Certificate, now: dt.datetime | None = Non
 
 def token_name(leaf: x509.Certificate) -> RjsName:
     """The name in a token certificate, which is never that of an invitation."""
+def guest(path: Chain) -> PeerIdentity:
+    """The holder of a certificate of another CA, whose ``path``, leaf first, was judged: a guest, who may ask for a
+    token and nothing else."""
+    end = min(each.not_valid_after_utc for each in path)
+    return PeerIdentity(guest_name(path[0]), "guest", path, end)
+
+
     name = RjsName.parse(sole_uri(leaf))
     if name.role not in INVITED | SERVERS:
         raise IdentityError("name", f"a token certificate cannot carry the role {name.role.value!r}")

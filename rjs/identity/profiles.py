@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from rjs.identity.errors import IdentityError
-from rjs.identity.oids import ANSWER_EKU, ENROLMENT_EKU, READER_EKU, RECORD_EKU
+from rjs.identity.oids import ACCEPTANCE_EKU, ANSWER_EKU, ENROLMENT_EKU, READER_EKU, RECORD_EKU
 
 _CLIENT, _SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 
@@ -34,6 +34,7 @@ class Kind(enum.Enum):
     ENCRYPTION = "encryption certificate"
     RECORD = "record certificate"
 
+    ACCEPTANCE = "acceptance certificate"
 
 @attrs.frozen
 class Profile:
@@ -112,6 +113,7 @@ PROFILES = {
         Profile(Kind.RECORD, Kind.ROOT, _LEAF, frozenset({RECORD_EKU}), has_uri=False),
     )
 }
+        Profile(Kind.ACCEPTANCE, Kind.ROOT, _LEAF, frozenset({ACCEPTANCE_EKU}), has_uri=False),
 
 
 # Issuers are judged at every handshake. Whoever fills this with certificates of one's own costs us time and no more.

@@ -16,18 +16,19 @@ from rjs.identity.keys import PrivateKey, PublicKey
 
 def sign_statement(key: PrivateKey, purpose: str, statement: bytes) -> bytes:
     """The holder of ``key`` says ``statement``: ECDSA with SHA-256, DER."""
-    return key.sign(_signed(purpose, statement), ec.ECDSA(hashes.SHA256()))
+    return key.sign(signed_bytes(purpose, statement), ec.ECDSA(hashes.SHA256()))
 
 
 def check_statement(key: PublicKey, purpose: str, statement: bytes, signature: bytes) -> None:
     """Raises IdentityError unless the holder of ``key`` said exactly this, for this purpose."""
     try:
-        key.verify(signature, _signed(purpose, statement), ec.ECDSA(hashes.SHA256()))
+        key.verify(signature, signed_bytes(purpose, statement), ec.ECDSA(hashes.SHA256()))
     except InvalidSignature:
         raise IdentityError(
             "proof", f"the {purpose} was not signed with the key of the certificate that it comes with"
         ) from None
 
 
-def _signed(purpose: str, statement: bytes) -> bytes:
+def signed_bytes(purpose: str, statement: bytes) -> bytes:
+    """What is signed when ``statement`` is said for this purpose."""
     return purpose.encode("ascii") + b"\0" + statement

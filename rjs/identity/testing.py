@@ -28,6 +28,7 @@ from rjs.identity.peers import PeerIdentity
 from rjs.identity.profiles import PROFILES, Kind
 from rjs.identity.tls import peer_identity, refusal
 from rjs.limits import (
+    ACCEPTANCE_LIFETIME,
     CLOCK_SKEW,
     ENCRYPTION_LIFETIME,
     ENROLMENT_CA_LIFETIME,
@@ -54,6 +55,7 @@ class Organisation:
         self.enrolment = self._authority(Kind.ENROLMENT_CA, ENROLMENT_CA_LIFETIME)
         self.intermediate = self._authority(Kind.TOKEN_INTERMEDIATE, TOKEN_INTERMEDIATE_LIFETIME)
         self.record = self._authority(Kind.RECORD, RECORD_LIFETIME)
+        self.acceptance = self._authority(Kind.ACCEPTANCE, ACCEPTANCE_LIFETIME)
         self.tokens = TokenAuthority(self.intermediate.key, self.intermediate.chain)
         self.inviter = EnrolmentAuthority(self.enrolment.key, self.enrolment.chain)
 

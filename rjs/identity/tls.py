@@ -16,7 +16,7 @@ the server has judged it**: wait for the server's first message before believing
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import attrs
@@ -34,6 +34,8 @@ from zope.interface import implementer
 from rjs.errors import RefusedError
 from rjs.identity.certificates import Identity
 from rjs.identity.errors import IdentityError
+from rjs.identity.foreign import ForeignIdentity, ForeignPrivateKey
+from rjs.identity.keys import Chain
 from rjs.identity.lifetimes import RENEWAL_GRACE_TIME
 from rjs.identity.names import Role
 from rjs.identity.peers import PeerIdentity, identify
@@ -45,6 +47,7 @@ __all__ = [
     "PeerIdentity",
     "PeerRefusedError",
     "client_context",
+    "guest_context",
     "peer_identity",
     "refusal",
     "server_context",
@@ -53,6 +56,10 @@ __all__ = [
 _NOT_YET = 9  # X509_V_ERR_CERT_NOT_YET_VALID
 _EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 _ISSUER = 1  # a token's issuer may have ended with it; the root ends once
+
+_NOT_OURS = frozenset({19, 20, 21})
+"""X509_V_ERR_*: what OpenSSL finds of a chain that does not lead to our root."""
+_USAGE = 26  # X509_V_ERR_INVALID_PURPOSE
 
 _FAULTS = {
     _NOT_YET: ("not_yet_valid", "is not valid yet: check the clocks at both ends"),
@@ -97,6 +104,20 @@ class PeerRefusedError(IdentityError, SSL.Error):
 
 
 @attrs.frozen
+class Shown:
+    """What an end shows, and whom it believes: a key, the chain to send, leaf first, and the one root."""
+
+    key: ForeignPrivateKey = attrs.field(repr=False)
+    chain: Chain
+    root: x509.Certificate
+
+    @classmethod
+    def of(cls, identity: Identity) -> Shown:
+        """A member shows its chain without the root that all know."""
+        return cls(identity.key, identity.chain[:-1], identity.root)
+
+
+@attrs.frozen
 class Expected:
     """Whom an end will talk to: one of ``roles``, and when ``id`` is given exactly that one."""
 
@@ -115,11 +136,25 @@ class Expected:
             raise IdentityError("id", f"{name.uri()} answered where {self.id} was expected")
 
 
+Guests = Callable[[Chain, dt.datetime], PeerIdentity]
+"""Judges a chain that does not lead to our root, leaf first, whole and at the given time: whose it is, as a guest.
+Raises IdentityError for strangers."""
+
+
 class _PeerConnection(SSL.Connection):
-    """An OpenSSL connection that remembers what its verification found."""
+    """An OpenSSL connection that remembers what its verification found.
+
+    Where ``guests`` are judged, a chain of which OpenSSL found that it is not under our root is judged by them alone,
+    so nothing that OpenSSL let pass makes it more than a guest's.
+    """
 
     def __init__(
-        self, context: SSL.Context, root: x509.Certificate, expected: Expected, now: dt.datetime
+        self,
+        context: SSL.Context,
+        root: x509.Certificate,
+        expected: Expected,
+        now: dt.datetime,
+        guests: Guests | None = None,
     ) -> None:
         store = context.get_cert_store()
         assert store is not None
@@ -129,15 +164,28 @@ class _PeerConnection(SSL.Connection):
         self._expected = expected
         self._now = now
         self._verified: list[x509.Certificate] = []
+        self._guests = guests
+        self._foreign = False
         self.peer: PeerIdentity | None = None
 
     def verified(self, certificate: x509.Certificate, depth: int) -> None:
         """OpenSSL is content with the certificate at ``depth``: it comes from the root down to the leaf."""
         self._verified.insert(0, certificate)
         if depth == 0:
-            peer = identify(tuple(self._verified), self._root, self._now)
+            chain = tuple(self._verified)
+            if self._foreign and self._guests is not None:
+                peer = self._guests(chain, self._now)
+            else:
+                peer = identify(chain, self._root, self._now)
             self._expected.check(peer)
             self.peer = peer
+
+    def may_be_guest(self, error: int) -> bool:
+        """Whether OpenSSL's finding is put off until ``guests`` have judged the whole chain."""
+        if self._guests is None or Role.GUEST not in self._expected.roles:
+            return False
+        self._foreign = self._foreign or error in _NOT_OURS
+        return self._foreign and error in {*_NOT_OURS, _USAGE}
 
     def may_renew(self, certificate: x509.Certificate, depth: int) -> bool:
         """Whether OpenSSL's finding that this has expired is put off until ``identify`` has seen the whole chain."""
@@ -157,26 +205,28 @@ class ServerContext:
 
     def __init__(self, identity: Identity, expected: Expected, wall: Wall) -> None:
         self._expected, self.wall = expected, wall
+        self.guests: Guests | None = None
+        """Judges whoever shows a certificate of another CA; None: they are strangers."""
         self.renew(identity)
 
     def renew(self, identity: Identity) -> None:
         """Show this certificate from the next connection on; those that are open stay as they are."""
-        self._context, self._root = _context(identity), identity.root
+        self._context, self._root = _context(Shown.of(identity)), identity.root
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802, N803
         """Twisted's door: the TLS state of one accepted connection."""
-        return _PeerConnection(self._context, self._root, self._expected, self.wall())
+        return _PeerConnection(self._context, self._root, self._expected, self.wall(), self.guests)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
 class ClientContext:
-    """The dialling end; see ``client_context``. ``leaf`` is the certificate that it will show,
+    """The dialling end; see ``client_context`` and ``guest_context``. ``leaf`` is the certificate that it will show,
     ``wall`` the time by which certificates are judged."""
 
-    def __init__(self, identity: Identity, expected: Expected, wall: Wall) -> None:
-        self._context, self._root, self._expected = _context(identity), identity.root, expected
+    def __init__(self, shown: Shown, expected: Expected, wall: Wall) -> None:
+        self._context, self._root, self._expected = _context(shown), shown.root, expected
         self.wall = wall
-        self.leaf = identity.chain[0]
+        self.leaf = shown.chain[0]
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802, N803
         """Twisted's door: the TLS state of one dialled connection."""
@@ -205,7 +255,12 @@ def client_context(
     ``or_expired`` admits it with an expired certificate too, in the role that may renew it and nothing else.
     """
     roles = {role, Role.EXPIRED} if or_expired else {role}
-    return ClientContext(identity, Expected(frozenset(roles), server_id), wall)
+    return ClientContext(Shown.of(identity), Expected(frozenset(roles), server_id), wall)
+
+
+def guest_context(foreign: ForeignIdentity, root: x509.Certificate, wall: Wall = utc_now) -> ClientContext:
+    """What dials with a certificate of another CA, and talks to a web server under ``root`` only."""
+    return ClientContext(Shown(foreign.key, foreign.chain, root), Expected(frozenset({Role.WS})), wall)
 
 
 def peer_identity(transport: object) -> PeerIdentity:
@@ -236,19 +291,19 @@ def refusal(reason: Failure) -> RefusedError | None:
     return IdentityError("tls", f"TLS ended the connection: {words}")
 
 
-def _context(identity: Identity) -> SSL.Context:
+def _context(shown: Shown) -> SSL.Context:
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_3_VERSION)
     context.set_options(SSL.OP_NO_TICKET)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    context.use_privatekey(identity.key)
-    context.use_certificate(identity.chain[0])
-    for certificate in identity.chain[1:-1]:
+    context.use_privatekey(shown.key)
+    context.use_certificate(shown.chain[0])
+    for certificate in shown.chain[1:]:
         context.add_extra_chain_cert(certificate)
     store = context.get_cert_store()
     assert store is not None
-    store.add_cert(crypto.X509.from_cryptography(identity.root))
+    store.add_cert(crypto.X509.from_cryptography(shown.root))
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _on_verified)
     return context
 
@@ -260,6 +315,8 @@ def _on_verified(
     try:
         seen = certificate.to_cryptography()
         if not ok:
+            if cast(_PeerConnection, connection).may_be_guest(error):
+                return True
             if error == _EXPIRED and cast(_PeerConnection, connection).may_renew(seen, depth):
                 return True
             code, fault = _FAULTS.get(error, ("tls", f"is refused by OpenSSL with X509 error {error}"))

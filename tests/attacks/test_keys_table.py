@@ -21,6 +21,9 @@ from rjs.bundle.seal_keys import check_recipients
 from rjs.bundle.sign import sign_jar
 from rjs.bundle.verify import open_bundle
 from rjs.errors import RefusedError
+from rjs.identity.accepted_cas import PURPOSE as ACCEPTING
+from rjs.identity.accepted_cas import AcceptanceStatement, SignedAcceptance, read_acceptance
+from rjs.identity.ca import cluster_of
 from rjs.identity.certificates import Identity, Issuer, Subject, mint, self_signed_reader, sign_certificate
 from rjs.identity.enrolment import check_enrolment, signed_enrolment
 from rjs.identity.errors import IdentityError
@@ -72,6 +75,7 @@ HOLDERS = {
     Kind.ENROLMENT_CA.value: holder(ORGANISATION.enrolment),
     Kind.TOKEN_INTERMEDIATE.value: holder(ORGANISATION.intermediate),
     Kind.RECORD.value: holder(ORGANISATION.record),
+    Kind.ACCEPTANCE.value: holder(ORGANISATION.acceptance),
     Kind.TOKEN.value: holder(ORGANISATION.member(Role.CS, CS)),
     Kind.INVITATION.value: holder(ADAS.identity),
     Kind.CS_INVITATION.value: holder(DESKS.identity),
@@ -157,6 +161,13 @@ def revoke(holder: Holder, reactor: ReactorBase) -> None:
     read_revocations(msgspec.structs.replace(signed, chain=encoded(holder.chain)), ROOT)
 
 
+def accept(holder: Holder, reactor: ReactorBase) -> None:
+    """Say which other CAs are accepted."""
+    statement = msgspec.msgpack.encode(AcceptanceStatement(cluster_of(ROOT), 1))
+    signature = sign_statement(holder.key, ACCEPTING, statement)
+    read_acceptance(SignedAcceptance(statement, signature, encoded(holder.chain)), ROOT)
+
+
 def encoded(chain: Chain) -> tuple[bytes, ...]:
     return tuple(each.public_bytes(Encoding.DER) for each in chain)
 
@@ -170,24 +181,26 @@ PARTS: dict[str, Callable[[Holder, ReactorBase], None]] = {
     "join": join,
     "renew": renew,
     "revoke": revoke,
+    "accept": accept,
 }
 
 OWN = None
 USAGE, KIND, LENGTH = "identity.usage", "identity.kind", "identity.chain_length"
 OTHER, UNINVITED = "identity.other_root", "identity.not_invited"
 CERT, READER = "certificate", "seal-recipient"
-TABLE = {                                # call   serve  job   answer sealed  join       renew   revoke
-    "organisation root":                  (USAGE, USAGE, CERT, CERT, READER, LENGTH,    LENGTH, LENGTH),
-    "enrolment CA":                       (USAGE, USAGE, CERT, CERT, READER, UNINVITED, KIND,   KIND),
-    "token intermediate":                 (USAGE, USAGE, CERT, CERT, READER, UNINVITED, KIND,   KIND),
-    "record certificate":                 (USAGE, USAGE, CERT, CERT, READER, UNINVITED, KIND,   OWN),
-    "token certificate":                  (OWN,   OWN,   CERT, CERT, READER, UNINVITED, OWN,    KIND),
-    "invitation":                         (OWN,   USAGE, CERT, CERT, READER, OWN,       KIND,   KIND),
-    "compute server's invitation":        (OWN,   USAGE, CERT, CERT, READER, OWN,       KIND,   KIND),
-    "answer certificate":                 (USAGE, USAGE, CERT, OWN,  READER, UNINVITED, KIND,   KIND),
-    "signing certificate":                (USAGE, USAGE, OWN,  CERT, READER, UNINVITED, KIND,   KIND),
-    "encryption certificate":             (USAGE, USAGE, CERT, CERT, OWN,    UNINVITED, KIND,   KIND),
-    "self-signed encryption certificate": (OTHER, OTHER, CERT, CERT, OWN,    LENGTH,    LENGTH, LENGTH),
+TABLE = {                                # call   serve  job   answer sealed  join       renew   revoke  accept
+    "organisation root":                  (USAGE, USAGE, CERT, CERT, READER, LENGTH,    LENGTH, LENGTH, LENGTH),
+    "enrolment CA":                       (USAGE, USAGE, CERT, CERT, READER, UNINVITED, KIND,   KIND,   KIND),
+    "token intermediate":                 (USAGE, USAGE, CERT, CERT, READER, UNINVITED, KIND,   KIND,   KIND),
+    "record certificate":                 (USAGE, USAGE, CERT, CERT, READER, UNINVITED, KIND,   OWN,    KIND),
+    "acceptance certificate":             (USAGE, USAGE, CERT, CERT, READER, UNINVITED, KIND,   KIND,   OWN),
+    "token certificate":                  (OWN,   OWN,   CERT, CERT, READER, UNINVITED, OWN,    KIND,   KIND),
+    "invitation":                         (OWN,   USAGE, CERT, CERT, READER, OWN,       KIND,   KIND,   KIND),
+    "compute server's invitation":        (OWN,   USAGE, CERT, CERT, READER, OWN,       KIND,   KIND,   KIND),
+    "answer certificate":                 (USAGE, USAGE, CERT, OWN,  READER, UNINVITED, KIND,   KIND,   KIND),
+    "signing certificate":                (USAGE, USAGE, OWN,  CERT, READER, UNINVITED, KIND,   KIND,   KIND),
+    "encryption certificate":             (USAGE, USAGE, CERT, CERT, OWN,    UNINVITED, KIND,   KIND,   KIND),
+    "self-signed encryption certificate": (OTHER, OTHER, CERT, CERT, OWN,    LENGTH,    LENGTH, LENGTH, LENGTH),
 }  # fmt: skip
 """An invitation calls under a name of its own, which may join and nothing else (tests/rjs/wire/test_access.py)."""
 

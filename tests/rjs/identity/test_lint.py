@@ -59,6 +59,7 @@ ISSUED: dict[str, Callable[[Organisation], Chain]] = {
     "encryption, own": own_reader,
     "answer": lambda organisation: organisation.answer(organisation.invitation(Role.CS)).chain,
     **{f"token, {role}": token(role) for role in sorted(INVITED | SERVERS)},
+    "acceptance": lambda organisation: organisation.acceptance.chain,
     **{f"invitation, {role}": invitation(role) for role in sorted(INVITED)},
 }
 """Every sort of certificate that is issued anywhere, with its issuers."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rjs.identity.oids import ANSWER_EKU, ENROLMENT_EKU, READER_EKU, RECORD_EKU
+from rjs.identity.oids import ACCEPTANCE_EKU, ANSWER_EKU, ENROLMENT_EKU, READER_EKU, RECORD_EKU
 from rjs.identity.profiles import PROFILES, Profile
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "identity.md"
@@ -11,7 +11,8 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "identity.md"
 def test_the_document_states_the_table() -> None:
     """Every kind's row in docs/identity.md says what the code issues and accepts, and there is no other row."""
     text = DOCUMENT.read_text(encoding="utf-8")
-    assert all(oid.dotted_string in text for oid in (ANSWER_EKU, ENROLMENT_EKU, READER_EKU, RECORD_EKU))
+    own = (ACCEPTANCE_EKU, ANSWER_EKU, ENROLMENT_EKU, READER_EKU, RECORD_EKU)
+    assert all(oid.dotted_string in text for oid in own)
     section = text.split("## Certificates")[1].split("## Names")[0]
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
@@ -33,6 +34,7 @@ def row_of(profile: Profile) -> list[str]:
         "keyAgreement": usage.key_agreement,
     }
     names = {ANSWER_EKU: "answer", ENROLMENT_EKU: "enrolment", READER_EKU: "reader", RECORD_EKU: "record"}
+    names[ACCEPTANCE_EKU] = "acceptance"
     extended = {names.get(oid) or oid._name for oid in profile.extended}
     order = ("serverAuth", "enrolment", "answer", "clientAuth", "codeSigning", "reader", "record")
     shown = [name for name in order if name in extended]

@@ -1,0 +1,187 @@
+"""Presenting a certificate of another CA to have a token: what its holder asks for, and what must hold.
+
+A request is a signed object, as a renewal is: the key of the foreign certificate names the keys of the person's
+folder. The web server and, for itself, its authority judge it by the operator's statement that they hold, so neither
+whoever carries it nor a broken-into web server can make one account of another. Pure but for the nonce.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+from typing import Annotated
+
+import attrs
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from rjs.identity.accepted_cas import Acceptance, Meant
+from rjs.identity.errors import IdentityError
+from rjs.identity.foreign import (
+    ForeignIdentity,
+    ForeignPrivateKey,
+    ForeignPublicKey,
+    foreign_public_key,
+    guest_name,
+    read_foreign_chain,
+)
+from rjs.identity.invitation import serial_of
+from rjs.identity.keys import PrivateKey, PublicKey, spki_digest
+from rjs.identity.lifetimes import clocks_apart
+from rjs.identity.profiles import subject_text
+from rjs.identity.proofs import signed_bytes
+from rjs.identity.requests import make_request, read_request, request_der
+from rjs.ids import SpkiDigest
+from rjs.limits import CERTIFICATE, CLOCK_SKEW, FOREIGN_CERTIFICATE, FOREIGN_CHAIN
+
+PURPOSE = "rjs-presentation-1"
+_NONCE = 16
+_SIGNATURE = 1024  # bytes: RSA of 8,192 bits
+_EVIDENCE = 300  # characters
+
+ForeignDer = Annotated[bytes, msgspec.Meta(max_length=FOREIGN_CERTIFICATE)]
+
+
+class PresentationRequest(msgspec.Struct, frozen=True):
+    """A holder's request for a token. ``statement`` is a PresentationStatement in msgpack, signed with the key of
+    ``chain``: the certificate of another CA with those of the CAs above it, DER, leaf first."""
+
+    statement: Annotated[bytes, msgspec.Meta(max_length=3 * CERTIFICATE)]
+    signature: Annotated[bytes, msgspec.Meta(max_length=_SIGNATURE)]
+    chain: Annotated[tuple[ForeignDer, ...], msgspec.Meta(max_length=FOREIGN_CHAIN)]
+
+
+class PresentationStatement(msgspec.Struct, frozen=True):
+    """What is signed: the cluster, PKCS#10 requests of the token key and of the key that signs jobs, 16 random bytes,
+    and the Unix time. Both requests name ``rjs://guest/<SHA-256 of the certificate>``."""
+
+    cluster: str
+    token_request: bytes
+    signing_request: bytes
+    nonce: Annotated[bytes, msgspec.Meta(min_length=_NONCE, max_length=_NONCE)]
+    made: float
+
+
+@attrs.frozen
+class CheckedPresentation:
+    """What a request proved. ``digest`` is that of the statement: the same one is the same request, repeated.
+
+    ``until``: the end of the certificate that was shown, which no token outlives.
+    """
+
+    meant: Meant
+    token_public_key: PublicKey
+    token_spki: SpkiDigest
+    signing_spki: SpkiDigest
+    digest: bytes
+    until: dt.datetime
+    evidence: str
+
+
+def ask_token(
+    foreign: ForeignIdentity, token_key: PrivateKey, signing_key: PrivateKey, cluster: str, now: dt.datetime
+) -> PresentationRequest:
+    """The request of whoever holds ``foreign`` for a token for ``token_key``; jobs will be signed with
+    ``signing_key``."""
+    uri = guest_name(foreign.leaf).uri()
+    token, signing = (request_der(make_request(key, uri, "guest")) for key in (token_key, signing_key))
+    said = PresentationStatement(cluster, token, signing, os.urandom(_NONCE), now.timestamp())
+    statement = msgspec.msgpack.encode(said)
+    chain = tuple(each.public_bytes(Encoding.DER) for each in foreign.chain)
+    return PresentationRequest(statement, _sign(foreign.key, statement), chain)
+
+
+def check_presentation(
+    request: PresentationRequest, acceptance: Acceptance | None, cluster: str, now: dt.datetime
+) -> CheckedPresentation:
+    """Judge a request, whoever brought it.
+
+    1. The certificate leads to a CA that the operator accepts, and means one account: see ``Acceptance.meant``.
+    2. Its key signed the statement.
+    3. The statement is for this cluster, and was made now, as far as clocks agree.
+    4. Both keys' requests are for the holder of this certificate, each signed with its own key.
+    5. No key serves two purposes.
+
+    Raises IdentityError.
+    """
+    if acceptance is None:
+        raise IdentityError(
+            "other_root", "this cluster accepts no other CA; join with an invitation: rjs join"
+        )
+    chain = read_foreign_chain(request.chain)
+    meant = acceptance.meant(chain, now)  # 1
+    public_key = foreign_public_key(chain[0])
+    _check_signature(public_key, request.statement, request.signature)  # 2
+    said = _read(request.statement)
+    if said.cluster != cluster:  # 3
+        raise IdentityError("other_cluster", f"the request is for cluster {said.cluster}, this is {cluster}")
+    if not abs(said.made - now.timestamp()) <= CLOCK_SKEW:  # a NaN is refused too
+        raise IdentityError("clock", clocks_apart(said.made, now))
+    uri = guest_name(chain[0]).uri()
+    token_key, signing_key = (
+        _requested(each, uri) for each in (said.token_request, said.signing_request)
+    )  # 4
+    token_spki, signing_spki = spki_digest(token_key), spki_digest(signing_key)
+    if len({token_spki, signing_spki, _foreign_spki(public_key)}) < 3:  # 5
+        raise IdentityError("shared_key", "one key stands in two places; each purpose has its own")
+    return CheckedPresentation(
+        meant=meant,
+        token_public_key=token_key,
+        token_spki=token_spki,
+        signing_spki=signing_spki,
+        digest=hashlib.sha256(request.statement).digest(),
+        until=min(each.not_valid_after_utc for each in meant.path),
+        evidence=_evidence(meant, acceptance),
+    )
+
+
+def _evidence(meant: Meant, acceptance: Acceptance) -> str:
+    """Issuer, serial number and statement, for the log; a foreign name is quoted, and cut."""
+    leaf = meant.path[0]
+    issuer = subject_text(meant.path[1])[: _EVIDENCE // 2].encode("ascii", "backslashreplace").decode()
+    return f"{issuer[:_EVIDENCE]} serial {serial_of(leaf)} statement {acceptance.number}"
+
+
+def _requested(request: bytes, uri: str) -> PublicKey:
+    key, asked = read_request(request)
+    if asked != uri:
+        raise IdentityError("other_name", f"the request is for {asked!r}, the certificate shown is {uri}")
+    return key
+
+
+def _sign(key: ForeignPrivateKey, statement: bytes) -> bytes:
+    data = signed_bytes(PURPOSE, statement)
+    if isinstance(key, rsa.RSAPrivateKey):
+        return key.sign(data, _PSS, hashes.SHA256())
+    return key.sign(data, ec.ECDSA(hashes.SHA256()))
+
+
+def _check_signature(key: ForeignPublicKey, statement: bytes, signature: bytes) -> None:
+    data = signed_bytes(PURPOSE, statement)
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, data, _PSS, hashes.SHA256())
+        else:
+            key.verify(signature, data, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        raise IdentityError(
+            "proof", f"the {PURPOSE} was not signed with the key of the certificate that it comes with"
+        ) from None
+
+
+_PSS = padding.PSS(padding.MGF1(hashes.SHA256()), hashes.SHA256.digest_size)
+
+
+def _foreign_spki(key: ForeignPublicKey) -> str:
+    return spki_digest(key) if isinstance(key, ec.EllipticCurvePublicKey) else ""
+
+
+def _read(encoded: bytes) -> PresentationStatement:
+    try:
+        return msgspec.msgpack.decode(encoded, type=PresentationStatement)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise IdentityError("request", f"the presentation cannot be read: {error}") from error
