@@ -28,8 +28,11 @@ from zope.interface import implementer
 
 from rjs.identity.ca import cluster_of
 from rjs.identity.certificates import Identity
+from rjs.identity.foreign import guest_name
+from rjs.identity.foreign_testing import ForeignCa
+from rjs.identity.keys import PrivateKey
 from rjs.identity.names import Role
-from rjs.identity.peers import identify
+from rjs.identity.peers import guest, identify
 from rjs.identity.testing import Organisation
 from rjs.identity.tls import client_context, server_context
 from rjs.ids import ClusterId
@@ -73,6 +76,11 @@ class MemoryEnd:
     def unsent(self) -> int:
         """Bytes that were written here and that the other machine has not taken."""
         return len(self._unsent)
+
+    @property
+    def lost(self) -> bool:
+        """The connection has ended here."""
+        return self._lost
 
     def cut(self) -> None:
         """The cable is pulled and the kernel noticed."""
@@ -130,7 +138,7 @@ class MemoryEnd:
         assert not self._lost, "Twisted's sockets cannot be aborted once they are lost"
         self._unsent.clear()
         self._clock.callLater(0, self._lose, ConnectionAborted())
-        self._clock.callLater(0, self.other._lose, ConnectionLost())
+        self.other._clock.callLater(0, self.other._lose, ConnectionLost())
 
     def getPeer(self) -> IPv4Address:  # noqa: N802 - Twisted's name
         """The other machine."""
@@ -215,7 +223,11 @@ class Member:
     @classmethod
     def of(cls, organisation: Organisation, identity: Identity, boot: int = 1) -> Member:
         """Whoever holds ``identity``, saying in its hello what is true."""
-        name = identify(identity.chain, identity.root).name
+        name = (
+            guest_name(identity.chain[0])
+            if _is_guest(identity)
+            else identify(identity.chain, identity.root).name
+        )
         cluster = cluster_id(organisation)
         return cls(identity, RecordingDoor(), Self(name.uri(), cluster, f"{boot:032x}", boot, "1.0"))
 
@@ -303,7 +315,9 @@ def dialling(clock: Clock, identity: Identity, role: Role, inner: Protocol) -> P
 
 def accepting(clock: Clock, identity: Identity, inner: Protocol) -> Protocol:
     """``inner`` under TLS as ``identity``, accepting any role, as every listener of ours does."""
-    return _built(TlsDoor(server_context(identity, Role), False, _factory(inner), clock))
+    context = server_context(identity, Role)
+    context.guests = lambda path, now: guest(path)  # every other CA is accepted
+    return _built(TlsDoor(context, False, _factory(inner), clock))
 
 
 def cluster_id(organisation: Organisation) -> ClusterId:
@@ -314,9 +328,18 @@ def cluster_id(organisation: Organisation) -> ClusterId:
 def _identity(organisation: Organisation, who: Role | Identity) -> Identity:
     if isinstance(who, Identity):
         return who
+    if who is Role.GUEST:
+        stranger = ForeignCa(organisation.now).issue()
+        assert isinstance(stranger.key, PrivateKey)
+        return Identity(stranger.key, (*stranger.chain, organisation.root))
     if who is Role.EXPIRED:
         return organisation.expired(Role.CS)
     return organisation.invitation(Role.CS).identity if who is Role.INVITATION else organisation.member(who)
+
+
+def _is_guest(identity: Identity) -> bool:
+    """Whether it shows a certificate of another CA and believes our root."""
+    return identity.chain[-2].issuer != identity.root.subject
 
 
 def _factory(inner: Protocol) -> FrameFactory:

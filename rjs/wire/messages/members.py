@@ -10,6 +10,7 @@ from rjs import limits
 from rjs.attempts import Number
 from rjs.identity.enrolment import EnrolmentRequest
 from rjs.identity.names import Role
+from rjs.identity.presenting import PresentationRequest
 from rjs.identity.renewal import Der, RenewalRequest
 from rjs.identity.revocation import SignedRevocations, What
 from rjs.wire.messages.base import PEOPLE, SERVERS, Message, Name
@@ -45,6 +46,14 @@ class MemberRenewed(Message, frozen=True, kw_only=True, tag="member.renewed"):
 
     callers: ClassVar = frozenset({Role.WS, Role.LUS})
     chain: Annotated[tuple[bytes, ...], Meta(max_length=4)]
+
+
+class MemberPresent(Message, frozen=True, kw_only=True, tag="member.present"):
+    """Asks for a token certificate by a certificate of another CA, which is the TLS identity: all that it may call.
+    Answered with ``member.enrolled``."""
+
+    callers: ClassVar = frozenset({Role.GUEST})
+    request: PresentationRequest
 
 
 class RevocationNumber(Message, frozen=True, kw_only=True, tag="revocation.number"):
@@ -85,6 +94,7 @@ MESSAGES: tuple[type[Message], ...] = (
     MemberEnrolled,
     MemberRenew,
     MemberRenewed,
+    MemberPresent,
     RevocationNumber,
     RevocationList,
     RevocationRead,

@@ -27,11 +27,12 @@ CALLERS = {
     Role.ADMIN: RjsName(Role.ADMIN, "root"),
     Role.INVITATION: RjsName(Role.INVITATION, "user/ada"),
     Role.EXPIRED: RjsName(Role.EXPIRED, f"cs/{ID}"),
+    Role.GUEST: RjsName(Role.GUEST, "0" * 64),
 }
 """One of each role that anybody can have; a job's certificate cannot be made yet."""
 
 SERVERS, PEOPLE = "ws lus cs", "user admin"
-ALL = f"{SERVERS} {PEOPLE} invitation expired"
+ALL = f"{SERVERS} {PEOPLE} invitation expired guest"
 TABLE = {
     "hello": ALL,
     "ping": ALL,
@@ -46,6 +47,7 @@ TABLE = {
     "member.enrolled": "ws lus",
     "member.renew": f"lus cs {PEOPLE} expired",
     "member.renewed": "ws lus",
+    "member.present": "guest",
     "job.submit": PEOPLE,
     "job.accepted": "ws",
     "job.list": PEOPLE,

@@ -9,6 +9,7 @@ import pytest
 
 from rjs.attempts import AttemptId, Fence
 from rjs.identity.enrolment import EnrolmentRequest
+from rjs.identity.presenting import PresentationRequest
 from rjs.identity.renewal import RenewalRequest
 from rjs.identity.revocation import SignedRevocations, What
 from rjs.needs import Needs, Offer, Platform
@@ -52,6 +53,7 @@ EXAMPLES: list[m.Message] = [
     m.MemberEnrolled(re=1, chain=(b"\x30\x03", b"\x30\x04")),
     m.MemberRenew(rid=1, request=RenewalRequest(b"\x83", signature=b"\x30\x06", chain=(b"\x30\x03", b"\x30\x04"))),
     m.MemberRenewed(re=1, chain=(b"\x30\x07", b"\x30\x04")),
+    m.MemberPresent(rid=1, request=PresentationRequest(b"\x83", b"\x30\x06", (b"\x30\x03", b"\x30\x04"))),
     m.JobSubmit(rid=1, name="mandelbrot.jar", size=4321, sha256=DIGEST),
     m.JobAccepted(re=1, job=JOB, tasks=8),
     m.JobList(rid=1),
