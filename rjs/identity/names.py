@@ -2,6 +2,7 @@
 
 ======================================  ==============================================================
 ``rjs://<role>/<id>``                   a token certificate: who is calling
+``rjs://job/<job>/<task>/<fence>``       a job token: one attempt at one task, see ``job_tokens``
 ``rjs://invitation/<role>/<id>?expires=<unix seconds>``  an invitation: who may still become what, until when
 ``rjs://answer/<id>``                   the answer key of one compute server
 ``rjs://signer/<account>``              a signing key that this organisation's root certified
@@ -47,6 +48,8 @@ _SERVER_ID = re.compile(r"[0-9a-f]{32}")
 _ACCOUNT = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _INVITATION_ID = re.compile(r"(lus|cs)/[0-9a-f]{32}|(user|admin)/[a-z][a-z0-9_-]{0,31}")
 _EXPIRED_ID = re.compile(r"(ws|lus|cs)/[0-9a-f]{32}|(user|admin)/[a-z][a-z0-9_-]{0,31}")
+_COUNT = r"(?:0|[1-9][0-9]{0,18})"
+_JOB_ID = re.compile(rf"[0-9a-f]{{64}}/({_COUNT})/({_COUNT})\.({_COUNT})\.({_COUNT})")
 _ID_FORMS = {
 _GUEST_ID = re.compile(r"[0-9a-f]{64}")
 _COUNT = r"(?:0|[1-9][0-9]{0,18})"
@@ -56,6 +59,7 @@ _JOB_ID = re.compile(rf"[0-9a-f]{{64}}/({_COUNT})/({_COUNT})\.({_COUNT})\.({_COU
     Role.CS: _SERVER_ID,
     Role.USER: _ACCOUNT,
     Role.ADMIN: _ACCOUNT,
+    Role.JOB: _JOB_ID,
     Role.INVITATION: _INVITATION_ID,
     Role.EXPIRED: _EXPIRED_ID,
     Role.GUEST: _GUEST_ID,
@@ -72,8 +76,8 @@ class RjsName:
     id: str
 
     def __attrs_post_init__(self) -> None:
-        form = _ID_FORMS.get(self.role)
-        if form is None or not form.fullmatch(self.id):
+        form = _ID_FORMS[self.role].fullmatch(self.id)
+        if form is None or (self.role is Role.JOB and not _are_numbers(*form.groups())):
             raise IdentityError("name", f"{self.id!r} is no id for the role {self.role.value!r}")
 
     def uri(self) -> str:
@@ -92,6 +96,11 @@ class RjsName:
         if scheme or not slash or role not in set(Role):
             raise IdentityError("name", f"{uri!r} is not of the form rjs://<role>/<id> with a role of ours")
         return cls(Role(role), identifier)
+
+
+def _are_numbers(task: str, *fence: str) -> bool:
+    """Whether a task's number and the three of a fence are within what attempts can have."""
+    return int(task) < 2**31 and all(int(each) < 2**63 for each in fence)
 
 
 @attrs.frozen

@@ -57,6 +57,8 @@ def identify(chain: Chain, root: x509.Certificate, now: dt.datetime | None = Non
         check_periods(chain, now)
     if kind is Kind.TOKEN:
         name = token_name(leaf)
+    elif kind is Kind.JOB_TOKEN:
+        name = job_token_name(leaf)
     elif kind in INVITATION_KINDS:
         name = invitation_name(leaf, kind).caller()
     else:
@@ -76,6 +78,14 @@ def guest(path: Chain) -> PeerIdentity:
     name = RjsName.parse(sole_uri(leaf))
     if name.role not in INVITED | SERVERS:
         raise IdentityError("name", f"a token certificate cannot carry the role {name.role.value!r}")
+    return name
+
+
+def job_token_name(leaf: x509.Certificate) -> RjsName:
+    """The name in a job token: an attempt's, and nobody else's."""
+    name = RjsName.parse(sole_uri(leaf))
+    if name.role is not Role.JOB:
+        raise IdentityError("name", f"a job token cannot carry the role {name.role.value!r}")
     return name
 
 

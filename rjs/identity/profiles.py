@@ -27,6 +27,7 @@ class Kind(enum.Enum):
     ENROLMENT_CA = "enrolment CA"
     TOKEN_INTERMEDIATE = "token intermediate"  # noqa: S105  # a kind of certificate, no password
     TOKEN = "token certificate"  # noqa: S105
+    JOB_TOKEN = "job token"  # noqa: S105
     INVITATION = "invitation"
     CS_INVITATION = "compute server's invitation"
     ANSWER = "answer certificate"
@@ -96,6 +97,7 @@ PROFILES = {
             has_uri=False,
         ),
         Profile(Kind.TOKEN, Kind.TOKEN_INTERMEDIATE, _LEAF, frozenset({_SERVER, _CLIENT})),
+        Profile(Kind.JOB_TOKEN, Kind.TOKEN_INTERMEDIATE, _LEAF, frozenset({_CLIENT})),
         Profile(
             Kind.INVITATION, Kind.ENROLMENT_CA, _ONE_TIME, frozenset({_CLIENT}), is_ca=True, path_length=0
         ),

@@ -18,10 +18,12 @@ from twisted.internet.protocol import ClientFactory, Factory, Protocol, connecti
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
+from rjs.attempts import AttemptId
 from rjs.errors import RefusedError
 from rjs.identity.authority import EnrolmentAuthority, TokenAuthority
 from rjs.identity.certificates import Identity, Issuer, Subject, mint, self_signed_root, sign_certificate
 from rjs.identity.invitation import Invitation
+from rjs.identity.job_tokens import job_name
 from rjs.identity.keys import new_key
 from rjs.identity.names import SERVERS, RjsName, Role, reader_uri, signer_uri
 from rjs.identity.peers import PeerIdentity
@@ -71,6 +73,12 @@ class Organisation:
         key, name = new_key(), RjsName(role, uuid.uuid4().hex)
         made = self.now - dt.timedelta(seconds=CLOCK_SKEW / 2)
         return Identity(key, self.tokens.issue(key.public_key(), name, "late", made, lifetime=60.0))
+
+    def job(self, attempt: AttemptId, lifetime: float = 60.0) -> Identity:
+        """The job of an attempt, with its token."""
+        key = new_key()
+        chain = self.tokens.issue(key.public_key(), job_name(attempt), "job", self.now, lifetime)
+        return Identity(key, chain)
 
     def invitation(self, role: Role, name: str | None = None) -> Invitation:
         """An invitation as ``role``; people are called ``ada`` unless named."""

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.base import ReactorBase
 
 from rjs.answers.answer_jar import Exited, Receipt, open_answer, write_answer
-from rjs.attempts import Fence
+from rjs.attempts import AttemptId, Fence
 from rjs.bundle.seal_keys import check_recipients
 from rjs.bundle.sign import sign_jar
 from rjs.bundle.verify import open_bundle
@@ -28,6 +28,7 @@ from rjs.identity.certificates import Identity, Issuer, Subject, mint, self_sign
 from rjs.identity.enrolment import check_enrolment, signed_enrolment
 from rjs.identity.errors import IdentityError
 from rjs.identity.invitation import Invitation
+from rjs.identity.job_tokens import job_name
 from rjs.identity.keys import Chain, PrivateKey, new_key
 from rjs.identity.names import Role, answer_uri, reader_uri, signer_uri
 from rjs.identity.paths import check_chain
@@ -43,6 +44,7 @@ from rjs.ids import BundleId, ServerId, SpkiDigest
 ORGANISATION = Organisation(dt.datetime.now(dt.UTC))
 NOW, ROOT = ORGANISATION.now, ORGANISATION.root
 CS = "c" * 32
+ATTEMPT = AttemptId("ab" * 32, 7, Fence(1, 42, 3))
 WS, LUS = ORGANISATION.member(Role.WS), ORGANISATION.member(Role.LUS)
 ADAS, DESKS = ORGANISATION.invitation(Role.USER, "ada"), ORGANISATION.invitation(Role.CS)
 EXPIRES = 4_000_000_000
@@ -77,6 +79,7 @@ HOLDERS = {
     Kind.RECORD.value: holder(ORGANISATION.record),
     Kind.ACCEPTANCE.value: holder(ORGANISATION.acceptance),
     Kind.TOKEN.value: holder(ORGANISATION.member(Role.CS, CS)),
+    Kind.JOB_TOKEN.value: holder(ORGANISATION.job(ATTEMPT)),
     Kind.INVITATION.value: holder(ADAS.identity),
     Kind.CS_INVITATION.value: holder(DESKS.identity),
     Kind.ANSWER.value: holder(ORGANISATION.answer(DESKS)),
@@ -195,6 +198,7 @@ TABLE = {                                # call   serve  job   answer sealed  jo
     "record certificate":                 (USAGE, USAGE, CERT, CERT, READER, UNINVITED, KIND,   OWN,    KIND),
     "acceptance certificate":             (USAGE, USAGE, CERT, CERT, READER, UNINVITED, KIND,   KIND,   OWN),
     "token certificate":                  (OWN,   OWN,   CERT, CERT, READER, UNINVITED, OWN,    KIND,   KIND),
+    "job token":                          (OWN,   USAGE, CERT, CERT, READER, UNINVITED, KIND,   KIND,   KIND),
     "invitation":                         (OWN,   USAGE, CERT, CERT, READER, OWN,       KIND,   KIND,   KIND),
     "compute server's invitation":        (OWN,   USAGE, CERT, CERT, READER, OWN,       KIND,   KIND,   KIND),
     "answer certificate":                 (USAGE, USAGE, CERT, OWN,  READER, UNINVITED, KIND,   KIND,   KIND),
@@ -202,7 +206,8 @@ TABLE = {                                # call   serve  job   answer sealed  jo
     "encryption certificate":             (USAGE, USAGE, CERT, CERT, OWN,    UNINVITED, KIND,   KIND,   KIND),
     "self-signed encryption certificate": (OTHER, OTHER, CERT, CERT, OWN,    LENGTH,    LENGTH, LENGTH, LENGTH),
 }  # fmt: skip
-"""An invitation calls under a name of its own, which may join and nothing else (tests/rjs/wire/test_access.py)."""
+"""An invitation and a job call under names of their own, which may join, or speak with the compute server that runs
+the job, and nothing else (tests/rjs/wire/test_access.py, tests/attacks/test_job_token.py)."""
 
 
 @pytest.fixture
@@ -245,6 +250,7 @@ def test_an_invitation_calls_as_nothing_else(reactor: ReactorBase) -> None:
 
 NAMES = {
     Kind.TOKEN: f"rjs://cs/{CS}",
+    Kind.JOB_TOKEN: job_name(ATTEMPT).uri(),
     Kind.INVITATION: f"rjs://invitation/user/eve?expires={EXPIRES}",
     Kind.CS_INVITATION: f"rjs://invitation/cs/{CS}?expires={EXPIRES}",
     Kind.ANSWER: answer_uri(CS),

@@ -15,6 +15,7 @@ from pkilint.bin import (  # type: ignore[import-untyped]  # it carries no types
     lint_pkix_signer_signee_cert_chain,
 )
 
+from rjs.attempts import AttemptId, Fence
 from rjs.identity.certificates import self_signed_reader
 from rjs.identity.keys import Chain, new_key
 from rjs.identity.names import INVITED, SERVERS, Role
@@ -49,6 +50,10 @@ def own_reader(organisation: Organisation) -> Chain:
     return (self_signed_reader(new_key(), "rjs://reader/ada", "ada", "Institute of Tests", organisation.now),)
 
 
+def job_token(organisation: Organisation) -> Chain:
+    return organisation.job(AttemptId("ab" * 32, 7, Fence(1, 42, 3))).chain
+
+
 ISSUED: dict[str, Callable[[Organisation], Chain]] = {
     "root": lambda organisation: (organisation.root,),
     "enrolment CA": lambda organisation: organisation.enrolment.chain,
@@ -58,6 +63,7 @@ ISSUED: dict[str, Callable[[Organisation], Chain]] = {
     "encryption": lambda organisation: organisation.encryption().chain,
     "encryption, own": own_reader,
     "answer": lambda organisation: organisation.answer(organisation.invitation(Role.CS)).chain,
+    "job token": job_token,
     **{f"token, {role}": token(role) for role in sorted(INVITED | SERVERS)},
     "acceptance": lambda organisation: organisation.acceptance.chain,
     **{f"invitation, {role}": invitation(role) for role in sorted(INVITED)},

@@ -7,6 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from rjs.attempts import AttemptId, Fence
 from rjs.identity.certificates import Subject, mint
 from rjs.identity.errors import IdentityError
 from rjs.identity.keys import Chain, new_key
@@ -30,6 +31,7 @@ def test_what_the_organisation_issues_counts(organisation: Organisation, now: dt
         Kind.ENROLMENT_CA: organisation.enrolment.chain,
         Kind.TOKEN_INTERMEDIATE: organisation.intermediate.chain,
         Kind.TOKEN: organisation.member(Role.LUS).chain,
+        Kind.JOB_TOKEN: organisation.job(AttemptId("ab" * 32, 7, Fence(1, 42, 3))).chain,
         Kind.INVITATION: organisation.invitation(Role.USER).identity.chain,
         Kind.CS_INVITATION: cs.identity.chain,
         Kind.ANSWER: organisation.answer(cs).chain,
