@@ -53,5 +53,9 @@ class StorageError(RjsError):
     """Durable state cannot be opened, read or written; the message names the fault and the remedy."""
 
 
+class DamagedError(StorageError):
+    """A database contradicts itself: what is in it cannot be believed."""
+
+
 class OverloadedError(RefusedError):
     """More work waits than this server promises to hold; asking again later is right."""

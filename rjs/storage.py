@@ -21,6 +21,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -30,7 +31,7 @@ from twisted.python.failure import Failure
 
 from rjs import limits
 from rjs.background import FromThreads
-from rjs.errors import OverloadedError, StorageError
+from rjs.errors import DamagedError, OverloadedError, StorageError
 from rjs.files import make_private_folder, sync_folder
 
 Connection = sqlite3.Connection
@@ -83,10 +84,11 @@ class Storage(Protocol):
 def open_database(path: Path, migrations: Sequence[str], *, application_id: int) -> Connection:
     """Open, or create, the database at ``path`` and bring its schema to ``len(migrations)``; blocks.
 
-    Migration number n is a script of statements that leads from schema n to n+1, applied in a transaction.
-    The folder is created private (rjs.files), the file 0600. Durable on return: file and schema. The file is
-    held exclusively until closed. Raises StorageError when it is damaged, another application's, newer than
-    this release, or in use; its content is then what it was.
+    Migration number n is a script of statements that leads from schema n to n+1, applied in a transaction; what
+    the file held before is first copied beside it (``NAME.schema-n``). The folder is created private (rjs.files),
+    the file 0600. Durable on return: file and schema. The file is held exclusively until closed. Raises
+    DamagedError when its pages contradict themselves, and StorageError when it is another application's, newer
+    than this release, or in use; its content is then what it was.
     """
     make_private_folder(path.parent)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
@@ -94,8 +96,9 @@ def open_database(path: Path, migrations: Sequence[str], *, application_id: int)
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # two servers on one file would be two truths
         _require_ours(connection, path, application_id, newest=len(migrations))
+        _require_whole(connection, path)
         _make_durable(connection)
-        _migrate(connection, migrations, application_id)
+        _migrate(connection, path, migrations, application_id)
     except BaseException as error:
         connection.close()
         if isinstance(error, sqlite3.Error):
@@ -103,6 +106,25 @@ def open_database(path: Path, migrations: Sequence[str], *, application_id: int)
         raise
     sync_folder(path.parent)
     return connection
+
+
+def check_database(path: Path, seconds: float) -> str:
+    """What is damaged in the database at ``path``, empty where nothing is; changes nothing, makes no file.
+
+    For one that no process has open and whose journal is empty. Raises TimeoutError when it takes more than ``seconds``.
+    """
+    deadline = time.monotonic() + seconds
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)
+        ) as connection:
+            connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        if _primary_code(error) == sqlite3.SQLITE_INTERRUPT:
+            raise TimeoutError(f"the check of {path} takes more than {seconds} s") from None
+        return str(error)
+    return "" if found == "ok" else str(found)
 
 
 def _require_ours(connection: Connection, path: Path, application_id: int, newest: int) -> None:
@@ -124,17 +146,48 @@ def _make_durable(connection: Connection) -> None:
         connection.execute(f"PRAGMA {setting}")
 
 
-def _migrate(connection: Connection, migrations: Sequence[str], application_id: int) -> None:
-    for number in range(_number(connection, "PRAGMA user_version"), len(migrations)):
+def _require_whole(connection: Connection, path: Path) -> None:
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise DamagedError(f"the database {path} is damaged: {found.splitlines()[-1]}; restore a backup")
+
+
+def _migrate(connection: Connection, path: Path, migrations: Sequence[str], application_id: int) -> None:
+    found = _number(connection, "PRAGMA user_version")
+    for number in range(found, len(migrations)):
+        if found:
+            copy_database(connection, path.with_name(f"{path.name}.schema-{number}"))
         connection.executescript(
             f"BEGIN IMMEDIATE;\n{migrations[number]};\n"
             f"PRAGMA application_id = {application_id}; PRAGMA user_version = {number + 1}; COMMIT"
         )
 
 
+def copy_database(connection: Connection, target: Path) -> None:
+    """Write what the database holds to a new database at ``target``, 0600; replaces a file there. Durable on return.
+
+    Raises sqlite3.Error, and then ``target`` is what it was. Not inside a transaction.
+    """
+    unfinished = target.with_name(f".{target.name}.part")
+    unfinished.unlink(missing_ok=True)
+    os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        connection.execute("VACUUM INTO ?", (str(unfinished),))
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(target)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    sync_folder(target.parent)
+
+
 def _refusal(path: Path, error: sqlite3.Error) -> StorageError:
-    if _primary_code(error) == sqlite3.SQLITE_BUSY:
+    code = _primary_code(error)
+    if code == sqlite3.SQLITE_BUSY:
         return StorageError(f"the database {path} is in use by another process; stop that one first")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return DamagedError(f"the database {path} is damaged: {error}; restore a backup")
     return StorageError(f"the database {path} cannot be opened: {error}; repair the disk or restore a backup")
 
 

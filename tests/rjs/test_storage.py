@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import queue
 import signal
 import sqlite3
@@ -17,7 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from rjs import limits
-from rjs.errors import ConfigError, OverloadedError, StorageError
+from rjs.errors import ConfigError, DamagedError, OverloadedError, StorageError
 from rjs.storage import Connection, ConstraintError, ImmediateStorage, StorageThread, open_database
 
 T = TypeVar("T")
@@ -288,6 +290,39 @@ def test_migrations_continue_where_the_file_is(path: Path) -> None:
         new.close()
 
 
+def test_what_was_there_before_a_migration_is_kept(path: Path) -> None:
+    """Before each step the file is copied, as a database that the release before opens; a new one needs no copy."""
+    newer = [*MIGRATIONS, "ALTER TABLE entry ADD COLUMN note TEXT", "DROP TABLE entry"]
+    old = open_database(path, newer[:1], application_id=APPLICATION)
+    put(1)(old)
+    old.close()
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    open_database(path, newer, application_id=APPLICATION).close()
+    for schema, row in ((1, (1, "entry 1")), (2, (1, "entry 1", None))):
+        kept = path.with_name(f"{path.name}.schema-{schema}")
+        assert kept.stat().st_mode & 0o777 == 0o600
+        before = open_database(kept, newer[:schema], application_id=APPLICATION)
+        assert before.execute("SELECT * FROM entry").fetchall() == [row]
+        before.close()
+
+
+def test_without_room_for_the_copy_nothing_migrates(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full before a migration leaves the old schema, and no half copy."""
+    open_database(path, MIGRATIONS, application_id=APPLICATION).close()
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="no space"):
+            open_database(path, [*MIGRATIONS, "DROP TABLE entry"], application_id=APPLICATION)
+    assert [file.name for file in path.parent.iterdir() if not file.name.endswith(("-wal", "-shm"))] == [
+        path.name
+    ]
+    open_database(path, MIGRATIONS, application_id=APPLICATION).close()
+
+
 def test_a_migration_is_whole_or_absent(path: Path) -> None:
     """A migration that fails half way leaves the schema before it."""
     with pytest.raises(StorageError, match="cannot be opened"):
@@ -329,13 +364,13 @@ def test_a_damaged_file_is_refused_and_kept(path: Path) -> None:
     """A file that is no database is refused by name, and not one byte of it changes."""
     path.parent.mkdir(mode=0o700)
     path.write_bytes(b"garbage, " * 1000)
-    with pytest.raises(StorageError, match=r"queue\.db cannot be opened: file is not a database"):
+    with pytest.raises(DamagedError, match=r"queue\.db is damaged: file is not a database"):
         open_database(path, MIGRATIONS, application_id=APPLICATION)
     assert path.read_bytes() == b"garbage, " * 1000
 
 
-def test_damage_found_later_stops_the_writer(path: Path) -> None:
-    """A damaged page is seen when it is read; from then on nothing is written to that file."""
+def damage(path: Path) -> bytes:
+    """Have a database whose pages are rubbish but for the first and the last; its bytes."""
     database = open_database(path, MIGRATIONS, application_id=APPLICATION)
     for number in range(2000):
         put(number)(database)
@@ -343,10 +378,23 @@ def test_damage_found_later_stops_the_writer(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4096:-4096] = b"\xff" * (len(content) - 8192)
     path.write_bytes(content)
-    storage, crossing = (
-        ImmediateStorage(open_database(path, MIGRATIONS, application_id=APPLICATION)),
-        Crossing(),
-    )
+    return bytes(content)
+
+
+def test_damaged_pages_are_seen_at_the_start(path: Path) -> None:
+    """A file whose pages contradict themselves is not served from, and not one byte of it changes."""
+    content = damage(path)
+    with pytest.raises(DamagedError, match=r"queue\.db is damaged: .* restore a backup"):
+        open_database(path, MIGRATIONS, application_id=APPLICATION)
+    assert path.read_bytes() == content
+
+
+def test_damage_found_later_stops_the_writer(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that was damaged meanwhile is seen when it is read; from then on nothing is written to that file."""
+    content = damage(path)
+    monkeypatch.setattr("rjs.storage._require_whole", lambda connection, path: None)
+    storage = ImmediateStorage(open_database(path, MIGRATIONS, application_id=APPLICATION))
+    crossing = Crossing()
     with pytest.raises(StorageError, match="malformed"):
         crossing.wait(storage.read(numbers))
     with pytest.raises(StorageError, match="malformed"):
