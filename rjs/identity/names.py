@@ -35,8 +35,8 @@ class Role(enum.StrEnum):
     ADMIN = "admin"
     INVITATION = "invitation"
     EXPIRED = "expired"
-
     GUEST = "guest"
+
 
 SERVERS = frozenset({Role.WS, Role.LUS, Role.CS})
 """Roles whose id is a UUID; the others are accounts of people."""
@@ -48,12 +48,10 @@ _SERVER_ID = re.compile(r"[0-9a-f]{32}")
 _ACCOUNT = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _INVITATION_ID = re.compile(r"(lus|cs)/[0-9a-f]{32}|(user|admin)/[a-z][a-z0-9_-]{0,31}")
 _EXPIRED_ID = re.compile(r"(ws|lus|cs)/[0-9a-f]{32}|(user|admin)/[a-z][a-z0-9_-]{0,31}")
-_COUNT = r"(?:0|[1-9][0-9]{0,18})"
-_JOB_ID = re.compile(rf"[0-9a-f]{{64}}/({_COUNT})/({_COUNT})\.({_COUNT})\.({_COUNT})")
-_ID_FORMS = {
 _GUEST_ID = re.compile(r"[0-9a-f]{64}")
 _COUNT = r"(?:0|[1-9][0-9]{0,18})"
 _JOB_ID = re.compile(rf"[0-9a-f]{{64}}/({_COUNT})/({_COUNT})\.({_COUNT})\.({_COUNT})")
+_ID_FORMS = {
     Role.WS: _SERVER_ID,
     Role.LUS: _SERVER_ID,
     Role.CS: _SERVER_ID,

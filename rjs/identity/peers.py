@@ -66,8 +66,6 @@ def identify(chain: Chain, root: x509.Certificate, now: dt.datetime | None = Non
     return PeerIdentity(name, common_name_of(leaf), chain, leaf.not_valid_after_utc)
 
 
-def token_name(leaf: x509.Certificate) -> RjsName:
-    """The name in a token certificate, which is never that of an invitation."""
 def guest(path: Chain) -> PeerIdentity:
     """The holder of a certificate of another CA, whose ``path``, leaf first, was judged: a guest, who may ask for a
     token and nothing else."""
@@ -75,6 +73,8 @@ def guest(path: Chain) -> PeerIdentity:
     return PeerIdentity(guest_name(path[0]), "guest", path, end)
 
 
+def token_name(leaf: x509.Certificate) -> RjsName:
+    """The name in a token certificate, which is never that of an invitation."""
     name = RjsName.parse(sole_uri(leaf))
     if name.role not in INVITED | SERVERS:
         raise IdentityError("name", f"a token certificate cannot carry the role {name.role.value!r}")

@@ -34,8 +34,8 @@ class Kind(enum.Enum):
     SIGNING = "signing certificate"
     ENCRYPTION = "encryption certificate"
     RECORD = "record certificate"
-
     ACCEPTANCE = "acceptance certificate"
+
 
 @attrs.frozen
 class Profile:
@@ -113,9 +113,9 @@ PROFILES = {
         Profile(Kind.SIGNING, Kind.ROOT, _LEAF, frozenset({ExtendedKeyUsageOID.CODE_SIGNING})),
         Profile(Kind.ENCRYPTION, Kind.ROOT, _READER, frozenset({READER_EKU})),
         Profile(Kind.RECORD, Kind.ROOT, _LEAF, frozenset({RECORD_EKU}), has_uri=False),
+        Profile(Kind.ACCEPTANCE, Kind.ROOT, _LEAF, frozenset({ACCEPTANCE_EKU}), has_uri=False),
     )
 }
-        Profile(Kind.ACCEPTANCE, Kind.ROOT, _LEAF, frozenset({ACCEPTANCE_EKU}), has_uri=False),
 
 
 # Issuers are judged at every handshake. Whoever fills this with certificates of one's own costs us time and no more.
