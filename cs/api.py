@@ -14,6 +14,7 @@ from rjs.errors import RefusedError
 from rjs.identity.names import Role
 from rjs.wire import messages as m
 from rjs.wire.blobs import chunk_of
+from rjs.wire.duplicates import DialNumbers
 from rjs.wire.session import Routes, Session
 
 _log = Logger("cs.api")
@@ -24,6 +25,7 @@ class CsDoor:
     """Implements ``rjs.wire.session.Door`` for the CS."""
 
     shell: Shell
+    numbers: DialNumbers = attrs.field(factory=DialNumbers)
     welcome: frozenset[Role] = frozenset({Role.LUS})
     routes: Routes = attrs.field(init=False)
 
@@ -32,13 +34,18 @@ class CsDoor:
         return {m.TaskStart: self._start, m.TaskStop: self._stop, m.BlobRead: self._answer_bytes}
 
     def opened(self, session: Session) -> None:
-        """Serve this LUS; a newer session of the same one takes over."""
+        """Serve this LUS, unless another one is served; of two sessions with it the right one stays."""
+        self.numbers.seen(session.peer_hello.dial)
         current = self.shell.session
         if current is not None and current.peer.name != session.peer.name:
-            session.close("serving-another", f"this compute server serves {current.peer.name.uri()} now")
-            return
-        if current is not None and _order(current) > _order(session):
-            session.close("superseded", "a newer session of this LUS is open")
+            if self.shell.served_now:
+                session.close("serving-another", f"this compute server serves {current.peer.name.uri()} now")
+                return
+            current.close(
+                "serving-another", f"it was silent; this compute server serves {session.peer.name.uri()}"
+            )
+        elif current is not None and not session.standing.supersedes(current.standing):
+            session.give_way(current)
             return
         self.shell.session_opened(session)
         if current is not None:
@@ -76,9 +83,10 @@ class CsDoor:
         return await self.shell.workers.run(partial(chunk_of, path, message))
 
     def _require_current(self, session: Session) -> None:
-        if session is not self.shell.session:
+        """Of the LUS that is served; a session of it that gives way is done with what it had under way."""
+        current = self.shell.session
+        if current is None or (session.peer.name, session.peer_hello.boot) != (
+            current.peer.name,
+            current.peer_hello.boot,
+        ):
             raise RefusedError("superseded", "another session is served now")
-
-
-def _order(session: Session) -> tuple[int, int]:
-    return session.peer_hello.boot_count, session.peer_hello.dial

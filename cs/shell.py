@@ -85,6 +85,11 @@ class Shell:
         self.perform(self.machine.session_opened())
         self.served()
 
+    @property
+    def served_now(self) -> bool:
+        """Whether a LUS is there that answers our heartbeats: after a lease without, another may have us."""
+        return self.session is not None and self.timers.seconds() < self.lease_until
+
     def session_closed(self, session: Session) -> None:
         """It is gone; what runs goes on."""
         if self.session is session:

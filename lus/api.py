@@ -13,6 +13,7 @@ from rjs.errors import RefusedError
 from rjs.identity.names import Role
 from rjs.wire import messages as m
 from rjs.wire.blobs import in_time
+from rjs.wire.duplicates import DialNumbers
 from rjs.wire.session import Routes, Session
 
 _log = Logger("lus.api")
@@ -73,6 +74,7 @@ class CsDoor:
 
     shell: Shell
     bundles: BundleCache
+    numbers: DialNumbers = attrs.field(factory=DialNumbers)
     welcome: frozenset[Role] = frozenset({Role.CS, Role.EXPIRED})
     routes: Routes = attrs.field(init=False)
     _described: set[Session] = attrs.field(factory=set)
@@ -89,12 +91,16 @@ class CsDoor:
         }
 
     def opened(self, session: Session) -> None:
-        """It is registered once it describes itself, and gets nothing before. The newest session counts."""
+        """It is registered once it describes itself, and gets nothing before. Of two sessions one stays."""
         if session.peer.name.role is Role.EXPIRED:
             _log.info("{name} came with an expired certificate, to renew it", name=session.peer.common_name)
             return
-        self.shell.perform(self.shell.board.cs_lost(session.peer.name.id))
+        self.numbers.seen(session.peer_hello.dial)
         old = self.shell.servers.get(session.peer.name.id)
+        if old is not None and not session.standing.supersedes(old.standing):
+            session.give_way(old)
+            return
+        self.shell.perform(self.shell.board.cs_lost(session.peer.name.id))
         self.shell.servers[session.peer.name.id] = session
         if old is not None:
             self.shell.descriptions.forget(old)
@@ -118,6 +124,8 @@ class CsDoor:
             self.shell.perform(self.shell.board.cs_lost(cs))
 
     def _state(self, session: Session, message: m.CsState) -> None:
+        if self.shell.servers.get(session.peer.name.id) is not session:
+            return  # it gave way: the CS describes itself on the session that stays
         if session in self._described:
             self.shell.descriptions.say(session, message)
             return

@@ -30,6 +30,7 @@ from rjs.identity.names import Role
 from rjs.identity.tls import PeerIdentity, peer_identity, refusal
 from rjs.wall_time import Wall, utc_now
 from rjs.wire import messages as m
+from rjs.wire.duplicates import Standing
 from rjs.wire.frames import FrameProtocol
 from rjs.wire.serving import Handler, Routes, Serving, words
 
@@ -138,6 +139,14 @@ class Session:
         transport = self._frames.transport
         address = transport.getPeer() if transport is not None else None
         return str(getattr(address, "host", address))
+
+    @property
+    def standing(self) -> Standing:
+        """What decides between this and another session of the same two servers. Only once ``opened``."""
+        boot = self.peer_hello.boot_count
+        if self._dial:
+            return Standing(boot, self._dial, self._me.name.rpartition("/")[2])
+        return Standing(boot, self.peer_hello.dial, self.peer.certified.id)
 
     def due_in(self) -> float:
         """Seconds until a new session should take over, for a certificate of either end is old enough."""

@@ -20,6 +20,7 @@ from rjs.errors import ProtocolError, RefusedError
 from rjs.identity.names import RjsName, Role
 from rjs.storage import Connection, GroupCommit
 from rjs.wire import messages as m
+from rjs.wire.duplicates import Standing
 from rjs.wire.serving import Serving
 from rjs.wire.session import Door, Session, SessionLostError
 
@@ -164,6 +165,11 @@ class End:
             protocol=1, release="1.0", cluster="0" * 16, name=owner.name.uri(),
             boot=owner.boot, boot_count=owner.boot_count, dial=dial,
         )  # fmt: skip
+
+    @property
+    def standing(self) -> Standing:
+        """As a session's."""
+        return Standing(self.other.owner.boot_count, self._link.number, self._link.dialler.name.id)
 
     def tell(self, message: m.Message) -> None:
         """As a session's: what does not fit the caps is found here."""
