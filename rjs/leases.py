@@ -73,6 +73,10 @@ class LeaseTable(Generic[Key, Holder]):
         """What ``holder`` holds."""
         return frozenset(self._held.get(holder, ()))
 
+    def holders(self) -> tuple[Holder, ...]:
+        """Who holds anything."""
+        return tuple(self._held)
+
     def expire(self, now: float) -> dict[Holder, frozenset[Key]]:
         """End and return what has not been renewed in time. To be called at least every ``LEASE_LOOK`` seconds."""
         self._forgive(now)

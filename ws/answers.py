@@ -32,9 +32,9 @@ from rjs.wire.session import Session
 from ws import limits, store
 from ws.homes import Homes
 from ws.instructions import Answer
-from ws.queue import Verdict
 from ws.seals import Seals
 from ws.shell import Shell
+from ws.verdicts import Verdict
 
 _log = Logger("ws.answers")
 

@@ -65,6 +65,7 @@ class WsDoor:
             m.LeaseRenew: self._renew,
             m.TaskReturn: self._returned,
             m.TaskPlaced: self._placed,
+            m.TaskAdopt: self._adopt,
             m.AttemptEnded: self._attempt_ended,
             m.AnswerOffer: self._offered,
             m.BlobRead: self._blob,
@@ -224,6 +225,13 @@ class WsDoor:
         crash_point("ws.placement.received")
         placed = self.shell.queue.placed(lus, message.attempt, message.cs, message.cs_name, now)
         return self.shell.perform(placed).addCallback(lambda _: crash_point("ws.placement.journalled"))
+
+    async def _adopt(self, session: Session, message: m.TaskAdopt) -> m.TaskAdopted:
+        reply, instructions = self.shell.queue.adopt(
+            _current(self, session), message.cs, message.attempts, message.whole, self.shell.now()
+        )
+        await self.shell.perform(instructions)
+        return reply
 
     async def _attempt_ended(self, session: Session, message: m.AttemptEnded) -> None:
         crash_point("ws.end.received")

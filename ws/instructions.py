@@ -41,6 +41,17 @@ class LeaseGranted:
 
 
 @attrs.frozen
+class LeaseAdopted:
+    """A task lease goes on, or lives again, in another process's hands, with the attempt placed under it."""
+
+    number: int
+    job: BundleId
+    task: int
+    lus: str
+    boot: str
+
+
+@attrs.frozen
 class LeaseClosed:
     """A task lease ended, for whatever reason."""
 
@@ -94,7 +105,16 @@ class TaskEnded:
     answer: Answer | None = None
 
 
-Entry = JobAdded | JobClosed | LeaseGranted | LeaseClosed | PlacementKnown | AttemptLogged | TaskEnded
+Entry = (
+    JobAdded
+    | JobClosed
+    | LeaseGranted
+    | LeaseAdopted
+    | LeaseClosed
+    | PlacementKnown
+    | AttemptLogged
+    | TaskEnded
+)
 
 # --- words: said once the entries above are durable -----------------------------------------------------
 

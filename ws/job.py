@@ -132,6 +132,12 @@ class JobState:
         self.counts[before] -= 1
         self.counts[state] += 1
 
+    def note(self, task: int, counted: str, cs: str, cs_name: str, detail: str) -> str:
+        """An attempt ended without an answer (see ``Story.note``). Why the task is failed for good, or empty."""
+        story = self.stories.setdefault(task, Story())
+        story.note(counted, cs, cs_name, detail)
+        return story.verdict(self.job.attempts)
+
     def close(self, event: TaskEvent, reason: str) -> list[int]:
         """End every task that has not ended; the tasks that were leased are returned."""
         self.closed_reason = reason

@@ -23,6 +23,7 @@ from ws.instructions import (
     Entry,
     JobAdded,
     JobClosed,
+    LeaseAdopted,
     LeaseClosed,
     LeaseGranted,
     PlacementKnown,
@@ -129,6 +130,11 @@ def _lease_granted(db: Connection, entry: LeaseGranted) -> None:
     db.execute("INSERT OR REPLACE INTO meta VALUES ('last_lease', ?)", (entry.number,))
 
 
+def _lease_adopted(db: Connection, entry: LeaseAdopted) -> None:
+    row = (entry.number, entry.job, entry.task, entry.lus, entry.boot)
+    db.execute("INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?)", row)
+
+
 def _lease_closed(db: Connection, entry: LeaseClosed) -> None:
     db.execute("DELETE FROM leases WHERE number = ?", (entry.number,))
 
@@ -175,6 +181,7 @@ _WRITERS: dict[type[Entry], Callable[[Connection, Any], None]] = {
     JobAdded: _job_added,
     JobClosed: _job_closed,
     LeaseGranted: _lease_granted,
+    LeaseAdopted: _lease_adopted,
     LeaseClosed: _lease_closed,
     PlacementKnown: _placement_known,
     AttemptLogged: _attempt_logged,

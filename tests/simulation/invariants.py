@@ -29,14 +29,18 @@ def check_queue(queue: Queue) -> None:
             assert not story.verdict(state.job.attempts) or state.state(task) in ENDED
         for lus in queue._lus.values():
             assert not state.open or job in lus._ready or job in lus._aside, "a job that nobody is offered"
-    assert leased == set(queue._by_task)
-    assert {number: (each.job, each.task) for number, each in queue._lease.items()} == {
-        number: key for key, number in queue._by_task.items()
-    }
-    assert len(queue._clock) == len(queue._lease)
-    for number, lease in queue._lease.items():
-        assert queue._clock.holder(number) == (lease.lus, lease.boot)
-        assert number < queue._next_lease
+    leases = queue.leases.all()
+    assert leased == {(each.job, each.task) for each in leases} == set(queue.leases._by_task)
+    assert len(queue.leases._clock) == len(queue.leases) == len(leased)
+    for lease in leases:
+        assert queue.lease_of(lease.job, lease.task) is lease is queue.leases.get(lease.number)
+        assert queue.leases.holds(lease.lus, lease.boot, lease.number)
+        assert lease.number < queue.leases.next_number
+        if lease.placed is not None:
+            assert lease.placed.fence.lease == lease.number
+            there = queue._placements.get(lease.placed)
+            assert there is not None
+            assert lease.until == there.until
     assert queue._live == {user: count for user, count in live.items() if count}
 
 

@@ -28,7 +28,8 @@ from ws.instructions import (
     TaskEnded,
 )
 from ws.job import Blocked
-from ws.queue import COMMITTED, DUPLICATE, Queue
+from ws.queue import Queue
+from ws.verdicts import COMMITTED, DUPLICATE
 
 WHY = Blocked(1, "not-accepted", "nobody trusts the signer")
 
@@ -63,6 +64,13 @@ def place(queue: Queue, number: int, task: int = 0, sequence: int = 1, cs: str =
     made = attempt(number, A, task, sequence)
     queue.placed("l", made, cs, "cs1", 0.0)
     return made
+
+
+def current(queue: Queue, task: int = 0) -> int:
+    """The number of the task's lease."""
+    lease = queue.lease_of(A, task)
+    assert lease is not None
+    return lease.number
 
 
 def open_tasks(queue: Queue, of: BundleId = A) -> list[int]:
@@ -149,9 +157,9 @@ class TestLeases:
         queue.add_job(job(B, 100), 0.0)
         queue.lus_opened("l", "b1", 0.0)
         queue.want("l", 4, 1, 0.0)
-        assert [each.job for each in queue._lease.values()] == [A, A, B, B]
+        assert [each.job for each in queue.leases.all()] == [A, A, B, B]
         queue.want("l", 6, 1, 0.0)
-        assert [each.job for each in queue._lease.values()][4:] == [A, B]
+        assert [each.job for each in queue.leases.all()][4:] == [A, B]
 
     def test_luses_take_turns(self) -> None:
         """The LUS that was granted something last comes last."""
@@ -161,7 +169,7 @@ class TestLeases:
             queue.want(lus, 10, 1, 0.0)
         for number, each in enumerate((A, B, C), 1):
             queue.add_job(job(each, 1), 0.0)
-            assert queue._lease[number].lus == ("l", "k", "l")[number - 1]
+            assert queue.leases.all()[number - 1].lus == ("l", "k", "l")[number - 1]
 
     def test_all_that_is_wanted_is_granted_at_once(self) -> None:
         """A large wish is met in several words, whose numbers rise, without waiting for another event."""
@@ -181,7 +189,7 @@ class TestLeases:
         queue.add_job(job(A, 100), 0.0)
         queue.lus_opened("l", "b1", 0.0)
         queue.want("l", 100_000, 1, 0.0)
-        assert len(queue._lease) == 5
+        assert len(queue.leases) == 5
 
     def test_a_broken_connection_ends_no_lease(self, queue: Queue) -> None:
         """Nothing is granted to who is away, and nothing is taken from it."""
@@ -223,7 +231,7 @@ class TestLeases:
         assert queue.connected() == 1
 
     def test_a_new_boot_proves_the_old_process_dead(self, queue: Queue) -> None:
-        """Its leases are open again at once, and granted under new numbers once it wants some."""
+        """What it placed nowhere is open again at once, and granted under new numbers once it is wanted."""
         assert queue.lus_opened("l", "b2", 1.0) == [
             LeaseClosed(1), JobChanged(A), LeaseClosed(2), JobChanged(A)
         ]  # fmt: skip
@@ -389,7 +397,7 @@ class TestAttempts:
     def test_so_many_fail_the_task_for_good(self, queue: Queue, kind: str, times: int) -> None:
         """The reason names the machines; nothing of the task is left but that."""
         for count in range(times):
-            number = queue._by_task[A, 0]
+            number = current(queue)
             made = place(queue, number, sequence=count + 1)
             last = queue.attempt_ended("l", made, CS1, kind, "it broke", 1.0)
         ended = last[1]
@@ -408,7 +416,7 @@ class TestAttempts:
         queue.add_job(job(A, 1, attempts=attempts), 0.0)
         for count in range(attempts):
             assert queue.jobs[A].state(0) is TaskState.LEASED
-            made = place(queue, queue._by_task[A, 0], sequence=count + 1)
+            made = place(queue, current(queue), sequence=count + 1)
             last = queue.attempt_ended("l", made, CS1, "failed", "it broke", 1.0)
         assert queue.jobs[A].state(0) is TaskState.FAILED
         ended = last[1]
@@ -418,7 +426,7 @@ class TestAttempts:
     def test_failures_and_vanishings_are_counted_apart(self, queue: Queue) -> None:
         """Machines that vanish cost no attempts."""
         for count, kind in enumerate(("failed", "vanished", "failed", "vanished", "vanished", "vanished")):
-            made = place(queue, queue._by_task[A, 0], sequence=count + 1)
+            made = place(queue, current(queue), sequence=count + 1)
             queue.attempt_ended("l", made, CS1, kind, "it broke", 1.0)
         assert queue.jobs[A].state(0) is TaskState.LEASED
 
@@ -459,8 +467,7 @@ class TestCommit:
     def test_an_answer_outlives_its_lease(self, queue: Queue) -> None:
         """Placed once, it may be committed after its lease has lapsed; who tries meanwhile is stopped."""
         made = place(queue, 1)
-        queue.lus_opened("l", "b2", 1.0)
-        queue.want("l", 1, 0, 1.0)
+        queue.attempt_ended("l", made, CS1, "vanished", "it was silent", 1.0)
         verdict, instructions = queue.commit(answer(made), 2.0)
         assert verdict == COMMITTED
         assert instructions[1:3] == [

@@ -15,7 +15,7 @@ from rjs.errors import RefusedError
 from rjs.ids import BundleId
 from rjs.jobs import ENDED, TaskState
 from ws import store
-from ws.instructions import Answer, Instruction, LeaseGranted, PlacementKnown, SendGrant, TaskEnded, Word
+from ws.instructions import Answer, Instruction, LeaseGranted, SendGrant, TaskEnded, Word
 from ws.job import Blocked
 from ws.queue import Queue
 
@@ -48,7 +48,7 @@ class Events(RuleBasedStateMachine):
                 assert each.number > self.granted, "a lease number came twice"
                 self.granted = each.number
                 lus = self.queue._lus[each.lus]
-                assert self.queue._clock.count((each.lus, lus.boot)) <= lus.want
+                assert self.queue.leases.count(each.lus, lus.boot) <= lus.want
             elif isinstance(each, TaskEnded):
                 assert (each.job, each.task) not in self.ended, "a task ended twice"
                 self.ended[each.job, each.task] = each.state
@@ -93,7 +93,7 @@ class Events(RuleBasedStateMachine):
 
     def holds(self, lus: str) -> set[int]:
         boot = self.queue._lus[lus].boot
-        return {each.number for each in self.queue._lease.values() if (each.lus, each.boot) == (lus, boot)}
+        return {each.number for each in self.queue.leases.all() if (each.lus, each.boot) == (lus, boot)}
 
     @rule(lus=LUSES, of=st.sampled_from([A, B, C]), data=st.data(), epoch=st.integers(0, 4))
     def returned(self, lus: str, of: BundleId, data: st.DataObject, epoch: int) -> None:
@@ -102,10 +102,10 @@ class Events(RuleBasedStateMachine):
             why = Blocked(epoch, "no-cs", "no compute server is registered here")
             self.perform(self.queue.returned(lus, of, numbers, why, self.now))
 
-    @precondition(lambda self: self.queue._lease)
+    @precondition(lambda self: len(self.queue.leases) > 0)
     @rule(lus=LUSES, data=st.data(), cs=CSS)
     def placed(self, lus: str, data: st.DataObject, cs: str) -> None:
-        lease = self.queue._lease[data.draw(st.sampled_from(sorted(self.queue._lease)))]
+        lease = data.draw(st.sampled_from(self.queue.leases.all()))
         self.sequence += 1
         made = AttemptId(lease.job, lease.task, Fence(1, lease.number, self.sequence))
         try:
@@ -119,14 +119,32 @@ class Events(RuleBasedStateMachine):
     @rule(lus=LUSES, data=st.data(), kind=st.sampled_from(["failed", "vanished", "returned"]), cs=CSS)
     def attempt_ended(self, lus: str, data: st.DataObject, kind: str, cs: str) -> None:
         made, at = data.draw(st.sampled_from(self.attempts))
-        lease = self.queue._lease.get(made.fence.lease)
+        lease = self.queue.leases.get(made.fence.lease)
         try:
             self.perform(self.queue.attempt_ended(lus, made, cs, kind, "why", self.now))
         except RefusedError:
             return
         assert lease is not None
         assert (lease.placed, at) == (made, cs)
-        assert lease.number not in self.queue._lease
+        assert self.queue.leases.get(lease.number) is None
+
+    @precondition(lambda self: self.attempts)
+    @rule(lus=LUSES, data=st.data(), cs=CSS, whole=st.booleans())
+    def adopt(self, lus: str, data: st.DataObject, cs: str, whole: bool) -> None:
+        if not self.known(lus):
+            return
+        told = tuple(data.draw(st.lists(st.sampled_from(self.attempts), max_size=3)))
+        ends = {made: self.queue.jobs[BundleId(made.job)].state(made.task) for made, _ in told}
+        living = {each.placed for each in self.queue.leases.all()}
+        reply, instructions = self.queue.adopt(lus, cs, tuple(made for made, _ in told), whole, self.now)
+        self.perform(instructions)
+        for made in reply.leased:
+            assert ends[made] not in ENDED
+            assert (made, cs) in told
+            assert made.fence.lease in self.holds(lus)
+            assert made in living or ends[made] is TaskState.OPEN
+        assert {each.job for each in reply.jobs} == {made.job for made in reply.leased}
+        assert not set(reply.leased) & set(reply.ended)
 
     @precondition(lambda self: self.attempts)
     @rule(data=st.data(), cs=CSS, sha256=st.sampled_from(["d1", "d2"]))
@@ -155,11 +173,9 @@ class Events(RuleBasedStateMachine):
             for task, story in state.stories.items():
                 assert self.queue.jobs[of].stories[task] == story
         assert placements(self.queue) == placements(before)
-        assert {number: (each.lus, each.boot, each.placed) for number, each in before._lease.items()} == {
-            number: (each.lus, each.boot, each.placed) for number, each in self.queue._lease.items()
-        }
-        assert self.queue._committed == before._committed
-        assert self.queue._next_lease == before._next_lease
+        assert leases(self.queue) == leases(before)
+        assert self.queue._verdicts._committed == before._verdicts._committed
+        assert self.queue.leases.next_number == before.leases.next_number
 
     @invariant()
     def sound(self) -> None:
@@ -168,9 +184,13 @@ class Events(RuleBasedStateMachine):
             assert self.queue.jobs[of].state(task) is end, "an ended task changed"
 
 
-def placements(queue: Queue) -> list[PlacementKnown]:
+def placements(queue: Queue) -> list[tuple[AttemptId, str, str]]:
     tasks = [task for of_job in queue._placements._known.values() for task in of_job.values()]
-    return sorted((each for task in tasks for each in task.values()), key=lambda each: each.attempt)
+    return sorted((each.attempt, each.cs, each.cs_name) for task in tasks for each in task.values())
+
+
+def leases(queue: Queue) -> dict[int, tuple[str, str, AttemptId | None]]:
+    return {each.number: (each.lus, each.boot, each.placed) for each in queue.leases.all()}
 
 
 TestEvents = Events.TestCase

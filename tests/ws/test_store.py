@@ -79,7 +79,7 @@ def test_jobs_of_older_journals_have_three_attempts() -> None:
 def test_lease_numbers_never_come_again(db: Connection) -> None:
     """Not even those of leases that are over."""
     write(db, JobAdded(job(A)), LeaseGranted(7, A, 0, "l", "b1"), LeaseClosed(7))
-    assert store.load_queue(db, 0.0)._next_lease == 8
+    assert store.load_queue(db, 0.0).leases.next_number == 8
 
 
 def test_leases_and_placements_come_back(db: Connection) -> None:
