@@ -290,6 +290,8 @@ class Shell:
             )
             crash_point("cs.answer.offered")
             verdict = await session.request(offer, m.AnswerVerdict)
+            name, sha256 = spooled.path.name, spooled.sha256
+            _log.debug("{verdict}: {name} {sha256}", verdict=verdict.verdict, name=name, sha256=sha256)
             crash_point("cs.verdict.received")
         except SessionLostError:
             return
