@@ -1,4 +1,4 @@
-"""A LAN on which the lookup server alone reaches the web server: joining, computing, renewing, hearing revocations."""
+"""A LAN on which the lookup server alone reaches the web server: joining, computing, renewing, revoking."""
 
 from __future__ import annotations
 
