@@ -24,9 +24,9 @@ from rjs.identity.names import Role
 from rjs.identity.revocation_file import REVOCATIONS
 from rjs.identity.tls import server_context
 from rjs.limits import REVOCATIONS_REISSUE
+from rjs.orders import ORDERS, forget_refusals
 from rjs.process import fail_stop, run_server
 from rjs.renewal import TokenKeeper
-from rjs.revocation_orders import ORDERS, forget_refusals
 from rjs.revocations import GuardedDoor, RevocationBook
 from rjs.state import Boot, StateFolder, cluster_folder, make_state_folder, private_folder
 from rjs.status import serve_status
@@ -182,6 +182,7 @@ class WebServer:
         members = Members(storage, workers, homes, authority, root, wall=self._wall)
         bundles = Bundles(private_folder(folder / "bundles"))
         book = RevocationBook(root, folder / REVOCATIONS, self._wall)
+        members.check_caller = book.check_caller
         orders = private_folder(folder / ORDERS)
         revocations = RevocationDesk(book, authority, root, shell, members, self._tasks, orders)
         intake = Intake(

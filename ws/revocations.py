@@ -26,7 +26,8 @@ from rjs.identity.revocation import (
     check_entry,
     read_revocations,
 )
-from rjs.revocation_orders import orders_in, settle
+from rjs.orders import settle
+from rjs.revocation_orders import revocation_orders
 from rjs.revocations import RevocationBook
 from rjs.wire import messages as m
 from rjs.wire.session import Routes, Session
@@ -77,7 +78,7 @@ class RevocationDesk:
 
     async def follow_orders(self) -> None:
         """Do what commands asked for since the last look. One that cannot be followed now waits."""
-        for path, order in orders_in(self.orders):
+        for path, order in revocation_orders(self.orders).waiting():
             try:
                 await self.revoke(order.what, order.id, order.reason)
             except CannotIssueError as error:

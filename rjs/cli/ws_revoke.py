@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +14,6 @@ from rjs.cli.server import state_folder
 
 if TYPE_CHECKING:
     from rjs.revocation_orders import RevocationOrder
-
-_PATIENCE, _LOOK = 30.0, 0.05  # seconds: an authority that died is back by then
 
 
 @click.command("revoke")
@@ -48,28 +45,12 @@ def revoke(
 
 
 def _ordered(folder: Path, order: RevocationOrder) -> bool:
-    """Whether the order was followed; False: the web server does not run. Raises RefusedError with its word."""
-    from rjs.errors import UnreachableError
-    from rjs.revocation_orders import ORDERS, place_order, refusal_of
+    from rjs.cli.ordering import followed
+    from rjs.orders import ORDERS
+    from rjs.revocation_orders import revocation_orders
     from rjs.state import private_folder, sole_cluster
-    from rjs.status import read_status
 
-    path = place_order(private_folder(sole_cluster(folder) / ORDERS), order)
-    try:
-        read_status(folder)
-    except UnreachableError:
-        return not path.exists()
-    deadline = time.monotonic() + _PATIENCE
-    while path.exists():
-        if time.monotonic() > deadline:
-            raise UnreachableError(
-                f"the web server has not done it within {_PATIENCE:.0f} s; it will once it can: its log says why"
-            )
-        time.sleep(_LOOK)
-    refused = refusal_of(path)
-    if refused is not None:
-        raise refused
-    return True
+    return followed(folder, revocation_orders(private_folder(sole_cluster(folder) / ORDERS)).place(order))
 
 
 @click.command("revoked")

@@ -23,7 +23,8 @@ from rjs.identity.revocation_file import REVOCATIONS
 from rjs.identity.testing import Organisation
 from rjs.ids import SpkiDigest
 from rjs.jobs import TaskState
-from rjs.revocation_orders import RevocationOrder, place_order, refusal_of
+from rjs.orders import refusal_of
+from rjs.revocation_orders import RevocationOrder, revocation_orders
 from rjs.revocations import RevocationBook
 from rjs.storage import ImmediateStorage, open_database
 from ws import store
@@ -151,7 +152,9 @@ def test_a_crash_in_between_leaves_no_revoked_signers_job(office: Office) -> Non
 
 def test_orders_are_followed_refused_or_wait(office: Office) -> None:
     """One that cannot be followed while the authority is away is followed when it is back."""
-    good, bad = (place_order(office.orders, RevocationOrder(What.MEMBER, whom)) for whom in (CS1, "nobody"))
+    good, bad = (
+        revocation_orders(office.orders).place(RevocationOrder(What.MEMBER, whom)) for whom in (CS1, "nobody")
+    )
     office.registrar.dead = True
     office.outcome(office.desk.follow_orders())
     assert good.exists()

@@ -1,0 +1,79 @@
+"""Orders from a command to the server whose state folder it has: files in one folder of that.
+
+An order is durable once placed, whether the server runs or not; it is followed at the next look. A refusal comes back
+as a file beside it. Whoever can write in that folder, which is the server's account alone, may order.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+import msgspec
+
+from rjs.errors import RefusedError
+from rjs.files import read_small, sync_folder, write_atomically
+from rjs.limits import IDENTITY_FILE
+
+ORDERS: Final = "orders"
+"""The folder's name, in the folder of the server's cluster."""
+
+_REFUSAL: Final = ".refused"
+
+Order = TypeVar("Order", bound=msgspec.Struct)
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    code: str
+    sentence: str
+
+
+class Orders(Generic[Order]):
+    """The orders of one kind in ``folder``: files named ``*.KIND``."""
+
+    def __init__(self, folder: Path, kind: str, form: type[Order]) -> None:
+        self._folder = folder
+        self._suffix = f".{kind}"
+        self._form = form
+
+    def place(self, order: Order) -> Path:
+        """Have ``order`` followed; durable on return. The file is gone when it was."""
+        path = self._folder / f"{secrets.token_hex(8)}{self._suffix}"
+        write_atomically(path, msgspec.json.encode(order))
+        return path
+
+    def waiting(self) -> Iterator[tuple[Path, Order]]:
+        """The orders that wait; one that cannot be read is refused here."""
+        for path in sorted(self._folder.glob(f"*{self._suffix}")):
+            try:
+                yield path, msgspec.json.decode(read_small(path, IDENTITY_FILE), type=self._form)
+            except (msgspec.MsgspecError, RefusedError, UnicodeDecodeError) as error:
+                settle(path, RefusedError("order", f"the order cannot be read: {error}"))
+
+
+def settle(order: Path, refused: RefusedError | None = None) -> None:
+    """The order was followed, or ``refused``; durable on return."""
+    if refused is not None:
+        answer = msgspec.json.encode(_Refusal(refused.code, refused.sentence))
+        write_atomically(order.with_suffix(_REFUSAL), answer)
+    order.unlink(missing_ok=True)
+    sync_folder(order.parent)
+
+
+def refusal_of(order: Path) -> RefusedError | None:
+    """Why it was not followed, once it is gone; told once."""
+    path = order.with_suffix(_REFUSAL)
+    try:
+        refusal = msgspec.json.decode(read_small(path, IDENTITY_FILE), type=_Refusal)
+    except FileNotFoundError:
+        return None
+    path.unlink()
+    return RefusedError(refusal.code, refusal.sentence)
+
+
+def forget_refusals(folder: Path) -> None:
+    """Remove the refusals that nobody waits for any more."""
+    for path in folder.glob(f"*{_REFUSAL}"):
+        path.unlink(missing_ok=True)
