@@ -25,7 +25,6 @@ from history import (
     EndFound,
     JobFound,
     LedgerFound,
-    Spooled,
     Submitting,
     TaskStarted,
     in_time,
@@ -95,7 +94,6 @@ class Facts:
         self.files = _by_task(self.all(AnswerFound))
         self.starts = _by_task(self.all(TaskStarted))
         self.servers = {name for each in self.all(Began) for name in each.compute_servers}
-        self.spooled = {(each.cs, each.job, each.task, each.fence): each.sha256 for each in self.all(Spooled)}
 
     def all(self, kind: type[E]) -> list[E]:
         """The events of one kind, in time."""
@@ -141,12 +139,10 @@ def one_answer(facts: Facts) -> Iterator[Violation]:
     digests: dict[Task, set[str]] = defaultdict(set)
     for seen in facts.all(AnswerSeen):
         digests[seen.job, seen.task].add(seen.sha256)
+    for notice in facts.all(CommitNoticed):
+        digests[notice.job, notice.task].add(notice.sha256)
     for key, files in facts.files.items():
         digests[key] |= {file.sha256 for file in files}
-    for notice in facts.all(CommitNoticed):
-        sha256 = facts.spooled.get((notice.cs, notice.job, notice.task, notice.fence))
-        if sha256 is not None:
-            digests[notice.job, notice.task].add(sha256)
     for key, ends in facts.ends.items():
         digests[key] |= {end.sha256 for end in ends if end.state == "committed"}
         if len(ends) > 1:
@@ -154,8 +150,8 @@ def one_answer(facts: Facts) -> Iterator[Violation]:
     for key, known in digests.items():
         if len(known) > 1:
             yield Violation(Kind.TWO_ANSWERS, *key, f"{len(known)} answers of it are known")
-        elif known and facts.state_of(key) in ("failed", "cancelled"):
-            yield Violation(Kind.TWO_ANSWERS, *key, f"it ended as {facts.state_of(key)}, and has an answer")
+        elif key in facts.files and facts.state_of(key) in ("failed", "cancelled"):
+            yield Violation(Kind.TWO_ANSWERS, *key, f"it ended as {facts.state_of(key)} and has an answer")
 
 
 def right_answers(facts: Facts) -> Iterator[Violation]:

@@ -81,6 +81,13 @@ class Accepted(Event, frozen=True):
     job: str
 
 
+class Refused(Event, frozen=True):
+    """The submitter heard that the upload will never be a job."""
+
+    job: str
+    why: str
+
+
 class Cancelled(Event, frozen=True):
     """The submitter heard that the job was cancelled."""
 
@@ -95,23 +102,14 @@ class AnswerSeen(Event, frozen=True):
     sha256: str
 
 
-class Spooled(Event, frozen=True):
-    """A CS holds an answer."""
+class CommitNoticed(Event, frozen=True):
+    """A CS heard that this answer of its attempt was committed."""
 
     cs: str
     job: str
     task: int
     fence: Fence
     sha256: str
-
-
-class CommitNoticed(Event, frozen=True):
-    """A CS heard that the answer of its attempt was committed."""
-
-    cs: str
-    job: str
-    task: int
-    fence: Fence
 
 
 # --- what the tasks wrote --------------------------------------------------------------------------------
@@ -187,9 +185,9 @@ AnyEvent = (
     | ServerEnded
     | Submitting
     | Accepted
+    | Refused
     | Cancelled
     | AnswerSeen
-    | Spooled
     | CommitNoticed
     | TaskStarted
     | TaskStopped

@@ -26,7 +26,6 @@ from history import (
     LedgerFound,
     ServerEnded,
     ServerStarted,
-    Spooled,
     Submitting,
     TaskStarted,
     TaskStopped,
@@ -100,9 +99,8 @@ def _end(job: str, task: int, plan: Plan, heard: bool) -> Iterable[AnyEvent]:
         winner, won = len(plan.tries) - 1, plan.tries[-1]
         sha256 = f"{task:064x}"
         yield EndFound(at=902, job=job, task=task, state="committed", reason="", sha256=sha256)
-        yield Spooled(at=30, cs=won, job=job, task=task, fence=fence(winner), sha256=sha256)
         if heard:
-            yield CommitNoticed(at=31, cs=won, job=job, task=task, fence=fence(winner))
+            yield CommitNoticed(at=31, cs=won, job=job, task=task, fence=fence(winner), sha256=sha256)
             yield AnswerSeen(at=32, job=job, task=task, sha256=sha256)
         yield AnswerFound(
             at=903,
@@ -228,8 +226,7 @@ PLANTED: dict[str, tuple[Plant, Kind]] = {
     ),
     "two compute servers heard of a commit": (
         added(
-            Spooled(at=40, cs="cs1", job=JOB, task=0, fence=fence(0), sha256=OTHER),
-            CommitNoticed(at=41, cs="cs1", job=JOB, task=0, fence=fence(0)),
+            CommitNoticed(at=41, cs="cs1", job=JOB, task=0, fence=fence(0), sha256=OTHER),
         ),
         Kind.TWO_ANSWERS,
     ),
@@ -283,8 +280,10 @@ PLANTED: dict[str, tuple[Plant, Kind]] = {
         Kind.MISSING,
     ),
     "a cancelling that is forgotten": (added(Cancelled(at=60, job=JOB)), Kind.MISSING),
-    "a commit that was heard of and is none": (
-        added(CommitNoticed(at=31, cs="cs1", job=JOB, task=2, fence=fence(2))),
+    "a commit that was heard of and came to nothing": (
+        both(without(EndFound, job=JOB, task=0), without(AnswerFound, job=JOB, task=0),
+             without(AnswerSeen, job=JOB, task=0),
+             changed(JobFound, {"closed": "failed", "reason": "expired"}, job=JOB)),
         Kind.MISSING,
     ),
     "an answer that was seen and is not there": (without(AnswerFound, job=JOB, task=0), Kind.MISSING),
