@@ -76,6 +76,10 @@ class Storage(Protocol):
         """
         ...
 
+    def copy(self, target: Path) -> Deferred[None]:
+        """As ``copy_database``, of all that was submitted before; fails with StorageError."""
+        ...
+
     def close(self) -> Deferred[None]:
         """Fires when everything submitted before is finished and the file is closed. To be called once."""
         ...
@@ -111,7 +115,7 @@ def open_database(path: Path, migrations: Sequence[str], *, application_id: int)
 def check_database(path: Path, seconds: float) -> str:
     """What is damaged in the database at ``path``, empty where nothing is; changes nothing, makes no file.
 
-    For one that no process has open and whose journal is empty. Raises TimeoutError when it takes more than ``seconds``.
+    For one that no process has open and whose journal is empty. Raises TimeoutError when it takes longer.
     """
     deadline = time.monotonic() + seconds
     try:
@@ -245,6 +249,14 @@ class GroupCommit:
             self._connection.execute("PRAGMA query_only = ON")
         return self.broken
 
+    def copy(self, target: Path) -> list[object]:
+        """None, or a Failure, as the one outcome of copying the database to ``target``. Never raises."""
+        try:
+            copy_database(self._connection, target)
+        except (sqlite3.Error, OSError) as error:
+            return [Failure(StorageError(f"the database cannot be copied to {target}: {error}"))]
+        return [None]
+
     def close(self) -> None:
         """Close the file. What was committed is durable whether or not the disk lets us tidy up."""
         with contextlib.suppress(sqlite3.Error):
@@ -261,6 +273,7 @@ class StorageThread:
         self._waiting = 0
         self._closing = False
         self._closed: Deferred[None] = Deferred()
+        self._held: list[_Submitted | None] = []
         self._thread = threading.Thread(target=self._work, name="storage", daemon=True)
         self._thread.start()
 
@@ -274,13 +287,19 @@ class StorageThread:
         """See Storage."""
         return self._submit(operation, always=False)
 
-    def _submit(self, operation: Callable[[Connection], T], always: bool) -> Deferred[T]:
+    def copy(self, target: Path) -> Deferred[None]:
+        """See Storage."""
+        return self._submit(_nothing, always=False, target=target)
+
+    def _submit(
+        self, operation: Callable[[Connection], T], always: bool, target: Path | None = None
+    ) -> Deferred[T]:
         if self._closing:
             return fail(StorageError("the database is closed: the server is stopping"))
         if self._waiting >= limits.STORAGE_QUEUE and not always:
             return fail(OverloadedError("storage", f"{self._waiting} changes wait for the disk; try later"))
         self._waiting += 1
-        submitted = _Submitted(operation)
+        submitted = _Submitted(operation, target)
         self._queue.put(submitted)
         return submitted.deferred
 
@@ -294,23 +313,29 @@ class StorageThread:
     def _work(self) -> None:
         """The thread: batch after batch until the None of close. Results cross over once a batch."""
         while batch := self._next_batch():
-            outcomes = self._commit.run([submitted.operation for submitted in batch])
+            outcomes = self._outcomes(batch)
             self._reactor.callFromThread(self._deliver, batch, outcomes)
         self._commit.close()
         self._reactor.callFromThread(self._finish)
 
+    def _outcomes(self, batch: list[_Submitted]) -> list[object]:
+        if batch[0].target is not None:
+            return self._commit.copy(batch[0].target)
+        return self._commit.run([submitted.operation for submitted in batch])
+
     def _next_batch(self) -> list[_Submitted]:
-        """What waits now, at least one, in order; empty at the end. One by one when broken: reads survive."""
+        """What waits now, at least one, in order; empty at the end. One by one when broken: reads survive. A copy
+        comes alone: it cannot be made inside a transaction."""
         most = 1 if self._commit.broken is not None else limits.STORAGE_BATCH
         batch: list[_Submitted] = []
-        submitted = self._queue.get()
-        while submitted is not None:
+        while not batch or (len(batch) < most and not self._queue.empty()):
+            submitted = self._held.pop() if self._held else self._queue.get()
+            if submitted is None or submitted.target is not None:
+                if batch:
+                    self._held.append(submitted)  # it comes again, as a batch of its own
+                    return batch
+                return [] if submitted is None else [submitted]
             batch.append(submitted)
-            if len(batch) == most or self._queue.empty():
-                return batch
-            submitted = self._queue.get()
-        if batch:
-            self._queue.put(None)  # close comes again, as a batch of its own
         return batch
 
     def _deliver(self, batch: list[_Submitted], outcomes: list[object]) -> None:
@@ -324,13 +349,18 @@ class StorageThread:
 
 
 class _Submitted:
-    """An operation on its way: what to run, and who waits for it."""
+    """An operation on its way: what to run, or where to copy everything, and who waits for it."""
 
-    __slots__ = ("deferred", "operation")
+    __slots__ = ("deferred", "operation", "target")
 
-    def __init__(self, operation: Callable[[Connection], Any]) -> None:
+    def __init__(self, operation: Callable[[Connection], Any], target: Path | None) -> None:
         self.operation = operation
+        self.target = target
         self.deferred: Deferred[Any] = Deferred()
+
+
+def _nothing(connection: Connection) -> None:
+    """What is run for a copy."""
 
 
 class ImmediateStorage:
@@ -351,6 +381,11 @@ class ImmediateStorage:
         result: Deferred[T] = Deferred()
         result.callback(outcome)
         return result
+
+    def copy(self, target: Path) -> Deferred[None]:
+        """See Storage."""
+        outcome: Any = self._commit.copy(target)[0]
+        return fail(outcome) if outcome else succeed(None)
 
     def close(self) -> Deferred[None]:
         """See Storage."""

@@ -236,6 +236,28 @@ def test_cancelling_stops_the_waiting_only(
     assert crossing.wait(storage.read(numbers)) == [1]
 
 
+def test_a_copy_holds_what_was_submitted_before_it(
+    path: Path, crossing: Crossing, storage: StorageThread, held: threading.Event
+) -> None:
+    """And nothing that came after, though all of it waited in one batch; the copy is a database of its own."""
+    for number in range(3):
+        storage.write(put(number))
+    copied = storage.copy(path.with_name("copy.db"))
+    after = storage.write(put(3))
+    held.set()
+    assert crossing.wait(copied) is None and crossing.wait(after) == 1
+    copy = open_database(path.with_name("copy.db"), MIGRATIONS, application_id=APPLICATION)
+    assert numbers(copy) == [0, 1, 2]
+    copy.close()
+
+
+def test_a_copy_that_fails_breaks_nothing(path: Path, crossing: Crossing, storage: StorageThread) -> None:
+    """Where it cannot be written, that is said, and the database goes on."""
+    with pytest.raises(StorageError, match="cannot be copied"):
+        crossing.wait(storage.copy(path.parent / "absent" / "copy.db"))
+    assert crossing.wait(storage.write(put(1))) == 1
+
+
 WRITER = """
 import os, sys
 from pathlib import Path
