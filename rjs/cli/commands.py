@@ -91,6 +91,7 @@ COMMANDS: Final[Mapping[str, Leaf | Branch]] = {
     "open": Leaf("rjs.cli.open:command", "Verify, decrypt and unpack an answer."),
     "trust": Branch("Say whose bundles may run on this machine.", TRUST),
     "cert": Branch("Look at certificates and renew them, and protect your keys.", CERT),
+    "doctor": Leaf("rjs.cli.doctor:command", "Say what is wrong here, and what mends it."),
     "benchmark": Leaf("rjs.cli.benchmark:command", "Measure this machine's speed with Linpack."),
     "completion": Leaf("rjs.cli.completion:command", "Print the script that completes rjs in your shell."),
 }

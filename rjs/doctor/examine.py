@@ -1,0 +1,397 @@
+"""The doctor's round: which checks each role has, in the order in which they are told.
+
+    findings = examine(Path("~/rjs-cs"))
+
+Every check looks (``look/``) and judges (``rules/``). One that cannot look says so and keeps no other from looking.
+Bounded in time, some 18 seconds at the worst: 10 for a server that hangs, 3 for multicast, 5 for doors.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import attrs
+import msgspec
+
+from rjs.doctor.finding import Finding, Level, fault, notice, typed
+from rjs.doctor.look import doors, machine, multicast, operator, stores
+from rjs.doctor.look.certificates import look_at_certificates
+from rjs.doctor.look.folder import Running, account, ask_server, look_at_config, look_at_folder
+from rjs.doctor.rules.authority import ServerFacts, judge_break_in, judge_operator
+from rjs.doctor.rules.certificates import Holder, judge_certificate
+from rjs.doctor.rules.clock import Skew, judge_clock
+from rjs.doctor.rules.discovery import NetworkFacts, SeenServer, judge_multicast, judge_seen
+from rjs.doctor.rules.doors import judge_knock, judge_port, judge_proxy
+from rjs.doctor.rules.folder import ConfigFacts, judge_config, judge_folder, other_account
+from rjs.doctor.rules.homes import judge_database, judge_homes
+from rjs.doctor.rules.machine import judge_disk, judge_files
+from rjs.doctor.rules.servers import judge_java, judge_server, judge_unconfined
+from rjs.doctor.rules.trust import judge_revocations, judge_trust
+from rjs.errors import RefusedError, RjsError
+from rjs.files import read_small
+from rjs.identity.folder import IdentityFolder, Member
+from rjs.identity.names import SERVERS, Role
+from rjs.limits import IDENTITY_FILE
+from rjs.state import CLUSTERS, sole_cluster
+from rjs.wall_time import Wall, utc_now
+
+Check = Callable[["Patient"], list[Finding]]
+
+
+@attrs.define(slots=False)
+class Patient:
+    """A member's folder under examination; what is looked at for several checks is looked at once."""
+
+    path: Path
+    cluster: Path
+    member: Member
+    wall: Wall
+
+    @property
+    def role(self) -> str:
+        """The role, as folders and commands spell it."""
+        return self.member.role.value
+
+    @property
+    def identity(self) -> IdentityFolder:
+        """Its keys and certificates."""
+        return IdentityFolder(self.cluster / "identity")
+
+    @property
+    def is_server(self) -> bool:
+        """Whether it is a server's folder, and not a person's."""
+        return self.member.role in SERVERS
+
+    @cached_property
+    def running(self) -> Running:
+        """What runs in it."""
+        return ask_server(self.path) if self.is_server else Running(None, "", None)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What its server says; empty where none runs."""
+        return self.running.document or {}
+
+    @cached_property
+    def config(self) -> tuple[ConfigFacts, msgspec.Struct | None]:
+        """Its settings."""
+        return look_at_config(self.path, self.role)
+
+    def setting(self, name: str, default: Any) -> Any:
+        """A setting, or ``default`` where there is none or it cannot be read."""
+        return getattr(self.config[1], name, default)
+
+    @cached_property
+    def lan(self) -> Future[tuple[list[NetworkFacts], list[SeenServer]]]:
+        """What is heard on the LAN; listened to from the first asking on."""
+        return _ears.submit(self._listen)
+
+    def _listen(self) -> tuple[list[NetworkFacts], list[SeenServer]]:
+        wanted: Sequence[str] = self.setting("interfaces", [])
+        try:
+            browsing = _ears.submit(multicast.browse, self.member.cluster, wanted)
+            heard = multicast.listen_on(multicast.own_networks(wanted))
+            return heard, browsing.result()
+        except ValueError:  # interfaces that are no addresses
+            return [], []
+
+    @cached_property
+    def knocks(self) -> list[doors.Answered]:
+        """Every door that this member depends on, knocked at."""
+        try:
+            token = self.identity.token()
+        except (OSError, RefusedError):
+            return []  # its certificates' own finding
+        return doors.knock_at(_doors(self), token)
+
+
+_ears = ThreadPoolExecutor(2, thread_name_prefix="doctor-ears")
+
+
+def examine(path: Path, wall: Wall = utc_now) -> tuple[Patient | None, list[Finding]]:
+    """Whose folder this is, if that can be told, and everything that was found."""
+    path = path.resolve()
+    if not path.is_dir():
+        remedy = "use an invitation, or name another folder"
+        sentence = f"there is no folder {path}: nobody has joined there"
+        command = typed("rjs", "--home", str(path), "join", "INVITATION")
+        return None, [fault("state folder", "folder-missing", sentence, remedy, command)]
+    if not os.access(path, os.R_OK | os.X_OK):
+        return None, other_account(look_at_folder(path, None, Running(None, "", None)))
+    try:
+        cluster = sole_cluster(path)
+        member = _member(cluster / "identity")
+    except RjsError as error:
+        return None, [_not_joined(path, error)]
+    except OSError as error:
+        return None, [_unseen("membership", error)]
+    patient = Patient(path, cluster, member, wall)
+    if patient.role in ("lus", "cs"):
+        _ = patient.lan  # begins to listen
+    return patient, [finding for check in CHECKS[patient.role] for finding in _done(check, patient)]
+
+
+def examine_operator(path: Path) -> list[Finding]:
+    """The operator's folder."""
+    return judge_operator(operator.look_at_operator(path.resolve()))
+
+
+def _done(check: Check, patient: Patient) -> list[Finding]:
+    try:
+        return check(patient)
+    except OSError as error:
+        return [_unseen(check.__name__.strip("_").replace("_", " "), error)]
+
+
+def _unseen(subject: str, error: OSError) -> Finding:
+    where = f"{error.filename}: " if error.filename else ""
+    sentence = f"it could not be looked at: {where}{error.strerror or error}"
+    return notice(subject, "not-seen", sentence, "run this as the account that owns the folder")
+
+
+def _not_joined(path: Path, error: RjsError) -> Finding:
+    found = list((path / CLUSTERS).glob("*/identity/member.json"))
+    if len(found) > 1:
+        remedy = "move all but one out of it"
+        return fault(
+            "state folder", "several-clusters", str(error), remedy, typed("ls", str(path / CLUSTERS))
+        )
+    if found:
+        remedy = "put the file back from a copy, or join again into a new folder"
+        return fault("membership", "membership-damaged", str(error), remedy)
+    return fault(
+        "membership", "not-joined", str(error), "ask the operator for an invitation", "rjs join INVITATION"
+    )
+
+
+def _member(identity: Path) -> Member:
+    """The member, though its root may be another cluster's: the checks tell that. Raises RefusedError, OSError."""
+    try:
+        return IdentityFolder(identity).member()
+    except (RefusedError, OSError):
+        try:
+            member = msgspec.json.decode(read_small(identity / "member.json", IDENTITY_FILE), type=Member)
+            _ = member.name
+        except msgspec.MsgspecError as error:
+            raise RefusedError("member_file", f"{identity / 'member.json'} is damaged: {error}") from error
+        return member
+
+
+# --- the checks -------------------------------------------------------------------------------------------
+
+
+def _state_folder(patient: Patient) -> list[Finding]:
+    return judge_folder(look_at_folder(patient.path, patient.member, patient.running))
+
+
+def _membership(patient: Patient) -> list[Finding]:
+    """Whether member.json and root.pem are of one cluster."""
+    try:
+        patient.identity.member()
+    except RefusedError as error:
+        remedy = (
+            "put root.pem and member.json of one cluster back from a copy, or join again into a new folder"
+        )
+        holder = _holder(patient)
+        return [fault("membership", "other-cluster", error.sentence, remedy, *holder.rejoin())]
+    except FileNotFoundError:
+        return []  # the root's own finding
+    return []
+
+
+def _config(patient: Patient) -> list[Finding]:
+    return judge_config(patient.config[0])
+
+
+def _certificates(patient: Patient) -> list[Finding]:
+    found = look_at_certificates(patient.identity.path, patient.role)
+    holder, now = _holder(patient), patient.wall()
+    findings = [finding for each in found for finding in judge_certificate(each, holder, now)]
+    if patient.member.role is Role.USER and "signing" not in {each.what for each in found}:
+        findings.append(_uncertified(patient))
+    return findings
+
+
+def _uncertified(patient: Patient) -> Finding:
+    sentence = "your signing key is not certified yet: you cannot submit jobs"
+    remedy = (
+        "give the request to the operator, who runs the second command; put signing.pem beside the request"
+    )
+    request = str(patient.identity.path / "signing-request.pem")
+    ask, issue = "rjs cert request --signing", f"rjs ca issue CADIR {typed(request)}"
+    return fault("signing certificate", "signing-not-certified", sentence, remedy, ask, issue)
+
+
+def _holder(patient: Patient) -> Holder:
+    runs = patient.running.document is not None
+    return Holder(patient.role, str(patient.path), runs, home=not patient.is_server)
+
+
+def _clock(patient: Patient) -> list[Finding]:
+    skews: list[Skew] = [each.skew for each in patient.knocks if each.skew is not None]
+    return judge_clock(patient.wall(), skews, machine.counts_sleep())
+
+
+def _disk(patient: Patient) -> list[Finding]:
+    return judge_disk(machine.look_at_disk(patient.path))
+
+
+def _open_files(patient: Patient) -> list[Finding]:
+    return judge_files(machine.look_at_open_files(patient.running.pid), patient.role)
+
+
+def _revocations(patient: Patient) -> list[Finding]:
+    try:
+        root = patient.identity.root()
+    except RefusedError:
+        return []  # the root's own finding
+    facts = stores.look_at_revocations(patient.cluster, root)
+    return [judge_revocations(facts, patient.wall(), patient.running.document is not None)]
+
+
+def _server(patient: Patient) -> list[Finding]:
+    if patient.running.document is None:
+        return []
+    return judge_server(patient.role, patient.document, str(patient.path))
+
+
+def _own_port(patient: Patient) -> list[Finding]:
+    listen, runs = patient.setting("listen", ""), patient.running.document is not None
+    port = patient.document.get("port") if runs else patient.setting("port", 0)
+    if not isinstance(port, int) or (runs and not port):
+        return []
+    return [judge_port(doors.look_at_port(listen, port, runs))]
+
+
+def _proxy(patient: Patient) -> list[Finding]:
+    return [judge_proxy(machine.proxy_of(os.environ))]
+
+
+def _doors(patient: Patient) -> list[tuple[Role, str]]:
+    """What this member dials, as far as it is not there already."""
+    if patient.member.role is Role.WS:
+        return []
+    if patient.member.role is Role.CS:
+        return _lookup_doors(patient)
+    ways = [(Role.WS, address) for address in patient.member.ws]
+    return ways + (_compute_doors(patient) if patient.member.role is Role.LUS else [])
+
+
+def _lookup_doors(patient: Patient) -> list[tuple[Role, str]]:
+    """A CS that is served needs no other door; one that is not looks for every LUS that it could know."""
+    if patient.document.get("lus"):
+        return []
+    named = [(Role.LUS, str(address)) for address in patient.setting("lus", [])]
+    seen = patient.lan.result()[1]
+    return named + [(Role.LUS, _address(each)) for each in seen if each.role == "lus"]
+
+
+def _compute_doors(patient: Patient) -> list[tuple[Role, str]]:
+    """The CSs that announce themselves and are not registered."""
+    known = {
+        str(each.get("id")) for each in patient.document.get("servers") or () if each.get("state") != "lost"
+    }
+    seen = patient.lan.result()[1]
+    return [(Role.CS, _address(each)) for each in seen if each.role == "cs" and each.id not in known]
+
+
+def _address(seen: SeenServer) -> str:
+    host = seen.addresses[0]
+    return f"[{host}]:{seen.port}" if ":" in host else f"{host}:{seen.port}"
+
+
+def _doors_of_others(patient: Patient) -> list[Finding]:
+    proxy = machine.proxy_of(os.environ)
+    found = [judge_knock(attrs.evolve(each.knock, proxy=proxy)) for each in patient.knocks]
+    if patient.running.document is None and patient.member.role is Role.CS:
+        return [_as_notice(each) for each in found]  # a LUS that cannot be dialled may dial
+    return found
+
+
+def _as_notice(finding: Finding) -> Finding:
+    return attrs.evolve(finding, level=Level.NOTICE) if finding.level is Level.FAULT else finding
+
+
+def _multicast(patient: Patient) -> list[Finding]:
+    networks, seen = patient.lan.result()
+    return [*judge_multicast(networks), judge_seen(seen, patient.member.id)]
+
+
+def _trust(patient: Patient) -> list[Finding]:
+    return judge_trust(stores.look_at_trust(patient.path, patient.cluster), patient.wall())
+
+
+def _java(patient: Patient) -> list[Finding]:
+    runs = patient.running.document is not None
+    return [judge_java(patient.setting("java", ""), patient.document.get("java"), runs)]
+
+
+def _unconfined(patient: Patient) -> list[Finding]:
+    if patient.config[1] is None:
+        return []
+    return judge_unconfined(bool(patient.setting("unconfined", "")), str(patient.path))
+
+
+def _homes(patient: Patient) -> list[Finding]:
+    return judge_homes(stores.look_at_homes(patient.path / patient.setting("homes", "home")))
+
+
+def _database(patient: Patient) -> list[Finding]:
+    runs = patient.running.pid is not None or patient.running.document is not None
+    name = "ws.sqlite" if patient.member.role is Role.WS else "ledger.sqlite"
+    return [judge_database(stores.look_at_database(patient.cluster / name, runs))]
+
+
+def _break_in(patient: Patient) -> list[Finding]:
+    pid = patient.running.pid
+    uid = machine.process_uid(pid)
+    owner = patient.path.stat().st_uid if uid is None else uid
+    authority = patient.document.get("authority")
+    apart = bool(authority.get("own_account")) if isinstance(authority, dict) else False
+    near = operator.operators_near(patient.path, owner)
+    return judge_break_in(ServerFacts(str(patient.path), None if uid is None else account(uid), apart, near))
+
+
+_SERVER: Sequence[Check] = (
+    _state_folder,
+    _membership,
+    _config,
+    _certificates,
+    _revocations,
+    _disk,
+    _open_files,
+)
+_PERSON: Sequence[Check] = (
+    _state_folder,
+    _membership,
+    _certificates,
+    _disk,
+    _proxy,
+    _doors_of_others,
+    _clock,
+)
+
+CHECKS: Mapping[str, Sequence[Check]] = {
+    "ws": (*_SERVER, _homes, _database, _server, _own_port, _break_in, _clock),
+    "lus": (*_SERVER, _server, _own_port, _multicast, _proxy, _doors_of_others, _clock),
+    "cs": (
+        *_SERVER,
+        _database,
+        _unconfined,
+        _java,
+        _trust,
+        _server,
+        _own_port,
+        _multicast,
+        _doors_of_others,
+        _clock,
+    ),
+    "user": _PERSON,
+    "admin": _PERSON,
+}
+"""What is looked at for each role, in this order."""
