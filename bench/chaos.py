@@ -2,9 +2,9 @@
 
     python bench/chaos.py --hours 0.25 --seed 7 --tasks 10000
 
-Prints a table (faults by kind, tasks by end, violations, seconds to an answer) and where the history is; ends with 1 if
-a promise was broken. Needs root, and the Debian packages that ``make tools`` installs. ``--judge FILE`` judges a history
-again. See docs/chaos.md.
+Prints a table (faults by kind, tasks by end, violations, seconds to an answer) and where the history is; ends with 1
+if a promise was broken. Needs root, and the Debian packages that ``make tools`` installs. ``--judge FILE`` judges a
+history again. See docs/chaos.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 everything that can be done to them.
 
 Root only. Each state folder is a small tmpfs (a full disk is one that shrank to what is on it), wall clocks are
-libfaketime's, a slow disk is ``slow_disk.c`` before each fsync. A server that ends by itself is started again after a
+libfaketime's, a slow disk is ``preload.c`` before each fsync. A server that ends by itself is started again after a
 second, as a service manager does.
 """
 
@@ -45,8 +45,8 @@ class Site(Cluster):
         self.lan_of_all = lan
         self.faults = folder / "faults"
         self.faults.mkdir()
-        self.shim = self.faults / "slow_disk.so"
-        source = Path(__file__).with_name("slow_disk.c")
+        self.shim = self.faults / "preload.so"
+        source = Path(__file__).with_name("preload.c")
         subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", self.shim, source], check=True, timeout=60)
 
     def begin(self, compute_servers: Sequence[str]) -> Person:
@@ -78,7 +78,7 @@ class Site(Cluster):
             if not path.exists():
                 path.write_text(healthy)
         environment = self._environment(None) | {
-            "LD_PRELOAD": f"{FAKETIME} {self.shim}", "FAKETIME_TIMESTAMP_FILE": str(clock),
+            "LD_PRELOAD": f"{self.shim} {FAKETIME}", "FAKETIME_TIMESTAMP_FILE": str(clock),
             "FAKETIME_CACHE_DURATION": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1",
             "SLOW_DISK": str(disk), "RJS_DEBUG": "1",
         }  # fmt: skip

@@ -14,7 +14,7 @@ SEED = 1
 
 @pytest.mark.timeout(420)
 def test_a_minute_of_faults(tmp_path: Path) -> None:
-    """Machines die, sleep, lose cables, disks and clocks while jobs flow: nothing is lost, doubled, wrong or stale."""
+    """Machines die, sleep, lose cables, disks and clocks while jobs flow: nothing is lost, doubled or wrong."""
     report = run(tmp_path / "r", Plan(seed=SEED, seconds=60, tasks=150))
     told = [f"{what}: {amount}" for what, amount in report.lines()]
     assert not report.violations, "\n".join([*told, *map(str, report.violations)])
