@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from rjs.errors import RefusedError
 from rjs.identity.accepted_cas import Acceptance, Meant
 from rjs.identity.errors import IdentityError
 from rjs.identity.foreign import (
@@ -32,6 +33,7 @@ from rjs.identity.foreign import (
 from rjs.identity.invitation import serial_of
 from rjs.identity.keys import PrivateKey, PublicKey, spki_digest
 from rjs.identity.lifetimes import clocks_apart
+from rjs.identity.names import RjsName
 from rjs.identity.profiles import subject_text
 from rjs.identity.proofs import signed_bytes
 from rjs.identity.requests import make_request, read_request, request_der
@@ -41,9 +43,31 @@ from rjs.limits import CERTIFICATE, CLOCK_SKEW, FOREIGN_CERTIFICATE, FOREIGN_CHA
 PURPOSE = "rjs-presentation-1"
 _NONCE = 16
 _SIGNATURE = 1024  # bytes: RSA of 8,192 bits
-_EVIDENCE = 300  # characters
+_EVIDENCE = 200  # characters of an issuer's name
 
 ForeignDer = Annotated[bytes, msgspec.Meta(max_length=FOREIGN_CERTIFICATE)]
+
+
+class AccountTakenError(RefusedError):
+    """A rule makes an account of a certificate, and somebody joined as that by invitation."""
+
+    def __init__(self, account: str) -> None:
+        super().__init__(
+            "account-taken",
+            f"the account {account} joined by an invitation, and a rule takes it over for nobody; the operator can "
+            f"list the certificate for it: rjs ca accept CADIR CA.pem --accounts FILE",
+        )
+
+
+class PresentAgainError(RefusedError):
+    """A token that was had by presenting is not renewed by itself: it would outlive what it was had by."""
+
+    def __init__(self, name: RjsName) -> None:
+        super().__init__(
+            "present-again",
+            f"{name.uri()} has its certificates by presenting one of another CA, and presents that again for the "
+            f"next: rjs does so by itself where it finds it; rjs cert renew tells why not",
+        )
 
 
 class PresentationRequest(msgspec.Struct, frozen=True):
@@ -68,16 +92,15 @@ class PresentationStatement(msgspec.Struct, frozen=True):
 
 @attrs.frozen
 class CheckedPresentation:
-    """What a request proved. ``digest`` is that of the statement: the same one is the same request, repeated.
+    """What a request proved. ``evidence`` tells it for the log, and is the same where the request is repeated.
 
-    ``until``: the end of the certificate that was shown, which no token outlives.
+    ``until``: the end of the certificates that were shown, which no token outlives.
     """
 
     meant: Meant
     token_public_key: PublicKey
     token_spki: SpkiDigest
     signing_spki: SpkiDigest
-    digest: bytes
     until: dt.datetime
     evidence: str
 
@@ -128,22 +151,22 @@ def check_presentation(
     token_spki, signing_spki = spki_digest(token_key), spki_digest(signing_key)
     if len({token_spki, signing_spki, _foreign_spki(public_key)}) < 3:  # 5
         raise IdentityError("shared_key", "one key stands in two places; each purpose has its own")
+    digest = hashlib.sha256(request.statement).digest()
     return CheckedPresentation(
         meant=meant,
         token_public_key=token_key,
         token_spki=token_spki,
         signing_spki=signing_spki,
-        digest=hashlib.sha256(request.statement).digest(),
         until=min(each.not_valid_after_utc for each in meant.path),
-        evidence=_evidence(meant, acceptance),
+        evidence=f"{digest.hex()} {_evidence(meant, acceptance)}",
     )
 
 
 def _evidence(meant: Meant, acceptance: Acceptance) -> str:
     """Issuer, serial number and statement, for the log; a foreign name is quoted, and cut."""
     leaf = meant.path[0]
-    issuer = subject_text(meant.path[1])[: _EVIDENCE // 2].encode("ascii", "backslashreplace").decode()
-    return f"{issuer[:_EVIDENCE]} serial {serial_of(leaf)} statement {acceptance.number}"
+    issuer = subject_text(meant.path[1])[:_EVIDENCE].encode("ascii", "backslashreplace").decode()
+    return f"serial {serial_of(leaf)} of {issuer} by statement {acceptance.number}"
 
 
 def _requested(request: bytes, uri: str) -> PublicKey:

@@ -28,27 +28,39 @@ from twisted.python.failure import Failure
 
 from rjs.child_python import module_argv
 from rjs.errors import ConfigError, ProtocolError, RefusedError
+from rjs.identity.accepted_cas import SignedAcceptance
 from rjs.identity.enrolment import EnrolmentRequest
+from rjs.identity.presenting import PresentationRequest
+from rjs.identity.job_tokens import JobTokenRequest
 from rjs.identity.renewal import RenewalRequest
 from rjs.identity.revocation import Revoked, SignedRevocations
+from rjs.identity.succession import SuccessionRequest
 from ws.authority import limits
 from ws.authority.errors import CannotIssueError
 from ws.authority.messages import (
     ANSWERS,
+    Accept,
+    Accepted,
     Answer,
     Asked,
     Begin,
     Enrol,
     Inbox,
     Issued,
+    JobToken,
     Listed,
     Own,
+    Prepare,
+    Prepared,
+    Present,
     Question,
     Ready,
     Refused,
     Relist,
     Renew,
     Revoke,
+    TakeOver,
+    TookOver,
     frame,
 )
 
@@ -70,6 +82,30 @@ class Issuer(Port):
 
     async def renew(self, request: RenewalRequest) -> Chain:
         """A member's next."""
+        ...
+
+    async def certify_job(self, request: JobTokenRequest) -> Chain:
+        """A job's, by what its compute server signed."""
+        ...
+
+    async def present(self, request: PresentationRequest) -> Chain:
+        """Of somebody who has a certificate of another CA."""
+        ...
+
+
+class Empowered(Port):
+    """Who goes by what the operator stated and certified."""
+
+    async def accept(self, signed: SignedAcceptance) -> None:
+        """These other CAs count from now on. Raises RefusedError."""
+        ...
+
+    async def prepare(self) -> SuccessionRequest:
+        """The request for the next certificates. Raises RefusedError."""
+        ...
+
+    async def take_over(self, certificates: Chain) -> None:
+        """Issue with what the operator made of it, DER. Raises RefusedError."""
         ...
 
 
@@ -170,6 +206,29 @@ class AuthorityChild:
         chain: Chain = await self._ask(Renew(next(self._numbers), request))
         return chain
 
+    async def present(self, request: PresentationRequest) -> Chain:
+        """See Issuer."""
+        chain: Chain = await self._ask(Present(next(self._numbers), request))
+        return chain
+
+    async def accept(self, signed: SignedAcceptance) -> None:
+        """See Empowered."""
+        await self._ask(Accept(next(self._numbers), signed))
+
+    async def prepare(self) -> SuccessionRequest:
+        """See Empowered."""
+        request: SuccessionRequest = await self._ask(Prepare(next(self._numbers)))
+        return request
+
+    async def take_over(self, certificates: Chain) -> None:
+        """See Empowered."""
+        self.ready = await self._ask(TakeOver(next(self._numbers), certificates))
+
+    async def certify_job(self, request: JobTokenRequest) -> Chain:
+        """See Issuer."""
+        chain: Chain = await self._ask(JobToken(next(self._numbers), request))
+        return chain
+
     async def revoke(self, entry: Revoked) -> SignedRevocations:
         """See Registrar."""
         newest: SignedRevocations = await self._ask(Revoke(next(self._numbers), entry))
@@ -220,6 +279,12 @@ class AuthorityChild:
                 self._settle(number, chain)
             case Listed(number, newest):
                 self._settle(number, newest)
+            case Accepted(number):
+                self._settle(number, None)
+            case Prepared(number, request):
+                self._settle(number, request)
+            case TookOver(number, ready):
+                self._settle(number, ready)
             case Refused(number, code, sentence):
                 self._settle(number, Failure(RefusedError(code, sentence)))
 
@@ -233,7 +298,7 @@ class AuthorityChild:
         if self._first is not None and not self._first.called:
             self._first.callback(None)
 
-    def _settle(self, number: int, outcome: Chain | SignedRevocations | Failure) -> None:
+    def _settle(self, number: int, outcome: object) -> None:
         asked = self._asked.get(number)
         if asked is not None and not asked.answer.called:
             asked.answer.callback(outcome)

@@ -25,6 +25,18 @@ NAME_AT_ONCE = 20
 NAME_A_SECOND = 1 / 60
 """The same for one name: twenty retries, then one a minute."""
 
+SHORTEST_JOB_LIFETIME = 3
+"""Seconds that a job token lives at least: a renewal through three servers takes tenths of a second."""
+
+JOBS_AT_ONCE = 1_000
+JOBS_A_SECOND = 20.0
+"""Job tokens in a burst, and on average, beside members' certificates: a thousand jobs start together and each asks
+once; each is a line of the log, 700 MB a day at this rate."""
+
+CS_AT_ONCE = 60
+CS_A_SECOND = 1.0
+"""The same for the jobs of one compute server, which runs short ones in a row: one that turned uses up no others'."""
+
 NAMES = 100_000
 """Names whose rate is remembered, ten times the members that one web server is meant for."""
 

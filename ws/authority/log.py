@@ -11,17 +11,20 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import attrs
 import msgspec
 
 from rjs.errors import ConfigError
 from rjs.files import sync_folder
+from rjs.identity.lifetimes import RENEWAL_GRACE_TIME
 from rjs.ids import SpkiDigest
 
 LOG = "issued.jsonl"
 
 
 class IssuedToken(msgspec.Struct, frozen=True, kw_only=True):
-    """One token certificate. ``evidence``: an enrolment's invitation serial, a renewal's SHA-256 of its statement."""
+    """One token certificate. ``evidence``: an enrolment's invitation serial, a renewal's SHA-256 of its statement, a
+    presentation's certificate of another CA."""
 
     when: dt.datetime
     kind: str
@@ -69,10 +72,32 @@ def read_log(folder: Path) -> Iterator[IssuedToken]:
                 raise ConfigError(f"{path}, line {number}: {error}; restore it from a copy") from error
 
 
-def used_invitations(folder: Path) -> dict[str, SpkiDigest]:
-    """Which key each invitation, by serial number, has certified."""
-    lines = (line for line in read_log(folder) if line.kind == "enrolment")
-    return {line.evidence: SpkiDigest(line.spki) for line in lines}
+@attrs.frozen
+class History:
+    """What binds an authority of what was issued before. ``used``: which key each invitation, by serial number, has
+    certified; ``invited``: the names that joined so; ``presented``: serial numbers of the tokens that were had by
+    presenting a certificate of another CA, and could still be renewed."""
+
+    used: dict[str, SpkiDigest] = attrs.field(factory=dict)
+    invited: set[str] = attrs.field(factory=set)
+    presented: set[str] = attrs.field(factory=set)
+
+    def add(self, line: IssuedToken) -> None:
+        """One more was issued."""
+        if line.kind == "enrolment":
+            self.used[line.evidence] = SpkiDigest(line.spki)
+            self.invited.add(line.name)
+        elif line.kind == "presentation":
+            self.presented.add(line.serial)
+
+
+def history(folder: Path, now: dt.datetime) -> History:
+    """What the log in ``folder`` says; raises like ``read_log``."""
+    found = History()
+    for line in read_log(folder):
+        if line.kind != "presentation" or now <= line.until + RENEWAL_GRACE_TIME:
+            found.add(line)
+    return found
 
 
 def _whole_lines(file: int) -> int:

@@ -16,8 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import attrs
+import msgspec
 
 from rjs.errors import ConfigError, RefusedError, RjsError
+from rjs.identity.accepted_cas import check_acceptance_succession, read_acceptance
+from rjs.identity.accepted_file import ACCEPTED_CAS, keep_acceptance, kept_acceptance
 from rjs.identity.authority import TokenAuthority
 from rjs.identity.certificates import Identity
 from rjs.identity.keys import load_chain, load_private
@@ -26,24 +29,31 @@ from rjs.identity.revocation import Revocations
 from rjs.identity.revocation_file import REVOCATIONS, keep_revocations, kept_revocations
 from rjs.wall_time import Wall, utc_now
 from ws.authority import limits
-from ws.authority.log import IssuedToken, IssueLog, used_invitations
+from ws.authority.log import IssuedToken, IssueLog, history
 from ws.authority.messages import (
     QUESTIONS,
+    Accept,
+    Accepted,
     Answer,
     Begin,
     Inbox,
     Issued,
     Listed,
+    Prepare,
+    Prepared,
     Question,
     Ready,
     Refused,
     Relist,
     Revoke,
+    TakeOver,
+    TookOver,
     frame,
 )
 from ws.authority.rates import Rates
 from ws.authority.register import Register
 from ws.authority.rules import Authority
+from ws.authority.succession import finish, prepare, take_over
 
 
 def main(arguments: list[str]) -> int:
@@ -89,13 +99,18 @@ def open_desk(begin: Begin, wall: Wall = utc_now, steady: Callable[[], float] = 
     if begin.user:
         _become(begin.user)
     here = Path()
+    finish(here)
     tokens = TokenAuthority.open(here)
-    used = used_invitations(here)
     own = RjsName.parse(begin.name)
-    authority = Authority(tokens, own, begin.common_name, begin.lifetime, used, Rates(steady()))
+    authority = Authority(
+        tokens, own, begin.common_name, begin.lifetime, history(here, wall()), Rates(steady()),
+        job_lifetime=begin.job_lifetime,
+    )  # fmt: skip
     user = pwd.getpwuid(os.geteuid()).pw_name if _is_known(os.geteuid()) else str(os.geteuid())
-    ready = Ready(tokens.not_after.timestamp(), user, os.geteuid() != before)
-    return Desk(authority, IssueLog(here), ready, _register(tokens), wall, steady)
+    authority.acceptance = kept_acceptance(Path(ACCEPTED_CAS), tokens.root)
+    register = _register(tokens)
+    ready = Ready(tokens.not_after.timestamp(), user, os.geteuid() != before, register.not_after.timestamp())
+    return Desk(authority, IssueLog(here), ready, register, wall, steady)
 
 
 def _register(tokens: TokenAuthority) -> Register:
@@ -160,12 +175,38 @@ class Desk:
         try:
             if isinstance(question, Revoke | Relist):
                 return Listed(question.id, self._listed(question).signed)
+            if isinstance(question, Accept | Prepare | TakeOver):
+                return self._empowered(question)
             grant = self.authority.decide(question, self.wall(), self.steady())
         except RefusedError as error:
             return Refused(question.id, error.code, error.sentence)
         if grant.line is not None:
             lines.append(grant.line)
         return Issued(question.id, grant.chain)
+
+    def _empowered(self, question: Accept | Prepare | TakeOver) -> Answer:
+        """What the operator stated or certified: durable, and gone by from the next question on."""
+        root = self.authority.tokens.root
+        match question:
+            case Accept(number, signed):
+                offered = read_acceptance(signed, root)
+                check_acceptance_succession(self.authority.acceptance, offered)
+                keep_acceptance(Path(ACCEPTED_CAS), offered)
+                self.authority.acceptance = offered
+                return Accepted(number)
+            case Prepare(number):
+                return Prepared(number, prepare(Path()))
+            case TakeOver(number, certificates):
+                take_over(Path(), certificates, root)
+                self._reopen()
+                return TookOver(number, self.ready)
+
+    def _reopen(self) -> None:
+        """Issue and sign with the keys that took over."""
+        tokens = self.authority.tokens = TokenAuthority.open(Path())
+        self.register = _register(tokens)
+        until, record_until = tokens.not_after.timestamp(), self.register.not_after.timestamp()
+        self.ready = msgspec.structs.replace(self.ready, not_after=until, record_not_after=record_until)
 
     def _listed(self, question: Revoke | Relist) -> Revocations:
         """The newest list: durable, and gone by here from the next question on."""

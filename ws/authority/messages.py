@@ -13,10 +13,14 @@ import msgspec
 from msgspec import Meta
 
 from rjs.errors import ProtocolError
+from rjs.identity.accepted_cas import SignedAcceptance
 from rjs.identity.enrolment import EnrolmentRequest
+from rjs.identity.job_tokens import JobTokenRequest
+from rjs.identity.presenting import PresentationRequest
 from rjs.identity.renewal import Der, RenewalRequest
 from rjs.identity.revocation import Revoked, SignedRevocations
-from rjs.limits import CHAIN_LENGTH
+from rjs.identity.succession import SuccessionRequest
+from rjs.limits import CHAIN_LENGTH, JOB_TOKEN_LIFETIME
 from ws.authority import limits
 
 HEADER = 4
@@ -26,13 +30,14 @@ DerChain = Annotated[tuple[Der, ...], Meta(max_length=CHAIN_LENGTH)]
 
 class Begin(msgspec.Struct, frozen=True, tag_field="t", tag="begin"):
     """The first frame: the folder with the keys, the account to run as (empty: the web server's own), whose token
-    authority this is, and the lifetime of the certificates in seconds."""
+    authority this is, and the lifetimes of members' certificates and of job tokens in seconds."""
 
     folder: str
     user: str
     name: str
     common_name: str
     lifetime: int
+    job_lifetime: int = JOB_TOKEN_LIFETIME
 
 
 class Own(msgspec.Struct, frozen=True, tag_field="t", tag="own"):
@@ -57,6 +62,40 @@ class Renew(msgspec.Struct, frozen=True, tag_field="t", tag="renew"):
     request: RenewalRequest
 
 
+class Present(msgspec.Struct, frozen=True, tag_field="t", tag="present"):
+    """The request of somebody who has a certificate of another CA."""
+
+    id: int
+    request: PresentationRequest
+
+
+class Accept(msgspec.Struct, frozen=True, tag_field="t", tag="accept"):
+    """Which other CAs count from now on."""
+
+    id: int
+    signed: SignedAcceptance
+
+
+class Prepare(msgspec.Struct, frozen=True, tag_field="t", tag="prepare"):
+    """Asks for the request with which the operator certifies the authority again."""
+
+    id: int
+
+
+class TakeOver(msgspec.Struct, frozen=True, tag_field="t", tag="take-over"):
+    """The certificates that the operator made of it, DER."""
+
+    id: int
+    certificates: DerChain
+
+
+class JobToken(msgspec.Struct, frozen=True, tag_field="t", tag="job"):
+    """A compute server's request for a job of its own."""
+
+    id: int
+    request: JobTokenRequest
+
+
 class Revoke(msgspec.Struct, frozen=True, tag_field="t", tag="revoke"):
     """Revoke this from now on, unless it is since ``entry.when``, the time of the question."""
 
@@ -78,6 +117,7 @@ class Ready(msgspec.Struct, frozen=True, tag_field="t", tag="ready"):
     not_after: float
     user: str
     apart: bool
+    record_not_after: float = 0.0
 
 
 class Issued(msgspec.Struct, frozen=True, tag_field="t", tag="issued"):
@@ -94,6 +134,26 @@ class Listed(msgspec.Struct, frozen=True, tag_field="t", tag="listed"):
     list: SignedRevocations
 
 
+class Accepted(msgspec.Struct, frozen=True, tag_field="t", tag="accepted"):
+    """The statement is kept, and goes."""
+
+    id: int
+
+
+class Prepared(msgspec.Struct, frozen=True, tag_field="t", tag="prepared"):
+    """The request for the operator."""
+
+    id: int
+    request: SuccessionRequest
+
+
+class TookOver(msgspec.Struct, frozen=True, tag_field="t", tag="took-over"):
+    """The new certificates are in use; ``ready`` says until when."""
+
+    id: int
+    ready: Ready
+
+
 class Refused(msgspec.Struct, frozen=True, tag_field="t", tag="refused"):
     """No certificate. ``id`` 0 refuses the beginning, and the process ends."""
 
@@ -102,9 +162,12 @@ class Refused(msgspec.Struct, frozen=True, tag_field="t", tag="refused"):
     sentence: str
 
 
-Asked = Own | Enrol | Renew | Revoke | Relist
+Certified = Own | Enrol | Renew | JobToken
+"""What the rules answer with a certificate."""
+
+Asked = Certified | Revoke | Relist | Present | Accept | Prepare | TakeOver
 Question = Begin | Asked
-Answer = Ready | Issued | Listed | Refused
+Answer = Ready | Issued | Listed | Refused | Accepted | Prepared | TookOver
 
 M = TypeVar("M")
 

@@ -26,18 +26,34 @@ class Bucket:
         return 0.0 if self.left >= 1 else (1 - self.left) / self.rate
 
 
-class Rates:
-    """The rates of one authority. ``now`` is steady time in seconds."""
+@attrs.frozen
+class Allowed:
+    """So many at once and a second, in all and for one name."""
 
-    def __init__(self, now: float) -> None:
-        self._all = Bucket(limits.ISSUED_AT_ONCE, limits.ISSUED_A_SECOND, now, limits.ISSUED_AT_ONCE)
+    at_once: float
+    a_second: float
+    name_at_once: float
+    name_a_second: float
+
+
+MEMBERS = Allowed(limits.ISSUED_AT_ONCE, limits.ISSUED_A_SECOND, limits.NAME_AT_ONCE, limits.NAME_A_SECOND)
+JOBS = Allowed(limits.JOBS_AT_ONCE, limits.JOBS_A_SECOND, limits.CS_AT_ONCE, limits.CS_A_SECOND)
+
+
+class Rates:
+    """The rates of one authority for members, or for jobs. ``now`` is steady time in seconds."""
+
+    def __init__(self, now: float, allowed: Allowed = MEMBERS) -> None:
+        self._allowed = allowed
+        self._all = Bucket(allowed.at_once, allowed.a_second, now, allowed.at_once)
         self._names: OrderedDict[str, Bucket] = OrderedDict()
 
     def take(self, name: str, now: float) -> None:
         """Count one for ``name``. Raises TooOftenError, and then counts nothing."""
         bucket = self._names.pop(name, None)
         if bucket is None:
-            bucket = Bucket(limits.NAME_AT_ONCE, limits.NAME_A_SECOND, now, limits.NAME_AT_ONCE)
+            allowed = self._allowed
+            bucket = Bucket(allowed.name_at_once, allowed.name_a_second, now, allowed.name_at_once)
         self._names[name] = bucket  # the newest: the longest unasked is forgotten first, and is full by then
         if len(self._names) > limits.NAMES:
             self._names.popitem(last=False)

@@ -26,6 +26,7 @@ from rjs.identity.revocation import (
     sign_revocations,
     with_entries,
 )
+from rjs.identity.succession import ended
 
 
 @attrs.define(eq=False)
@@ -40,6 +41,11 @@ class Register:
     def __attrs_post_init__(self) -> None:
         if check_chain(self.record.chain, self.record.root, now=None) is not Kind.RECORD:
             raise IdentityError("kind", "record.pem does not hold the certificate of a record key")
+
+    @property
+    def not_after(self) -> dt.datetime:
+        """When the operator must have certified the record key again."""
+        return self.record.chain[0].not_valid_after_utc
 
     def revoke(self, entry: Revoked, now: dt.datetime) -> Revocations:
         """The list with ``entry``, from now on. One that is listed since ``entry.when`` or later is not listed anew.
@@ -66,5 +72,7 @@ class Register:
 
     def _next(self, added: tuple[Revoked, ...], now: dt.datetime, above: int = 0) -> Revocations:
         held = () if self.newest is None else self.newest.said.entries
+        if now > self.not_after:
+            raise ended("record key", self.not_after)
         number = max(above, 0 if self.newest is None else self.newest.number) + 1
         return sign_revocations(self.record, number, with_entries(held, added), now)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from rjs.identity.authority import TokenAuthority
 from rjs.identity.enrolment import EnrolmentRequest
+from rjs.identity.job_tokens import JobTokenRequest
 from rjs.identity.names import RjsName
+from rjs.identity.presenting import PresentationRequest
 from rjs.identity.renewal import RenewalRequest
 from rjs.wall_time import Wall, utc_now
 from ws.authority.limits import LONGEST_LIFETIME
-from ws.authority.log import IssuedToken
-from ws.authority.messages import Enrol, Own, Renew
+from ws.authority.log import History, IssuedToken
+from ws.authority.messages import Certified, Enrol, JobToken, Own, Present, Renew
 from ws.authority.rates import Rates
 from ws.authority.rules import Authority
 
@@ -24,7 +26,7 @@ class RulesIssuer:
         lifetime: int = LONGEST_LIFETIME,
         wall: Wall = utc_now,
     ) -> None:
-        self.authority = Authority(tokens, own, "web server of tests", lifetime, {}, Rates(0.0))
+        self.authority = Authority(tokens, own, "web server of tests", lifetime, History(), Rates(0.0))
         self.log: list[IssuedToken] = []
         self._wall = wall
 
@@ -40,7 +42,15 @@ class RulesIssuer:
         """See Issuer."""
         return self.decide(Renew(1, request))
 
-    def decide(self, question: Own | Enrol | Renew) -> tuple[bytes, ...]:
+    async def present(self, request: PresentationRequest) -> tuple[bytes, ...]:
+        """See Issuer."""
+        return self.decide(Present(1, request))
+
+    async def certify_job(self, request: JobTokenRequest) -> tuple[bytes, ...]:
+        """See Issuer."""
+        return self.decide(JobToken(1, request))
+
+    def decide(self, question: Certified | Present) -> tuple[bytes, ...]:
         """The chain. Raises RefusedError."""
         now = self._wall()
         grant = self.authority.decide(question, now, now.timestamp())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rjs.errors import ConfigError
-from ws.authority.log import LOG, IssuedToken, IssueLog, read_log, used_invitations
+from ws.authority.log import LOG, IssuedToken, IssueLog, history, read_log
 
 NOW = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
 
@@ -27,7 +27,7 @@ def test_it_is_only_added_to(tmp_path: Path) -> None:
         log.append([line(number), line(number + 10, "renewal")])
         log.close()
     assert [each.serial for each in read_log(tmp_path)] == ["0", "a", "1", "b", "2", "c"]
-    assert used_invitations(tmp_path) == {f"i{number}": f"{number:064x}" for number in range(3)}
+    assert history(tmp_path, NOW).used == {f"i{number}": f"{number:064x}" for number in range(3)}
     assert (tmp_path / LOG).stat().st_mode & 0o777 == 0o600
 
 
@@ -66,7 +66,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
     path = tmp_path / LOG
     path.write_bytes(path.read_bytes().replace(b'"serial":"1"', b'"serial":1'))
     with pytest.raises(ConfigError, match=r"issued\.jsonl, line 1: .*restore"):
-        used_invitations(tmp_path)
+        history(tmp_path, NOW)
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from rjs.identity.names import RjsName, Role
 from rjs.identity.renewal import ask_renewal
 from rjs.identity.revocation import Revocations, Revoked, What, read_revocations, sign_revocations
 from rjs.identity.testing import Organisation
+from ws.authority.log import History
 from ws.authority.messages import Renew
 from ws.authority.rates import Rates
 from ws.authority.register import Register
@@ -99,7 +100,7 @@ def test_the_authority_renews_nothing_that_is_revoked(
     organisation: Organisation, register: Register, what: What
 ) -> None:
     """Whatever the web server says: the authority judges by its own list."""
-    authority = Authority(organisation.tokens, RjsName(Role.WS, "a" * 32), "x", 3600, {}, Rates(0.0))
+    authority = Authority(organisation.tokens, RjsName(Role.WS, "a" * 32), "x", 3600, History(), Rates(0.0))
     member = organisation.member(Role.CS, CS.id)
     request = ask_renewal(member, new_key(), NOW)
     whom = CS.uri() if what is What.MEMBER else serial_of(member.chain[0])

@@ -20,6 +20,7 @@ from rjs.identity.renewal import ask_renewal
 from rjs.identity.requests import make_request, request_der
 from rjs.identity.testing import Organisation
 from ws.authority import limits
+from ws.authority.log import History
 from ws.authority.messages import Enrol, Own, Renew
 from ws.authority.rates import Rates
 from ws.authority.rules import Authority
@@ -134,7 +135,7 @@ def test_a_web_server_renews_nobody(organisation: Organisation, issuer: RulesIss
 def test_no_token_outlives_two_days(organisation: Organisation, lifetime: int) -> None:
     """A lifetime beyond the bounds is refused at the beginning, whoever configured it."""
     with pytest.raises(RefusedError, match=r"identity\.lifetime"):
-        Authority(organisation.tokens, WS, "x", lifetime, {}, Rates(0.0))
+        Authority(organisation.tokens, WS, "x", lifetime, History(), Rates(0.0))
 
 
 def test_a_lifetime_in_the_bounds_is_kept(organisation: Organisation, clock: Clock) -> None:
