@@ -168,6 +168,7 @@ class WebServer:
             name=member.name.uri(),
             common_name=member.common_name,
             lifetime=self._settings.token_lifetime,
+            job_lifetime=self._settings.job_token_lifetime,
         )
         return AuthorityChild(self._reactor, begin)
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import msgspec
 
-from ws.authority.limits import LONGEST_LIFETIME, SHORTEST_LIFETIME
+from rjs.limits import JOB_TOKEN_LIFETIME
+from ws.authority.limits import LONGEST_LIFETIME, SHORTEST_JOB_LIFETIME, SHORTEST_LIFETIME
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
@@ -28,6 +29,14 @@ class WsSettings(msgspec.Struct, frozen=True, kw_only=True):
             description="Seconds that members' certificates live; they renew themselves at two thirds of that.",
         ),
     ] = LONGEST_LIFETIME
+    job_token_lifetime: Annotated[
+        int,
+        msgspec.Meta(
+            ge=SHORTEST_JOB_LIFETIME,
+            le=JOB_TOKEN_LIFETIME,
+            description="Seconds that job tokens live, never longer than token_lifetime; they renew themselves too.",
+        ),
+    ] = JOB_TOKEN_LIFETIME
     authority_user: Annotated[
         str,
         msgspec.Meta(

@@ -30,8 +30,8 @@ from rjs.child_python import module_argv
 from rjs.errors import ConfigError, ProtocolError, RefusedError
 from rjs.identity.accepted_cas import SignedAcceptance
 from rjs.identity.enrolment import EnrolmentRequest
-from rjs.identity.presenting import PresentationRequest
 from rjs.identity.job_tokens import JobTokenRequest
+from rjs.identity.presenting import PresentationRequest
 from rjs.identity.renewal import RenewalRequest
 from rjs.identity.revocation import Revoked, SignedRevocations
 from rjs.identity.succession import SuccessionRequest
