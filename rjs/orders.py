@@ -7,20 +7,27 @@ as a file beside it. Whoever can write in that folder, which is the server's acc
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from rjs.errors import RefusedError
+from rjs.errors import RefusedError, UnreachableError
 from rjs.files import read_small, sync_folder, write_atomically
 from rjs.limits import IDENTITY_FILE
+from rjs.status import read_status
 
 ORDERS: Final = "orders"
 """The folder's name, in the folder of the server's cluster."""
 
 _REFUSAL: Final = ".refused"
+
+PATIENCE: Final = 30.0
+"""Seconds: what a server needs first, such as an authority that died, is back by then."""
+
+_LOOK: Final = 0.05
 
 Order = TypeVar("Order", bound=msgspec.Struct)
 
@@ -77,3 +84,23 @@ def forget_refusals(folder: Path) -> None:
     """Remove the refusals that nobody waits for any more."""
     for path in folder.glob(f"*{_REFUSAL}"):
         path.unlink(missing_ok=True)
+
+
+def followed(folder: Path, order: Path, patience: float = PATIENCE) -> bool:
+    """Whether the server of the state folder ``folder`` followed ``order``; False: it does not run, and will at its
+    start. Raises RefusedError with its word, and UnreachableError when it takes longer than ``patience`` seconds."""
+    try:
+        read_status(folder)
+    except UnreachableError:
+        return not order.exists()
+    deadline = time.monotonic() + patience
+    while order.exists():
+        if time.monotonic() > deadline:
+            raise UnreachableError(
+                f"the server has not done it within {patience:.0f} s; it will once it can: its log says why"
+            )
+        time.sleep(_LOOK)
+    refused = refusal_of(order)
+    if refused is not None:
+        raise refused
+    return True

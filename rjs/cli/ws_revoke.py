@@ -45,8 +45,7 @@ def revoke(
 
 
 def _ordered(folder: Path, order: RevocationOrder) -> bool:
-    from rjs.cli.ordering import followed
-    from rjs.orders import ORDERS
+    from rjs.orders import ORDERS, followed
     from rjs.revocation_orders import revocation_orders
     from rjs.state import private_folder, sole_cluster
 
