@@ -18,6 +18,7 @@ from cs.bundles import Bundles
 from cs.config import ACCEPTED, CsSettings
 from cs.java import Java, find_java
 from cs.linpack import LinpackRecord, load_or_measure
+from cs.lookup_servers import LookupServers
 from cs.offer import offering
 from cs.refusals import Refusals
 from cs.shell import Shell
@@ -35,7 +36,7 @@ from rjs.errors import ConfigError, UnreachableError
 from rjs.identity.certificates import Identity
 from rjs.identity.names import Role
 from rjs.identity.revocation_file import REVOCATIONS
-from rjs.identity.tls import server_context
+from rjs.identity.tls import ClientContext, client_context, server_context
 from rjs.ids import ServerId
 from rjs.limits import MIB
 from rjs.process import run_server
@@ -47,7 +48,7 @@ from rjs.storage import StorageThread, open_database
 from rjs.wall_time import Wall, utc_now
 from rjs.wire import messages as m
 from rjs.wire.dial import Acceptor
-from rjs.wire.session import Self
+from rjs.wire.session import Self, Session
 
 _log = Logger("cs")
 
@@ -102,6 +103,8 @@ class ComputeServer:
         self._trust_epoch = 0
         self._link: Link | None = None
         self._port = 0
+        self._announced: ServerId | None = None
+        self._looked: ServerId | None = None
         self._status: IListeningPort | None = None
 
     async def start(self) -> None:
@@ -122,17 +125,19 @@ class ComputeServer:
         self._keeper.renewed = context.renew
         self._shell.served = self._keeper.poke
         me = Self(self._member.name.uri(), self._member.cluster, self._boot.id, self._boot.count, __version__)
-        self._acceptor = Acceptor(
-            self._reactor, me, GuardedDoor(CsDoor(self._shell), self._book), context, limits.LUS_SESSIONS
-        )
+        door = CsDoor(self._shell)
+        guarded = GuardedDoor(door, self._book)
+        self._acceptor = Acceptor(self._reactor, me, guarded, context, limits.LUS_SESSIONS)
         self._port = self._acceptor.listen(self._settings.port, self._settings.listen)
-        self._link = Link(self._reactor, self._settings.interfaces)
-        self._link.announce(
-            Announcement(
-                Service.CS, ServerId(self._member.id), self._boot.id, self._member.cluster, self._port
-            )
+        self._lookup = LookupServers(
+            self._reactor, me, guarded, self._tasks, self._lus_context, self._serving, door.numbers
         )
+        self._lookup.always([*self._settings.lus, *self._member.lus])
+        self._link = Link(self._reactor, self._settings.interfaces)
+        self._announce(None)
+        self._link.browse(Service.LUS, self._member.cluster, self._lookup.seen)
         self._tasks.spawn("own certificate", self._keeper.run())
+        self._tasks.repeat(self._reactor, "announcement", limits.SERVED_LOOK, self._look_at_lus)
         self._tasks.repeat(self._reactor, "trust", limits.TRUST_LOOK, self._look_at_trust)
         self._tasks.repeat(self._reactor, "offer", limits.OFFER_LOOK, self._look_at_offer)
         self._status = serve_status(self._reactor, self._state.path, self._document)
@@ -210,6 +215,26 @@ class ComputeServer:
             session.close("renewed", "our certificate has been renewed; dial anew")
         return identity
 
+    def _serving(self) -> Session | None:
+        return self._shell.session if self._shell.served_now else None
+
+    def _lus_context(self, lus: str | None) -> ClientContext:
+        return client_context(self._keeper.identity, Role.LUS, lus, wall=self._wall)
+
+    def _announce(self, serves: ServerId | None) -> None:
+        assert self._link is not None
+        me, boot, cluster = ServerId(self._member.id), self._boot.id, self._member.cluster
+        self._link.announce(Announcement(Service.CS, me, boot, cluster, self._port, serves=serves))
+        self._announced = serves
+
+    def _look_at_lus(self) -> None:
+        """Other LUSs leave us to the one that we serve. That none is served is told when it lasts."""
+        session = self._serving()
+        serves = None if session is None else ServerId(session.peer.name.id)
+        if serves != self._announced and (serves is not None or self._looked is None):
+            self._announce(serves)
+        self._looked = serves
+
     def _look_at_trust(self) -> None:
         """The owner changed the trust store: what was refused before is worth offering again."""
         trust = self._trust.current()
@@ -241,6 +266,7 @@ class ComputeServer:
             "task": None if machine.attempt is None else f"{machine.attempt.job[:16]}/{machine.attempt.task}",
             "answers_waiting": len(machine.holding),
             "lus": None if session is None else session.peer.common_name,
+            "lookup_servers": {each.name: each.trouble for each in self._lookup.known.values()},
             "trusted": len(self._trust.current().grants),
             "trust_fault": self._trust.current().fault,
             "refused": self._shell.refusals.document(),

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from cs import limits
-from rjs.limits import MIB
+from rjs.limits import LUS_ADDRESSES, MIB
 
 ACCEPTED = "i accept"
 
@@ -34,6 +34,14 @@ class CsSettings(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.Meta(
             description="IP addresses of this machine on whose networks it announces itself; empty: all of them.\n"
             '["127.0.0.1"] keeps everything on this machine.'
+        ),
+    ] = msgspec.field(default_factory=list)
+    lus: Annotated[
+        list[Annotated[str, msgspec.Meta(pattern=r"^.+:[0-9]{1,5}\Z", max_length=262)]],
+        msgspec.Meta(
+            max_length=LUS_ADDRESSES,
+            description="HOST:PORT of lookup servers to dial beside those that announce themselves here: for\n"
+            "networks that keep multicast from this machine.",
         ),
     ] = msgspec.field(default_factory=list)
     memory: Annotated[

@@ -56,6 +56,23 @@ OPEN_BUNDLES = 16
 LUS_SESSIONS = 64
 """Connections at once at a CS's door: LUSs of its LAN, with room for reconnections."""
 
+LOOKUP_SERVERS = 64
+"""Announced LUSs remembered: a flood of names ends here; those of ``config.toml`` are dialled all the same, and a LUS
+dials us."""
+
+LUS_FORGOTTEN = 60.0
+"""Seconds after its last announcement that a LUS which cannot be reached is no longer dialled."""
+
+LUS_FIRST = 0.5
+"""Seconds, ± half, in which an announced LUS may dial us before we dial it: mostly it can, and then it need not find
+out whether it could."""
+
+LUS_OTHER = 1.0
+"""The same for another LUS than the one that served us last: a connection that merely broke changes nothing."""
+
+SERVED_LOOK = 0.5
+"""Seconds between looks at whether a LUS serves us. That none does is announced after two."""
+
 CORES = 65_535
 """Processor threads offered at most, as the protocol counts them."""
 

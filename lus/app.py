@@ -98,7 +98,7 @@ class LookupServer:
         self._contacts = Contacts(
             reactor, me, GuardedDoor(servers, self._book), self._tasks,
             lambda cs: client_context(self._keeper.identity, Role.CS, cs, or_expired=True, wall=wall),
-            self._dead, self._why_unwanted,
+            self._dead, self._why_unwanted, self._shell.servers.get, servers.numbers,
         )  # fmt: skip
         self._link: Link | None = None
         self._status: IListeningPort | None = None

@@ -48,6 +48,19 @@ CONTACTS = 10_000
 CONTACT_FORGOTTEN = 60.0
 """Seconds after its last announcement that a CS which cannot be reached is no longer dialled."""
 
+SERVED_ELSEWHERE = 60.0
+"""Seconds, ± half, after which a CS that serves another LUS is asked again, unless it announces that it is free."""
+
+DOOR_LOOK = 10.0
+"""Seconds, ± half, after which a CS that dialled us is dialled once: whose door was reached is known dead when it
+refuses, as a process that merely went out is not."""
+
+DIALS_AT_ONCE = 128
+"""CSs never reached that are dialled at a time: a flood of names takes no more sockets than these."""
+
+WOKEN = 0.5
+"""Seconds between two dials of one CS at least, however often its announcement changes."""
+
 BRIEFS = 10_000
 """Jobs whose bundles may be asked for; older ones must be leased again first."""
 
@@ -57,6 +70,9 @@ OFFERS_PER_CS = 64
 STRANGE_ENDS_PER_CS = 64
 """Ends of attempts that one CS may have waiting for the WS though we did not start them there: as many as an honest
 one keeps, for after a restart of ours we know none of them. Ends of what we started are as few as our leases."""
+
+ASKED = 10_000
+"""Attempts that the WS is asked about at once: with what one LUS may hold they fit in one renewal."""
 
 STRANGE_ENDS = 4096
 """The same of all CSs together, each a few KiB."""

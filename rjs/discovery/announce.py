@@ -14,26 +14,27 @@ class Announcer:
     """Registers an announcement, repeats it, and follows the machine's addresses."""
 
     def __init__(self, announcement: Announcement) -> None:
-        self._announcement = announcement
+        self.announcement = announcement
+        """What to announce from the next renewal on; its name stays."""
         self._registered: ServiceInfo | None = None
-        self._addresses: tuple[str, ...] = ()
+        self._announced: tuple[Announcement, tuple[str, ...]] | None = None
 
     async def renew(self, multicast: AsyncZeroconf, own: OwnAddresses) -> None:
         """Send the announcement once more: whoever was cut off, or did not listen then, hears it now.
 
         Registering is not probed for a name that is taken, as the name is a UUID: that makes it instant.
         """
-        addresses = own.to_announce()
-        if self._registered is not None and addresses == self._addresses:
+        announced = (self.announcement, own.to_announce())
+        if self._registered is not None and announced == self._announced:
             zeroconf = multicast.zeroconf
             zeroconf.async_send(zeroconf.generate_service_broadcast(self._registered, None))
             return
-        info = _service_info(self._announcement, addresses)
+        info = _service_info(*announced)
         if self._registered is None:
             await multicast.async_register_service(info, cooperating_responders=True)
         else:
             await multicast.async_update_service(info)
-        self._registered, self._addresses = info, addresses
+        self._registered, self._announced = info, announced
 
     async def stop(self) -> None:
         """Forget the registration: closing ``multicast`` says goodbye."""

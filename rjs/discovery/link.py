@@ -51,8 +51,9 @@ class Link:
         self._thread.start()
 
     def announce(self, announcement: Announcement) -> None:
-        """Announce this until the end. Others hear it in milliseconds, and again every few seconds."""
-        self._in_thread(partial(self._parts.append, Announcer(announcement)))
+        """Announce this until the end, in place of what was announced under the same name. Others hear it in
+        milliseconds, and again every few seconds."""
+        self._in_thread(partial(self._replace, announcement))
 
     def browse(self, service: Service, cluster: ClusterId, on_seen: Callable[[Seen], None]) -> None:
         """Call ``on_seen`` in the reactor's thread for each server of ``cluster`` that announces itself.
@@ -69,6 +70,13 @@ class Link:
             self._stopping = True
             self._in_thread(lambda: None)
         return self._stopped
+
+    def _replace(self, announcement: Announcement) -> None:
+        for part in self._parts:
+            if isinstance(part, Announcer) and part.announcement.name == announcement.name:
+                part.announcement = announcement
+                return
+        self._parts.append(Announcer(announcement))
 
     def _in_thread(self, change: Callable[[], None]) -> None:
         def apply() -> None:

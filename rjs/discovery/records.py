@@ -38,6 +38,8 @@ class Announcement:
     cluster: ClusterId
     port: int
     version: int = limits.PROTOCOL
+    serves: ServerId | None = None
+    """Of a CS: the LUS that it serves now."""
 
     @property
     def name(self) -> str:
@@ -52,7 +54,9 @@ class Announcement:
     @property
     def text(self) -> bytes:
         """The TXT record."""
-        entries = (f"id={self.id}", f"boot={self.boot}", f"cluster={self.cluster}", f"v={self.version}")
+        entries = [f"id={self.id}", f"boot={self.boot}", f"cluster={self.cluster}", f"v={self.version}"]
+        if self.serves is not None:
+            entries.append(f"lus={self.serves}")
         return b"".join(bytes([len(entry)]) + entry.encode("ascii") for entry in entries)
 
 
@@ -67,6 +71,8 @@ class Seen:
     """On-link addresses, newest first, a link-local one with its scope (``fe80::1%2``)."""
     port: int
     version: int
+    serves: ServerId | None = None
+    """Of a CS: the LUS that it says it serves."""
 
 
 def parse_name(service: Service, name: str) -> ServerId:
@@ -114,7 +120,8 @@ def parse_announcement(
         raise NotOursError("announcement.port", f"the port is {port}")
     if not addresses:
         raise NotOursError("announcement.address", "no address of it is on a network of ours")
-    return Seen(service, server, boot, addresses[: limits.ANNOUNCED_ADDRESSES], port, version)
+    serves = ServerId(_matching(_ID, entries["lus"], "lus")) if "lus" in entries else None
+    return Seen(service, server, boot, addresses[: limits.ANNOUNCED_ADDRESSES], port, version, serves)
 
 
 _ID = re.compile(r"[0-9a-f]{32}")

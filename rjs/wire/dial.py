@@ -226,6 +226,11 @@ def _endpoint(reactor: ReactorBase, host: str, port: int) -> IStreamClientEndpoi
     return HostnameEndpoint(reactor, host, port, timeout=limits.HANDSHAKE)
 
 
+def jittered(seconds: float) -> float:
+    """These seconds, ± half: so that many do not do the same together."""
+    return seconds * (0.5 + random.random())  # noqa: S311 - not a secret
+
+
 class Backoff:
     """How long to wait before dialling again: doubling, with jitter so that many do not dial together."""
 
@@ -236,7 +241,7 @@ class Backoff:
         """The seconds to wait now, after a session that held for ``held`` seconds (none: 0)."""
         if held >= limits.DIAL_BACKOFF_MOST:
             self._next = limits.DIAL_BACKOFF_FIRST
-        pause = self._next * (0.5 + random.random())  # noqa: S311 - jitter, not a secret
+        pause = jittered(self._next)
         self._next = min(limits.DIAL_BACKOFF_MOST, 2 * self._next)
         return pause
 
