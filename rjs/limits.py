@@ -85,6 +85,14 @@ DIAL_BACKOFF_MOST = 5.0
 """Seconds between attempts to dial, doubling with jitter: quick after a restart, gentle to a dead host. Only a
 session that held for DIAL_BACKOFF_MOST starts the doubling anew: a door that closes at once is no reason to hurry."""
 
+# --- jobs' progress and door ----------------------------------------------------------------------------
+
+PROGRESS_TEXT = 200
+"""Characters that a job may say of its progress: a line on a screen."""
+
+PROGRESS_PAUSE = 1.0
+"""Seconds between two words of one attempt's progress, at a CS and again at a LUS: people read no faster."""
+
 # --- leases (DESIGN section 3) --------------------------------------------------------------------------
 
 LUS_LEASE = 60.0

@@ -26,6 +26,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from rjs.attempts import AttemptId, Fence
 from rjs.identity.ca import cluster_of
 from rjs.identity.certificates import Identity
 from rjs.identity.foreign import guest_name
@@ -332,6 +333,8 @@ def _identity(organisation: Organisation, who: Role | Identity) -> Identity:
         stranger = ForeignCa(organisation.now).issue()
         assert isinstance(stranger.key, PrivateKey)
         return Identity(stranger.key, (*stranger.chain, organisation.root))
+    if who is Role.JOB:
+        return organisation.job(AttemptId("ab" * 32, 7, Fence(1, 42, 3)))
     if who is Role.EXPIRED:
         return organisation.expired(Role.CS)
     return organisation.invitation(Role.CS).identity if who is Role.INVITATION else organisation.member(who)

@@ -28,8 +28,7 @@ GOLDEN = Path(__file__).parents[1] / "rjs" / "wire" / "golden" / "messages.json"
 EXAMPLES = [m.decode(bytes.fromhex(each)) for each in json.loads(GOLDEN.read_text()).values()]
 CALLS = [msgspec.structs.replace(each, rid=0, re=0) for each in EXAMPLES if each.callers != m.EVERYONE]
 ORGANISATION = Organisation(dt.datetime.now(dt.UTC))
-HOLDERS = [role for role in Role if role is not Role.JOB]
-"""Roles that anybody can have in this release."""
+HOLDERS = list(Role)
 
 NOTHING = cast(Any, SimpleNamespace())
 DOORS: dict[str, Door] = {

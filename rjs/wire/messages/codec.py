@@ -9,10 +9,10 @@ from msgspec import Struct
 
 from rjs.attempts import Number
 from rjs.errors import ProtocolError
-from rjs.wire.messages import jobs, members, session, tasks
+from rjs.wire.messages import job_door, jobs, members, session, tasks
 from rjs.wire.messages.base import Code, Message
 
-TYPES: Final = (*session.MESSAGES, *members.MESSAGES, *jobs.MESSAGES, *tasks.MESSAGES)
+TYPES: Final = (*session.MESSAGES, *members.MESSAGES, *jobs.MESSAGES, *tasks.MESSAGES, *job_door.MESSAGES)
 """The types that the decoder accepts."""
 
 TAGS: Final = {str(kind.__struct_config__.tag): kind for kind in TYPES}

@@ -6,13 +6,15 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
+from rjs import limits
 from rjs.attempts import HexDigest, Index
 from rjs.identity.names import Role
 from rjs.wire.messages.base import PEOPLE, Code, Count, JobPrefix, Message, Name, Seconds, Sentence, Tail
 
 
 class TaskLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What status says of one task. Seconds are the age of the state at the WS."""
+    """What status says of one task. Seconds are the age of the state at the WS. ``progress``, 0 to 1, and ``said``
+    are what its current attempt told."""
 
     task: Index
     state: Code
@@ -20,6 +22,8 @@ class TaskLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempts: Index = 0
     detail: Tail = ""
     seconds: Seconds = 0.0
+    progress: Annotated[float, Meta(ge=0, le=1)] | None = None
+    said: Annotated[str, Meta(max_length=limits.PROGRESS_TEXT)] = ""
 
 
 class JobLine(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -25,14 +25,15 @@ CALLERS = {
     Role.CS: RjsName(Role.CS, ID),
     Role.USER: RjsName(Role.USER, "ada"),
     Role.ADMIN: RjsName(Role.ADMIN, "root"),
+    Role.JOB: RjsName(Role.JOB, f"{ID}{ID}/7/1.42.3"),
     Role.INVITATION: RjsName(Role.INVITATION, "user/ada"),
     Role.EXPIRED: RjsName(Role.EXPIRED, f"cs/{ID}"),
     Role.GUEST: RjsName(Role.GUEST, "0" * 64),
 }
-"""One of each role that anybody can have; a job's certificate cannot be made yet."""
+"""One of each role."""
 
 SERVERS, PEOPLE = "ws lus cs", "user admin"
-ALL = f"{SERVERS} {PEOPLE} invitation expired guest"
+ALL = f"{SERVERS} {PEOPLE} job invitation expired guest"
 TABLE = {
     "hello": ALL,
     "ping": ALL,
@@ -48,6 +49,16 @@ TABLE = {
     "member.renew": f"lus cs {PEOPLE} expired",
     "member.renewed": "ws lus",
     "member.present": "guest",
+    "job.token": "cs lus",
+    "job.token.issued": "ws lus",
+    "attempt.progress": "cs lus",
+    "job.input.list": "job",
+    "job.inputs": "cs",
+    "job.input.read": "job",
+    "job.output.write": "job",
+    "job.checkpoint.read": "job",
+    "job.checkpoint.write": "job",
+    "job.progress": "job",
     "job.submit": PEOPLE,
     "job.accepted": "ws",
     "job.list": PEOPLE,

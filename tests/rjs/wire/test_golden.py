@@ -9,6 +9,7 @@ import pytest
 
 from rjs.attempts import AttemptId, Fence
 from rjs.identity.enrolment import EnrolmentRequest
+from rjs.identity.job_tokens import JobTokenRequest
 from rjs.identity.presenting import PresentationRequest
 from rjs.identity.renewal import RenewalRequest
 from rjs.identity.revocation import SignedRevocations, What
@@ -54,6 +55,16 @@ EXAMPLES: list[m.Message] = [
     m.MemberRenew(rid=1, request=RenewalRequest(b"\x83", signature=b"\x30\x06", chain=(b"\x30\x03", b"\x30\x04"))),
     m.MemberRenewed(re=1, chain=(b"\x30\x07", b"\x30\x04")),
     m.MemberPresent(rid=1, request=PresentationRequest(b"\x83", b"\x30\x06", (b"\x30\x03", b"\x30\x04"))),
+    m.JobToken(rid=1, request=JobTokenRequest(b"\x84", signature=b"\x30\x06", chain=(b"\x30\x03", b"\x30\x04"))),
+    m.JobTokenIssued(re=1, chain=(b"\x30\x0a", b"\x30\x04")),
+    m.AttemptProgress(attempt=ATTEMPT, cs=CS, fraction=0.4, text="fitting"),
+    m.JobInputList(rid=2, first=1000),
+    m.JobInputs(re=2, files=(m.FileLine("data/table.csv", 4321),), more=2),
+    m.JobInputRead(rid=3, name="data/table.csv", offset=262144, length=4096),
+    m.JobOutputWrite(rid=4, name="part/result.bin", offset=4, data=b"\x00\xff", last=False),
+    m.JobCheckpointRead(rid=5, name="state", offset=262144, length=4096),
+    m.JobCheckpointWrite(rid=6, name="state", offset=4, data=b"\x00\xff", last=False),
+    m.JobProgress(rid=7, fraction=0.4, text="fitting"),
     m.JobSubmit(rid=1, name="mandelbrot.jar", size=4321, sha256=DIGEST),
     m.JobAccepted(re=1, job=JOB, tasks=8),
     m.JobList(rid=1),
