@@ -156,10 +156,8 @@ class _PeerConnection(SSL.Connection):
         now: dt.datetime,
         guests: Guests | None = None,
     ) -> None:
-        store = context.get_cert_store()
-        assert store is not None
-        store.set_time(now)
         super().__init__(context, None)
+        _judge_at(self, now)
         self._root = root
         self._expected = expected
         self._now = now
@@ -306,6 +304,14 @@ def _context(shown: Shown) -> SSL.Context:
     store.add_cert(crypto.X509.from_cryptography(shown.root))
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _on_verified)
     return context
+
+
+def _judge_at(connection: SSL.Connection, now: dt.datetime) -> None:
+    """Let OpenSSL judge periods on this connection by ``now``. The store's own time would not do: it is the
+    context's, which lives as long as our certificate, and OpenSSL keeps the first time that a store is given."""
+    library: Any = SSL._lib  # type: ignore[attr-defined]  # pyOpenSSL has no door to a connection's own parameters
+    handle: Any = connection._ssl
+    library.X509_VERIFY_PARAM_set_time(library.SSL_get0_param(handle), int(now.timestamp()))
 
 
 def _on_verified(

@@ -138,6 +138,24 @@ def test_a_certificate_counts_in_its_period_only(
     assert client.refusal().code == f"identity.{code}"
 
 
+def test_a_door_that_has_stood_open_for_long_judges_by_the_time_that_it_is(
+    reactor: ReactorBase, now: dt.datetime
+) -> None:
+    """After its first connection too: a certificate issued since counts, and one that has ended since does not."""
+    organisation, times = Organisation(now), [now]
+    early = organisation.member(Role.LUS)
+    door = server_context(organisation.member(Role.WS), {Role.LUS}, lambda: times[-1])
+
+    def enters(caller: Identity) -> End:
+        return meet(reactor, door, client_context(caller, Role.WS, wall=lambda: now + DAYS))[0]
+
+    assert enters(early).peer is not None
+    times.append(now + DAYS)
+    assert enters(organisation.member(Role.LUS, now=times[-1])).peer is not None
+    times.append(now + 3 * DAYS)
+    assert enters(early).refusal().code == "identity.expired"
+
+
 @pytest.mark.parametrize(("days", "code"), [(29, ""), (31, "identity.expired")])
 def test_an_expired_token_enters_in_the_role_that_renews_it(
     reactor: ReactorBase, now: dt.datetime, days: int, code: str
