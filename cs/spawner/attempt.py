@@ -11,6 +11,7 @@ from itertools import islice
 import msgspec
 
 from cs.spawner import limits
+from cs.spawner.channel import Channel
 from cs.spawner.launch import launch
 from cs.spawner.messages import Beat, Ended, LimitHit, LimitName, Limits, Run
 from cs.spawner.proctree import MemoryGauge, ProcessTree
@@ -56,7 +57,14 @@ class Attempt:
         self._kill_at = float("inf")
         self._interval = limits.FIRST_SAMPLE
         self._started_at = now()
-        self.pid, self._outputs = launch(run, threads)
+        self.channel = Channel(self._started_at)
+        try:
+            self.pid, self._outputs = launch(run, threads, self.channel)
+        except BaseException:
+            self.channel.close()
+            raise
+        finally:
+            self.channel.forget_theirs()
         self.pidfd = os.pidfd_open(self.pid)
         self._reaper = Reaper(self.pid)
         self._sample_at = self._started_at + self._interval
@@ -133,6 +141,7 @@ class Attempt:
         """Let go of everything; the size of the larger output, which is then cut to its cap."""
         size = self._output()
         os.close(self.pidfd)
+        self.channel.close()
         for output in self._outputs:
             if os.fstat(output).st_size > self._allowed.output:
                 os.ftruncate(output, self._allowed.output)

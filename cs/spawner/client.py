@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 
 from cs.spawner import limits, linux
 from cs.spawner.errors import NotStartedError, SpawnerDiedError
-from cs.spawner.messages import Beat, Ended, Failed, Inbox, Report, Run, Started, Stop, frame
+from cs.spawner.messages import Beat, Ended, Failed, Hush, Inbox, Report, Run, Said, Say, Started, Stop, frame
 from cs.spawner.proctree import Process, ProcessTree
 from cs.spawner.sweep import Sweep
 from rjs.child_python import module_argv
@@ -75,6 +75,8 @@ class Spawner:
         self.started: Started | None = None
         self.beat: Beat | None = None
         """What the running attempt last reported; None between attempts."""
+        self.heard: Callable[[bytes], object] = lambda data: None
+        """Is told what the running attempt writes to its control channel."""
 
     @property
     def pid(self) -> int:
@@ -127,6 +129,18 @@ class Spawner:
         if self._running is not None and self._link is not None and self._link.transport is not None:
             self._link.transport.write(frame(Stop(grace)))
 
+    def say(self, data: bytes) -> None:
+        """Write to the control channel of the running attempt; what it does not take is lost."""
+        self._tell(Say(data))
+
+    def hush(self) -> None:
+        """Close the control channel of the running attempt."""
+        self._tell(Hush())
+
+    def _tell(self, request: Say | Hush) -> None:
+        if self._running is not None and self._link is not None and self._link.transport is not None:
+            self._link.transport.write(frame(request))
+
     async def close(self) -> None:
         """End the spawner and everything below it; returns when all is gone. May be called again."""
         if self._reactor is None:
@@ -163,6 +177,8 @@ class Spawner:
                 self.started = report
             case Beat():
                 self.beat = report
+            case Said(data):
+                self.heard(data)
             case Ended():
                 self._finish(report)
             case Failed(code, sentence):

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn
 
 from cs.spawner import linux
+from cs.spawner.channel import DESCRIPTOR, Channel
 from cs.spawner.limits import THREADS_PER_PROCESS
 from cs.spawner.messages import Failed, Limits, Run
 
+_COMPLAINTS = DESCRIPTOR + 1
 _OUTPUT_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND | os.O_CLOEXEC
 
 
@@ -31,11 +33,14 @@ class Launched(NamedTuple):
     outputs: tuple[int, int]
 
 
-def launch(run: Run, threads: int) -> Launched:
-    """Start the main process of an attempt; the account runs ``threads`` threads already. Raises LaunchError."""
+def launch(run: Run, threads: int, channel: Channel) -> Launched:
+    """Start the main process of an attempt; the account runs ``threads`` threads already. Raises LaunchError.
+
+    It inherits its end of ``channel``, and no other descriptor but its three streams.
+    """
     outputs = _open_outputs(run)
     try:
-        return Launched(_fork(run, outputs, threads), outputs)
+        return Launched(_fork(run, outputs, threads, channel), outputs)
     except (LaunchError, OSError) as error:
         for path, descriptor in zip((run.stdout, run.stderr), outputs, strict=True):
             os.close(descriptor)
@@ -62,14 +67,14 @@ def _create(path: str) -> int:
         raise LaunchError("spawner.output", f"the output file {path!r} cannot be created: {error}") from error
 
 
-def _fork(run: Run, outputs: tuple[int, int], threads: int) -> int:
+def _fork(run: Run, outputs: tuple[int, int], threads: int, channel: Channel) -> int:
     """The number of a child that has executed the program. The pipe closes at exec, or says what went wrong."""
     reader, writer = os.pipe()
     parent = os.getpid()
     try:
         pid = os.fork()
         if pid == 0:
-            _become(run, outputs, threads, writer, parent)
+            _become(run, outputs, threads, channel, writer, parent)
         os.close(writer)
         writer = -1
         complaint = _read_all(reader)
@@ -90,41 +95,43 @@ def _read_all(descriptor: int) -> str:
     return b"".join(parts).decode(errors="replace")
 
 
-def _become(run: Run, outputs: tuple[int, int], threads: int, complaints: int, parent: int) -> NoReturn:
+def _become(
+    run: Run, outputs: tuple[int, int], threads: int, channel: Channel, complaints: int, parent: int
+) -> NoReturn:
     """In the child: turn into the job, or say why not and end. Never returns, whatever happens."""
     try:
         signal.set_wakeup_fd(-1)
         os.setsid()
         linux.die_with_parent(signal.SIGKILL, parent)
         linux.forgo_privileges()
-        _arrange_descriptors(outputs, complaints)
-        complaints = 3
+        _arrange_descriptors(outputs, channel.theirs.fileno(), complaints)
+        complaints = _COMPLAINTS
         _volunteer_for_oom()
         _limit(run.limits, threads)
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and exec would keep that
             signal.signal(number, signal.SIG_DFL)
         os.chdir(run.cwd)
-        os.execve(run.argv[0], run.argv, run.environment)  # noqa: S606 - this is the door
+        os.execve(run.argv[0], run.argv, channel.environment(run.environment))  # noqa: S606 - this is the door
     except BaseException as error:
         with suppress(OSError):
             os.write(complaints, str(error).encode(errors="replace")[:4000])
     os._exit(127)
 
 
-def _arrange_descriptors(outputs: tuple[int, int], complaints: int) -> None:
-    """0 reads nothing, 1 and 2 are the output files, 3 is for complaints.
+def _arrange_descriptors(outputs: tuple[int, int], control: int, complaints: int) -> None:
+    """0 reads nothing, 1 and 2 are the output files, 3 is the control channel, 4 is for complaints.
 
-    All above 2 close at exec, as does every descriptor that Python opens (PEP 446); ours inherited none.
+    All above 3 close at exec, as does every descriptor that Python opens (PEP 446); ours inherited none.
     """
-    held = [os.open(os.devnull, os.O_RDONLY), *outputs, complaints]
-    for target, descriptor in enumerate([_above_three(descriptor) for descriptor in held]):
-        os.dup2(descriptor, target, inheritable=target < 3)
+    held = [os.open(os.devnull, os.O_RDONLY), *outputs, control, complaints]
+    for target, descriptor in enumerate([_out_of_the_way(descriptor) for descriptor in held]):
+        os.dup2(descriptor, target, inheritable=target <= DESCRIPTOR)
 
 
-def _above_three(descriptor: int) -> int:
-    """A copy that dup2 onto 0–3 cannot overwrite."""
+def _out_of_the_way(descriptor: int) -> int:
+    """A copy that dup2 onto 0–4 cannot overwrite."""
     copies = [os.dup(descriptor)]
-    while copies[-1] <= 3:
+    while copies[-1] <= _COMPLAINTS:
         copies.append(os.dup(descriptor))
     return copies[-1]
 

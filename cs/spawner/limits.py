@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rjs.limits import GIB, MIB
+from rjs.limits import GIB, KIB, MIB
 
 MESSAGE = 1 * MIB
 """Bytes of one message on the socket: a command line and an environment are far smaller."""
@@ -41,6 +41,16 @@ SILENCE = 10
 Above SWEEP, during which it is silent by design. Counted in wakes of the server, so that a suspended machine
 does not wake up to a false alarm.
 """
+
+CHANNEL_READ = 4 * KIB
+"""Bytes read of a control channel at a time: so much fits into the server's socket whenever that has any room."""
+
+CHANNEL_AT_ONCE = 256 * KIB
+CHANNEL_A_SECOND = 64 * KIB
+"""Bytes of a control channel passed on in a burst, and a second: a job that says more waits."""
+
+CHANNEL_PAUSE = 0.05
+"""Seconds until a channel is looked at again while the server does not read."""
 
 SWEEP = 6.0
 """Seconds spent at most on killing what an attempt left. A bomb of 500 sessions takes 2; what survives is stuck in

@@ -15,8 +15,9 @@ from contextlib import suppress
 
 from cs.spawner import limits, linux
 from cs.spawner.attempt import Attempt, now
+from cs.spawner.channel import Channel
 from cs.spawner.launch import LaunchError
-from cs.spawner.messages import Failed, Inbox, Report, Request, Run, Started, Stop, frame
+from cs.spawner.messages import Failed, Hush, Inbox, Report, Request, Run, Said, Say, Started, Stop, frame
 from cs.spawner.proctree import Census, ProcessTree
 from cs.spawner.sweep import Reaper, sweep_children
 
@@ -46,6 +47,8 @@ class SpawnerLoop:
                     return
                 for request in self._inbox.requests(data):
                     self._perform(request)
+            if self._attempt is not None and self._attempt.channel.fileno() in ready:
+                self._pass_on(self._attempt.channel)
             self._watch()
 
     def _wait(self) -> set[int]:
@@ -56,7 +59,12 @@ class SpawnerLoop:
         timeout = None
         if self._attempt is not None:
             poll.register(self._attempt.pidfd, select.POLLIN)
-            timeout = max(0.0, min(self._attempt.due, self._beat_at) - now()) * 1000
+            channel, at = self._attempt.channel, now()
+            channel_due = channel.due(at)
+            if channel_due <= at:
+                poll.register(channel, select.POLLIN)
+                channel_due = float("inf")
+            timeout = max(0.0, min(self._attempt.due, self._beat_at, channel_due) - at) * 1000
         return {descriptor for descriptor, _ in poll.poll(timeout)}
 
     def _perform(self, request: Request) -> None:
@@ -65,8 +73,19 @@ class SpawnerLoop:
                 self._run(request)
             case Stop() if self._attempt is not None:
                 self._attempt.stop(request.grace)
-            case Stop():
+            case Say() if self._attempt is not None and self._attempt.channel.open:
+                self._attempt.channel.say(request.data)
+            case Hush() if self._attempt is not None:
+                self._attempt.channel.close()
+            case Stop() | Say() | Hush():
                 pass  # it crossed the Ended of the attempt that it meant
+
+    def _pass_on(self, channel: Channel) -> None:
+        """Hand on what the job said where the server has room: one that does not read must not stop the watch."""
+        if not select.select([], [self._socket], [], 0)[1]:
+            channel.pause(now())
+        elif data := channel.read():
+            self._send(Said(data))
 
     def _run(self, request: Run) -> None:
         if self._attempt is not None or not _empty():

@@ -1,6 +1,7 @@
 """What the compute server and its spawner say to each other: tagged msgpack maps, length first.
 
-The server sends Run and Stop; the spawner answers a Run with Failed, or with Started, Beats and one Ended.
+The server sends Run, Stop, Say and Hush; the spawner answers a Run with Failed, or with Started, Beats, Saids and one
+Ended.
 One attempt runs at a time, so no message carries an id: a Stop that crosses an Ended finds nothing to stop.
 Both ends are the same version of the same code; nothing here is read from a network.
 """
@@ -53,6 +54,16 @@ class Stop(msgspec.Struct, frozen=True, tag="stop", forbid_unknown_fields=True):
     grace: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
+class Say(msgspec.Struct, frozen=True, tag="say", forbid_unknown_fields=True):
+    """Tell the running attempt these bytes through its control channel; what it does not take is dropped."""
+
+    data: bytes
+
+
+class Hush(msgspec.Struct, frozen=True, tag="hush", forbid_unknown_fields=True):
+    """Close the control channel of the running attempt, which goes on."""
+
+
 class Started(msgspec.Struct, frozen=True, tag="started"):
     """The program was executed as process ``pid``, leader of its own session."""
 
@@ -64,6 +75,12 @@ class Beat(msgspec.Struct, frozen=True, tag="beat"):
 
     memory: int
     processes: int
+
+
+class Said(msgspec.Struct, frozen=True, tag="said"):
+    """Bytes that the attempt wrote to its control channel, in order. None come after its Ended."""
+
+    data: bytes
 
 
 class LimitHit(msgspec.Struct, frozen=True):
@@ -103,8 +120,8 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     sentence: str
 
 
-Request = Run | Stop
-Report = Started | Beat | Ended | Failed
+Request = Run | Stop | Say | Hush
+Report = Started | Beat | Said | Ended | Failed
 T = TypeVar("T")
 
 _requests = msgspec.msgpack.Decoder(Request)

@@ -82,11 +82,12 @@ def test_a_job_gets_nothing_but_what_its_request_says(
         os.close(inherited)
     assert ended.exit_status == 0, workbench.stderr.read_text()
     seen = json.loads(workbench.stdout.read_text())
-    assert seen.pop("environment").items() <= {"PATH": "/usr/bin:/bin", "LC_CTYPE": "C.UTF-8"}.items()
+    environment = {"PATH": "/usr/bin:/bin", "LC_CTYPE": "C.UTF-8", "RJS_CONTROL": "fd:3"}
+    assert seen.pop("environment").items() <= environment.items()
     assert seen == {
         "cwd": str(workbench.folder),
         "args": ["one", "two words"],
-        "descriptors": [],
+        "descriptors": [3],
         "stdin": "",
         "leader": True,
         "no_new_privileges": 1,
