@@ -257,6 +257,7 @@ class ComputeServer:
             "port": self._port,
             "certificate": self._keeper.document(),
             "revocations": self._book.document(),
+            "clock": self._acceptor.clock_facts([] if session is None else [session]),
             "mflops": self._record.median_mflops,
             "measured": self._record.date,
             "offer": offer_facts(self._offering.now()),

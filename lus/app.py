@@ -169,6 +169,9 @@ class LookupServer:
             "port": self._port,
             "certificate": self._keeper.document(),
             "revocations": self._book.document(),
+            "clock": self._acceptor.clock_facts(
+                [*([self._shell.ws] if self._shell.ws else []), *self._shell.servers.values()]
+            ),
             "ws": {
                 "addresses": self._member.ws,
                 "connected": self._shell.ws is not None,

@@ -18,7 +18,7 @@ from rjs.background import Timer, Timers
 from rjs.errors import RjsError, UnreachableError
 from rjs.identity.certificates import Identity
 from rjs.identity.folder import IdentityFolder
-from rjs.identity.lifetimes import check_renewable, renew_at
+from rjs.identity.lifetimes import check_renewable, renew_at, what_then
 from rjs.identity.paths import read_chain
 from rjs.limits import RENEWAL_LOOK, RENEWAL_LOOK_FIRST, RENEWAL_PATIENCE
 from rjs.wall_time import Wall, utc_now
@@ -118,6 +118,7 @@ class TokenKeeper:
             "until": self.not_after.isoformat(timespec="seconds"),
             "seconds_left": round((self.not_after - self._wall()).total_seconds()),
             "renewal_in": round((renew_at(self.identity.chain[0]) - self._wall()).total_seconds()),
+            "then": what_then(self.identity.chain[0], self._wall()),
             "trouble": self.trouble,
         }
 

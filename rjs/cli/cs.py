@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rjs.cli.console import json_option, print_json, print_table, safe_text
-from rjs.cli.server import offer_words, run_server, state_folder, status_of
+from rjs.cli.server import certificate_words, clock_words, offer_words, run_server, state_folder, status_of
 
 
 @click.command("run")
@@ -42,6 +42,8 @@ def status(folder: Path, as_json: bool) -> None:
         return
     refused = document.pop("refused")
     document["offer"] = offer_words(document["offer"])
+    document["certificate"] = certificate_words(document["certificate"])
+    document["clock"] = clock_words(document["clock"])
     rows = [[key.replace("_", " "), _words(value)] for key, value in document.items() if key != "boot"]
     print_table(["COMPUTE SERVER", ""], rows)
     if refused:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rjs.cli.console import json_option, print_json, print_table, say
-from rjs.cli.server import offer_words, run_server, state_folder, status_of
+from rjs.cli.server import certificate_words, clock_words, offer_words, run_server, state_folder, status_of
 
 
 @click.command("run")
@@ -43,6 +43,8 @@ def status(folder: Path, as_json: bool) -> None:
     ws = document["ws"]
     how = "connected" if ws["connected"] else f"not connected: {ws['trouble']}"
     say(f"web server {', '.join(ws['addresses'])}: {how}")
+    say(f"certificate {certificate_words(document['certificate'])}")
+    say(f"clock: {clock_words(document['clock'])}")
     say(f"task leases: {document['leases']}, of them waiting: {document['waiting']}")
     columns = ["address", "mflops", "state", "age_ms", "name", "offer", "task"]
     headings = ["ADDRESS", "MFLOPS", "STATE", "AGE ms", "NAME", "OFFERS", "RUNNING TASK"]

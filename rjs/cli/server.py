@@ -40,3 +40,23 @@ def offer_words(offer: Mapping[str, Any]) -> str:
     amounts = [f"{size_text(offer[name])} {name}" for name in ("memory", "disk")]
     runtimes = [f"{name} {offer[name]}" for name in ("python", "java") if offer[name]]
     return ", ".join([offer["platform"], cores, *amounts, *runtimes])
+
+
+def certificate_words(certificate: Mapping[str, Any]) -> str:
+    """When a server's own certificate ends, and what happens then, as its status document states it."""
+    from datetime import timedelta
+
+    from rjs.identity.held import span
+
+    ends = span(timedelta(seconds=certificate["seconds_left"]))
+    trouble = f"; not renewed yet: {certificate['trouble']}" if certificate["trouble"] else ""
+    return f"ends {ends} ({certificate['until']}); {certificate['then']}{trouble}"
+
+
+def clock_words(clock: Mapping[str, Any]) -> str:
+    """How the clocks of a server and its peers agree, as its status document states it."""
+    if clock["trouble"]:
+        return str(clock["trouble"])
+    if not clock["ahead"]:
+        return "nobody to compare it with"
+    return f"within {max(map(abs, clock['ahead'].values())):.0f} s of {len(clock['ahead'])} others"

@@ -13,7 +13,7 @@ from cryptography import x509
 
 from rjs.identity.folder import IdentityFolder
 from rjs.identity.keys import Chain, load_chain
-from rjs.identity.lifetimes import RENEWAL_GRACE_TIME, beyond_grace, renew_at
+from rjs.identity.lifetimes import what_then
 
 FILES = {
     "token": "token.pem",
@@ -51,7 +51,7 @@ class Held:
         if now < self.leaf.not_valid_before_utc:
             return f"valid from {self.leaf.not_valid_before_utc:%Y-%m-%d %H:%M}Z: is this clock right?"
         if self.what == "token":
-            return self._token_advice(now)
+            return what_then(self.leaf, now)
         if self.left(now) > _WARNING:
             return ""
         return {
@@ -62,16 +62,6 @@ class Held:
             "record": "without it lists of what is revoked go stale, and nothing starts; found the web server anew",
             "root": "the organisation ends with it",
         }[self.what]
-
-    def _token_advice(self, now: dt.datetime) -> str:
-        if now > self.leaf.not_valid_after_utc + RENEWAL_GRACE_TIME:
-            return beyond_grace(self.leaf, now)
-        if self.left(now) <= dt.timedelta(0):
-            return f"renews itself until {self.leaf.not_valid_after_utc + RENEWAL_GRACE_TIME:%Y-%m-%d}"
-        due = renew_at(self.leaf)
-        return (
-            f"renews itself from {due:%Y-%m-%d %H:%M}Z on" if now < due else "renews itself at its next use"
-        )
 
 
 def held_in(folder: IdentityFolder) -> list[Held]:

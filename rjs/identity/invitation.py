@@ -1,8 +1,8 @@
 """An invitation: one line of text that lets its holder become one named member, once.
 
-It carries where the web server is, maybe lookup servers by way of which it is reached too, the organisation's root (so
-that the joiner knows whom to believe), and a one-time key with the certificate by which the enrolment CA says who may
-be made with it. Whoever reads the line can use it, so it is a secret until it is used or expired. Format:
+It carries where the web server is, maybe lookup servers by way of which it is reached too, the organisation's root
+(so that the joiner knows whom to believe), and a one-time key with the certificate by which the enrolment CA says who
+may be made with it. Whoever reads the line can use it, so it is a secret until it is used or expired. Format:
 ``docs/identity.md``.
 """
 
@@ -24,7 +24,7 @@ from rjs.identity.certificates import Identity, Subject, common_name_of, mint
 from rjs.identity.errors import IdentityError
 from rjs.identity.keys import Chain, PrivateKey, PublicKey
 from rjs.identity.names import InvitationName, RjsName, answer_uri
-from rjs.identity.paths import check_chain, read_chain
+from rjs.identity.paths import check_chain, if_wrong, read_chain
 from rjs.identity.peers import INVITATION_KINDS, invitation_name
 from rjs.identity.profiles import Kind
 from rjs.limits import ENROLMENT_CA_LIFETIME, INVITATION_TEXT, LUS_ADDRESSES, WS_ADDRESSES
@@ -117,7 +117,8 @@ def check_expiry(name: InvitationName, now: dt.datetime) -> None:
     if now >= name.expires:
         raise IdentityError(
             "invitation_expired",
-            f"the invitation of {name.subject.uri()} expired on {name.expires}; ask the operator for a new one",
+            f"the invitation of {name.subject.uri()} expired on {name.expires}; {if_wrong(now)}, "
+            f"else ask the operator for a new one",
         )
 
 

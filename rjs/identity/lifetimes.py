@@ -13,7 +13,7 @@ from rjs.identity.certificates import sole_uri
 from rjs.identity.errors import IdentityError
 from rjs.identity.keys import Chain
 from rjs.identity.names import RjsName
-from rjs.identity.paths import check_periods
+from rjs.identity.paths import check_periods, if_wrong
 from rjs.limits import CLOCK_SKEW, HANDOVER_AT, RENEWAL_AT, RENEWAL_GRACE
 
 RENEWAL_GRACE_TIME = dt.timedelta(seconds=RENEWAL_GRACE)
@@ -34,11 +34,23 @@ def beyond_grace(leaf: x509.Certificate, now: dt.datetime) -> str:
     """What the holder of a token certificate that expired too long ago must do, in words."""
     name, end = RjsName.parse(sole_uri(leaf)), leaf.not_valid_after_utc
     return (
-        f"the certificate of {name.uri()} expired at {end:%Y-%m-%d %H:%M:%S}Z, more than "
-        f"{RENEWAL_GRACE_TIME.days} days before {now:%Y-%m-%d %H:%M:%S}Z, and renews itself no more; join again "
-        f"into a new folder: the operator runs rjs ca invite CADIR --ws HOST:PORT --role {name.role.value}, and "
-        f"you run rjs join INVITATION DIR"
+        f"the certificate of {name.uri()} expired at {end:%Y-%m-%d %H:%M:%S}Z, more than {RENEWAL_GRACE_TIME.days} "
+        f"days ago; {if_wrong(now)}, and nothing else is needed. Else it renews itself no more: join again into a "
+        f"new folder: the operator runs rjs ca invite CADIR --ws HOST:PORT --role {name.role.value}, and you run "
+        f"rjs join INVITATION DIR"
     )
+
+
+def what_then(leaf: x509.Certificate, now: dt.datetime) -> str:
+    """What becomes of a token certificate, in words: when it is renewed, and what its end means."""
+    end, due = leaf.not_valid_after_utc, renew_at(leaf)
+    last = end + RENEWAL_GRACE_TIME
+    if now > last:
+        return beyond_grace(leaf, now)
+    if now >= end:
+        return f"it has ended: it may renew itself until {last:%Y-%m-%d}, and do nothing else before"
+    begins = f"renews itself from {due:%Y-%m-%d %H:%M}Z on" if now < due else "renews itself now"
+    return f"{begins}; at its end sessions end, and it only renews itself, until {last:%Y-%m-%d}"
 
 
 def renew_at(leaf: x509.Certificate) -> dt.datetime:

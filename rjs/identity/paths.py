@@ -89,10 +89,18 @@ def check_periods(chain: Iterable[x509.Certificate], now: dt.datetime) -> None:
         if now < start:
             raise IdentityError(
                 "not_yet_valid",
-                f"{subject_text(certificate)} is valid from {start}; it is {now}: check both clocks",
+                f"{subject_text(certificate)} is valid from {start}; {if_wrong(now)}",
             )
         if now > end:
-            raise IdentityError("expired", f"{subject_text(certificate)} was valid until {end}; it is {now}")
+            raise IdentityError(
+                "expired", f"{subject_text(certificate)} was valid until {end}; {if_wrong(now)}"
+            )
+
+
+def if_wrong(now: dt.datetime) -> str:
+    """What to do where a date does not fit because of the clock that says ``now``. It may be that of another machine
+    than the reader's, who is told what it said."""
+    return f"the clock that this was judged by said {now:%Y-%m-%d %H:%M:%S}Z: if that is wrong, set it right first"
 
 
 def _check_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> None:

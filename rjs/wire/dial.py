@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -39,8 +40,10 @@ from rjs import limits
 from rjs.background import sleep
 from rjs.errors import UnreachableError
 from rjs.identity.lifetimes import RENEWAL_GRACE_TIME, beyond_grace
+from rjs.identity.paths import if_wrong
 from rjs.identity.tls import ClientContext, ServerContext
 from rjs.wire.frames import FrameFactory, FrameProtocol, TlsDoor
+from rjs.wire.greeting import clock_facts
 from rjs.wire.handover import hold
 from rjs.wire.session import Door, Self, Session
 
@@ -69,6 +72,7 @@ class Acceptor:
         self._creator = creator
         self._port: IListeningPort | None = None
         self._by_name: Counter[str] = Counter()
+        self._refused_clock = ""
         self.sessions: dict[Session, None] = {}
 
     def listen(self, port: int, interface: str) -> int:
@@ -108,8 +112,19 @@ class Acceptor:
         session = Session(self._reactor, self._me, self._door, wall=self._creator.wall)
         self.sessions[session] = None
         session.gone().addCallback(lambda _: self.sessions.pop(session, None))
-        session.ready.addCallbacks(self._opened, lambda failure: _log_no_session(address, failure))
+        session.ready.addCallbacks(self._opened, lambda failure: self._not_opened(session, address, failure))
         return session.protocol
+
+    def clock_facts(self, sessions: Iterable[Session]) -> dict[str, Any]:
+        """What status says of the clocks of the peers of these sessions, and of whoever was last refused here while
+        its clock and ours disagreed."""
+        return clock_facts(sessions, self._refused_clock)
+
+    def _not_opened(self, session: Session, address: object, failure: Failure) -> None:
+        _log_no_session(address, failure)
+        if session.clocks is not None and session.clocks.disagree:
+            where = getattr(address, "host", address)
+            self._refused_clock = f"whoever called from {where}: {session.clocks.words()}"
 
     def _drop_a_stranger(self) -> bool:
         oldest = next((each for each in self.sessions if each.identity is None), None)
@@ -120,6 +135,8 @@ class Acceptor:
 
     def _opened(self, session: Session) -> None:
         name = session.peer.name.uri()
+        if session.clocks is not None and not session.clocks.disagree:
+            self._refused_clock = ""  # it was the other's that was wrong, or ours has been set
         self._by_name[name] += 1
         session.gone().addCallback(lambda _: self._closed(name))
         if self._by_name[name] > limits.PEER_SESSIONS:
@@ -179,7 +196,8 @@ def _check_own(creator: ClientContext, name: str, to_renew: bool) -> None:
         raise OwnCertificateError(beyond_grace(creator.leaf, now))
     if not to_renew:
         raise OwnCertificateError(
-            f"our own certificate, {name}, expired at {until.isoformat(' ', 'seconds')} and is not renewed yet"
+            f"our own certificate, {name}, expired at {until.isoformat(' ', 'seconds')} and is not renewed yet; "
+            f"{if_wrong(now)}"
         )
 
 

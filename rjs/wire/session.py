@@ -13,7 +13,6 @@ import socket
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-import attrs
 import msgspec
 from cryptography import x509
 from twisted.internet.defer import Deferred, succeed
@@ -32,6 +31,7 @@ from rjs.wall_time import Wall, utc_now
 from rjs.wire import messages as m
 from rjs.wire.duplicates import Standing
 from rjs.wire.frames import FrameProtocol
+from rjs.wire.greeting import Clocks, Self, clocks, unwelcome
 from rjs.wire.serving import Handler, Routes, Serving, words
 
 __all__ = ["Door", "Handler", "Routes", "Self", "Session", "SessionLostError"]
@@ -62,17 +62,6 @@ class Door(Protocol):
 
     def closed(self, session: Session, reason: str) -> None:
         """It ended. Called exactly once if ``opened`` was, before the requests under way fail."""
-
-
-@attrs.frozen
-class Self:
-    """Who we are in our hellos. ``boot_count`` rises with every start of this server."""
-
-    name: str
-    cluster: str
-    boot: str
-    boot_count: int
-    release: str
 
 
 class Session:
@@ -107,6 +96,8 @@ class Session:
         self.ended = False
         self.identity: PeerIdentity | None = None
         self.hello: m.Hello | None = None
+        self.clocks: Clocks | None = None
+        """The peer's and ours, from its hello on, where it says the time."""
         self.shown: x509.Certificate | None = None
         """Our own certificate, where we dialled: the session is left before either end's has ended."""
         self.ready: Deferred[Session] = Deferred()
@@ -236,18 +227,7 @@ class Session:
         set_user_timeout(frames.transport, limits.SILENCE)
         frames.watch_buffer(_Backpressure(self))
         self._after("handshake", limits.HANDSHAKE, self._too_slow)
-        me = self._me
-        self.tell(
-            m.Hello(
-                protocol=limits.PROTOCOL,
-                release=me.release,
-                cluster=me.cluster,
-                name=me.name,
-                boot=me.boot,
-                boot_count=me.boot_count,
-                dial=self._dial,
-            )
-        )
+        self.tell(self._me.hello(self._dial, self.wall()))
 
     def _received(self, frame: bytes) -> None:
         """Nothing that a frame causes gets out of here but by ending this session."""
@@ -363,7 +343,8 @@ class Session:
         if not isinstance(message, m.Hello):
             raise ProtocolError(f"expected hello, got {m.tag_of(message)}")
         identity = peer_identity(self._frames.transport)
-        refused = self._unwelcome(identity, message)
+        self._compare_clocks(identity, message)
+        refused = unwelcome(identity, message, self._door.welcome, self._me, self.clocks)
         if refused is not None:
             _log.warn("refused {name} at the door: {refused}", name=identity.name.uri(), refused=refused)
             self.close(refused.code, refused.sentence)
@@ -377,27 +358,12 @@ class Session:
         if not self.ready.called:
             self.ready.callback(self)
 
-    def _unwelcome(self, identity: PeerIdentity, hello: m.Hello) -> RefusedError | None:
-        uri = identity.certified.uri()
-        if identity.name.role is Role.EXPIRED and Role.EXPIRED not in self._door.welcome:
-            until = identity.chain[0].not_valid_after_utc
-            return RefusedError(
-                "certificate-expired", f"the certificate of {uri} expired at {until}: renew it first"
-            )
-        if identity.name.role not in self._door.welcome:
-            welcome = ", ".join(sorted(self._door.welcome))
-            return RefusedError("wrong-role", f"{uri} is not served at this door; it serves: {welcome}")
-        if hello.name != uri:
-            return RefusedError("wrong-name", f"the hello says {hello.name}, the certificate {uri}")
-        if hello.cluster != self._me.cluster:
-            return RefusedError("wrong-cluster", f"this is cluster {self._me.cluster}, not {hello.cluster}")
-        if hello.protocol < limits.PROTOCOL:
-            return RefusedError(
-                "old-protocol",
-                f"release {hello.release} speaks protocol {hello.protocol}, this release {self._me.release} "
-                f"needs {limits.PROTOCOL}: upgrade the older side",
-            )
-        return None
+    def _compare_clocks(self, identity: PeerIdentity, hello: m.Hello) -> None:
+        """Certificates, which go by wall clocks, may be refused because of one that is wrong: people hear of it."""
+        self.clocks = clocks(hello, self.wall(), self._reactor.seconds() - self._began)
+        if self.clocks is not None and self.clocks.disagree:
+            _log.warn("{name} ({uri}): {words}", name=identity.common_name, uri=identity.certified.uri(),
+                      words=self.clocks.words())  # fmt: skip
 
     # --- time ---------------------------------------------------------------------------------------
 
@@ -409,7 +375,8 @@ class Session:
             return
         if self.wall() >= self.peer.not_after:
             uri, until = self.peer.name.uri(), self.peer.not_after.isoformat(" ", "seconds")
-            self.close("certificate-expired", f"the certificate of {uri} expired at {until}: renew it")
+            apart = f"; {self.clocks.words()}" if self.clocks is not None and self.clocks.disagree else ""
+            self.close("certificate-expired", f"the certificate of {uri} expired at {until}: renew it{apart}")
             return
         if self._is_superseded(now):
             self.close("superseded", "a newer session of this peer took over")

@@ -250,6 +250,8 @@ class Wire:
     ) -> None:
         self.clock = Clock()
         self.now = organisation.now
+        self.ahead = dt.timedelta()
+        """How far the dialled side's clock is ahead of the dialling side's. Before connecting."""
         self.caller = Member.of(organisation, _identity(organisation, caller))
         self.called = Member.of(organisation, _identity(organisation, called))
 
@@ -264,7 +266,9 @@ class Wire:
     def connect(self) -> None:
         """Put TLS and sessions on the wire, and deliver nothing yet."""
         self.dialled = Session(self.clock, self.caller.hello, self.caller.door, 1, self.wall)
-        self.accepted = Session(self.clock, self.called.hello, self.called.door, 0, self.wall)
+        self.accepted = Session(
+            self.clock, self.called.hello, self.called.door, 0, lambda: self.wall() + self.ahead
+        )
         self.endings: list[str] = []
         for session in (self.dialled, self.accepted):
             session.ready.addErrback(lambda failure: self.endings.append(failure.getErrorMessage()))

@@ -50,8 +50,8 @@ def test_a_person_reads_the_countdown(rjs: Rjs, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("age", "note"),
     [
-        (36 * DAYS / 24, "renews itself at its next use"),
-        (5 * DAYS, "renews itself until "),
+        (36 * DAYS / 24, "renews itself now; at its end "),
+        (5 * DAYS, "it has ended: it may renew itself until "),
         (33 * DAYS, "rjs ca invite CADIR --ws HOST:PORT --role cs, and you run rjs join"),
     ],
 )
