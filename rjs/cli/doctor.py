@@ -14,7 +14,6 @@ from rjs.cli.passphrases import Passphrases, passphrase_option
 if TYPE_CHECKING:
     from rjs.doctor.examine import Patient
     from rjs.doctor.finding import Finding
-    from rjs.doctor.rules.canary import CanaryFacts
 
 _folder = click.Path(file_okay=False, path_type=Path)
 
@@ -25,6 +24,8 @@ _folder = click.Path(file_okay=False, path_type=Path)
 @click.option("--no-canary", is_flag=True, help="Send no job.")
 @click.option("--ans", "answers", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
               help="Your ans/ as this machine sees it: the canary's answer is verified there.")  # fmt: skip
+@click.option("--wait", type=click.IntRange(1, 3600), default=20, metavar="SECONDS", show_default=True,
+              help="How long the canary may take.")  # fmt: skip
 @passphrase_option
 @json_option
 def command(
@@ -32,6 +33,7 @@ def command(
     cadir: Path | None,
     no_canary: bool,
     answers: Path | None,
+    wait: int,
     passphrase_file: Path | None,
     as_json: bool,
 ) -> int:
@@ -56,33 +58,34 @@ def command(
         patient, found = examine(where)
         findings = found + findings
         if patient is not None and not no_canary:
-            findings.append(_canary(patient, found, answers, Passphrases(passphrase_file)))
+            findings.append(_canary(patient, found, answers, Passphrases(passphrase_file), wait))
     _print(findings, patient, as_json)
     return int(any(each.level is Level.FAULT for each in findings))
 
 
-def _canary(patient: Patient, found: list[Finding], answers: Path | None, ask: Passphrases) -> Finding:
-    from rjs.doctor.rules.canary import judge_canary
-
-    return judge_canary(_sent(patient, found, answers, ask))
-
-
-def _sent(patient: Patient, found: list[Finding], answers: Path | None, ask: Passphrases) -> CanaryFacts:
-    """What became of it, or why none was sent."""
-    from rjs.doctor.finding import Level
+def _canary(
+    patient: Patient, found: list[Finding], answers: Path | None, ask: Passphrases, wait: int
+) -> Finding:
     from rjs.doctor.look.canary import send_canary
-    from rjs.doctor.rules.canary import Came, CanaryFacts
+    from rjs.doctor.rules.canary import Came, CanaryFacts, judge_canary
+
+    if why := _unsent(patient, found):
+        return judge_canary(CanaryFacts(Came.NOT_ASKED, words=why))
+    return judge_canary(send_canary(patient.path, patient.identity, ask, answers, wait))
+
+
+def _unsent(patient: Patient, found: list[Finding]) -> str:
+    """Why no canary is sent; empty where one is."""
+    from rjs.doctor.finding import Level
 
     if patient.role != "user":
-        return CanaryFacts(
-            Came.NOT_ASKED, words=f"no signing key is here: a canary is sent by a user, not by {patient.role}"
-        )
+        return f"a canary is sent by a user, and here is no signing key but the folder of a {patient.role}"
     doors = [each for each in found if each.subject.startswith("door of ws")]
     if not any(each.level is Level.OK for each in doors):
-        return CanaryFacts(Came.NOT_ASKED, words="no canary was sent, for no door of the web server is open")
+        return "none was sent, for no door of the web server is open"
     if any(each.code == "signing-not-certified" for each in found):
-        return CanaryFacts(Came.NOT_ASKED, words="no canary was sent, for your signing key is not certified")
-    return send_canary(patient.path, patient.identity, ask, answers)
+        return "none was sent, for your signing key is not certified"
+    return ""
 
 
 _MARKS = {"ok": "ok", "notice": "note", "fault": "FAULT"}

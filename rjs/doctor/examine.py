@@ -62,6 +62,17 @@ class Patient:
         """Its keys and certificates."""
         return IdentityFolder(self.cluster / "identity")
 
+    @cached_property
+    def split(self) -> str:
+        """Why member.json and root.pem are not of one cluster; empty where they are."""
+        try:
+            self.identity.member()
+        except RefusedError as error:
+            return error.sentence
+        except OSError:
+            pass  # the root's own finding
+        return ""
+
     @property
     def is_server(self) -> bool:
         """Whether it is a server's folder, and not a person's."""
@@ -94,7 +105,7 @@ class Patient:
     def _listen(self) -> tuple[list[NetworkFacts], list[SeenServer]]:
         wanted: Sequence[str] = self.setting("interfaces", [])
         try:
-            browsing = _ears.submit(multicast.browse, self.member.cluster, wanted)
+            browsing = _ears.submit(multicast.browse, self.member.cluster, wanted, multicast.BROWSE)
             heard = multicast.listen_on(multicast.own_networks(wanted))
             return heard, browsing.result()
         except ValueError:  # interfaces that are no addresses
@@ -190,18 +201,10 @@ def _state_folder(patient: Patient) -> list[Finding]:
 
 
 def _membership(patient: Patient) -> list[Finding]:
-    """Whether member.json and root.pem are of one cluster."""
-    try:
-        patient.identity.member()
-    except RefusedError as error:
-        remedy = (
-            "put root.pem and member.json of one cluster back from a copy, or join again into a new folder"
-        )
-        holder = _holder(patient)
-        return [fault("membership", "other-cluster", error.sentence, remedy, *holder.rejoin())]
-    except FileNotFoundError:
-        return []  # the root's own finding
-    return []
+    if not patient.split:
+        return []
+    remedy = "put root.pem and member.json of one cluster back from a copy, or join again into a new folder"
+    return [fault("membership", "other-cluster", patient.split, remedy, *_holder(patient).rejoin())]
 
 
 def _config(patient: Patient) -> list[Finding]:
@@ -246,6 +249,8 @@ def _open_files(patient: Patient) -> list[Finding]:
 
 
 def _revocations(patient: Patient) -> list[Finding]:
+    if patient.split:
+        return []  # judged by another cluster's root, every list is a forgery
     try:
         root = patient.identity.root()
     except RefusedError:

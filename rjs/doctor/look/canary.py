@@ -27,8 +27,8 @@ from rjs.wall_time import utc_now
 from rjs.wire import messages as m
 from rjs.wire.session import Session
 
-PATIENCE = 20.0
-"""Seconds from the submission on: a free compute server takes well under one; a busy one, its current task's time."""
+WAIT = 20
+"""Seconds from the submission on, unless said otherwise: a free compute server takes well under one."""
 LOOK = 0.1
 VALID = dt.timedelta(hours=1)
 OUTPUT: Final = "out/song.txt"
@@ -54,9 +54,14 @@ pathlib.Path(os.environ["RJS_OUTPUT"], "song.txt").write_text("I am well\\n")
 
 
 def send_canary(
-    person: Path, identity: IdentityFolder, ask: AskPassphrase | None, answers: Path | None
+    person: Path,
+    identity: IdentityFolder,
+    ask: AskPassphrase | None,
+    answers: Path | None,
+    wait: float = WAIT,
 ) -> CanaryFacts:
-    """What became of it. ``answers`` is the person's ``ans/`` as this machine sees it, to verify the answer there.
+    """What became of it within ``wait`` seconds. ``answers`` is the person's ``ans/`` as this machine sees it, to
+    verify the answer there.
 
     Runs the process's reactor: once in a process. Raises nothing that is the cluster's or the person's fault.
     """
@@ -67,7 +72,7 @@ def send_canary(
         except (RjsError, OSError) as error:
             return CanaryFacts(Came.NO_KEY, words=_words(error))
         certificate = str(identity.path / "signing.pem")
-        flight = _Flight(bundle, job, certificate)
+        flight = _Flight(bundle, job, certificate, wait)
         flight.steps.append(Step("packed and signed in", time.monotonic() - began))
         try:
             run_client(
@@ -105,6 +110,7 @@ class _Flight:
     bundle: Path
     job: BundleId
     certificate: str
+    wait: float
     steps: list[Step] = attrs.field(factory=list)
     came: Came = Came.WAITING
     words: str = ""
@@ -123,13 +129,13 @@ class _Flight:
         )
 
     async def fly(self, reactor: ReactorBase, session: Session) -> None:
-        """Submit and watch, PATIENCE at most; what has not ended then is cancelled."""
+        """Submit and watch, for so long as was said; what has not ended then is cancelled."""
         sha256, size = digest_of(self.bundle)
         began = last = time.monotonic()
         offer = m.JobSubmit(name=f"rjs-doctor-{self.job[:8]}.jar", size=size, sha256=sha256)
         await session.request(offer, m.JobAccepted)
         last = self._step("accepted after", last)
-        while time.monotonic() < began + PATIENCE:
+        while time.monotonic() < began + self.wait:
             shown = await session.request(m.JobShow(job=self.job), m.JobShown)
             if self._look(shown) is Came.RUNNING and "started after" not in {
                 step.what for step in self.steps
@@ -165,7 +171,7 @@ def _verified(flight: _Flight, answers: Path, identity: IdentityFolder) -> Canar
     """The answer in ``ans/``, judged as ``rjs verify --answer`` judges it."""
     path, began = answers / flight.job[:16] / "0.jar", time.monotonic()
     while not path.exists():
-        if time.monotonic() > began + PATIENCE:
+        if time.monotonic() > began + flight.wait:
             return flight.facts(Came.BAD_ANSWER, f"{path} did not come", "answer-missing")
         time.sleep(LOOK)
     try:

@@ -210,8 +210,6 @@ def look_at_port(listen: str, port: int, runs: bool) -> PortFacts:
     """Whether the server's port answers from here, or, where it does not run, could be taken."""
     if runs:
         return _dialled(listen, port)
-    if not port:
-        return PortFacts(listen, port, Bound.FREE)
     family = socket.AF_INET6 if ":" in listen else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

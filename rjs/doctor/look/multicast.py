@@ -134,7 +134,7 @@ class _Here:
                 self._calls.get(timeout=left)()
 
 
-def browse(cluster: ClusterId, wanted: Sequence[str], seconds: float = BROWSE) -> list[SeenServer]:
+def browse(cluster: ClusterId, wanted: Sequence[str], seconds: float) -> list[SeenServer]:
     """The servers of this cluster that announce themselves; takes ``seconds``."""
     seen: dict[str, Seen] = {}
     here = _Here()
