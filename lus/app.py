@@ -37,6 +37,7 @@ from rjs.state import Boot, StateFolder, private_folder
 from rjs.status import offer_facts, serve_status
 from rjs.wall_time import Wall, utc_now
 from rjs.wire.dial import Acceptor, Dialler, host_and_port
+from rjs.wire.proxy import read_proxy
 from rjs.wire.session import Self
 
 _log = Logger("lus")
@@ -81,6 +82,7 @@ class LookupServer:
         )
         self._book = RevocationBook(state.identity().root(), state.cluster() / REVOCATIONS, wall)
         self._book.changed = self._apply_revocations
+        self._proxy = read_proxy(settings.proxy)
         addresses = [host_and_port(address) for address in self._member.ws]
         self._ws = Dialler(
             reactor,
@@ -88,6 +90,7 @@ class LookupServer:
             me,
             GuardedDoor(WsDoor(self._shell, self._bundles), self._book),
             lambda: client_context(self._keeper.identity, Role.WS, wall=wall),
+            self._proxy,
         )
         servers = CsDoor(self._shell, self._bundles)
         front = FrontDoor(servers, Visitors(self._shell, state.identity().root(), wall))
@@ -133,7 +136,7 @@ class LookupServer:
         """The next certificate, over the session with the WS; with one that has expired, over one for that alone."""
         folder = self._state.identity()
         if self._keeper.expired:
-            return await renew_alone(self._reactor, folder, self._wall)
+            return await renew_alone(self._reactor, folder, self._wall, proxy=self._proxy)
         session = self._shell.ws
         if session is None:
             raise UnreachableError(f"the web server is away: {self._ws.trouble}")
@@ -174,6 +177,7 @@ class LookupServer:
             ),
             "ws": {
                 "addresses": self._member.ws,
+                "proxy": None if self._proxy is None else str(self._proxy),
                 "connected": self._shell.ws is not None,
                 "trouble": self._ws.trouble,
             },

@@ -19,6 +19,13 @@ class LusSettings(msgspec.Struct, frozen=True, kw_only=True):
             ge=0, le=65535, description="TCP port for compute servers; 0: any free one, which is announced."
         ),
     ] = 9001
+    proxy: Annotated[
+        str,
+        msgspec.Meta(
+            description='HTTP proxy by which the web server is reached, "http://host:port" or\n'
+            '"http://user:password@host:port" (then let nobody else read this file); empty: none.'
+        ),
+    ] = ""
     interfaces: Annotated[
         list[str],
         msgspec.Meta(

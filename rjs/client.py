@@ -36,6 +36,7 @@ from rjs.wall_time import Wall, utc_now
 from rjs.ways import Caller, announced_ways, by_any_way, by_first_way, ways_of
 from rjs.wire import messages as m
 from rjs.wire.blobs import chunk_of
+from rjs.wire.proxy import Proxy
 from rjs.wire.session import Routes, Session
 
 T = TypeVar("T")
@@ -135,19 +136,21 @@ async def renew_alone(
     wall: Wall = utc_now,
     interfaces: Sequence[str] = (),
     tell: Callable[[str], object] = lambda sentence: None,
+    proxy: Proxy | None = None,
 ) -> Identity:
     """Renew the token certificate of the member whose folder this is, over a session for nothing else.
 
     It may have expired, within the grace. Not for a server that runs and whose certificate is good: its session would
     be taken for the newer one of that server. Where the web server does not answer, lookup servers carry the request:
     those in ``member.json``, then those that announce themselves on the LAN of ``interfaces`` (all of them when none
-    is given); ``tell`` hears each change of plan. Raises RefusedError, UnreachableError.
+    is given); ``tell`` hears each change of plan. ``proxy`` leads to the web server. Raises RefusedError,
+    UnreachableError.
     """
     member, current = folder.member(), folder.token()
     check_renewable(current.chain, wall())
     by_lus = member.role is not Role.LUS
     direct = member.role is not Role.CS or wall() >= current.chain[0].not_valid_after_utc
-    ways = ways_of(member.ws if direct else (), member.lus if by_lus else ())
+    ways = ways_of(member.ws if direct else (), member.lus if by_lus else (), proxy)
     caller = Caller(current, member.name.uri(), member.cluster)
 
     async def renew(session: Session) -> Identity:

@@ -80,6 +80,9 @@ HANDOVER_MOST = 300.0
 PEER_SESSIONS = 256
 """Sessions that one member may have at one door: a person's many commands at once, not the whole door."""
 
+PROXY_HEAD = 8 * KIB
+"""Bytes of the head of an HTTP proxy's answer, held in memory; real ones have some hundred."""
+
 DIAL_BACKOFF_FIRST = 0.1
 DIAL_BACKOFF_MOST = 5.0
 """Seconds between attempts to dial, doubling with jitter: quick after a restart, gentle to a dead host. Only a

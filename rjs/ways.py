@@ -24,6 +24,7 @@ from rjs.ids import ClusterId
 from rjs.limits import LAN_LOOK, LUS_ADDRESSES
 from rjs.wall_time import Wall, utc_now
 from rjs.wire.dial import OwnCertificateError, dial, host_and_port
+from rjs.wire.proxy import Proxy
 from rjs.wire.session import Door, Self, Session
 
 T = TypeVar("T")
@@ -53,6 +54,7 @@ class Way:
     role: Role
     host: str
     port: int
+    proxy: Proxy | None = None
 
     @property
     def address(self) -> str:
@@ -63,9 +65,9 @@ class Way:
         return f"the {'web' if self.role is Role.WS else 'lookup'} server at {self.address}"
 
 
-def ways_of(ws: Iterable[str] = (), lus: Iterable[str] = ()) -> list[Way]:
-    """The ways by these addresses of the form HOST:PORT, the web server's first."""
-    direct = [Way(Role.WS, *host_and_port(address)) for address in ws]
+def ways_of(ws: Iterable[str] = (), lus: Iterable[str] = (), proxy: Proxy | None = None) -> list[Way]:
+    """The ways by these addresses of the form HOST:PORT, the web server's, through ``proxy``, first."""
+    direct = [Way(Role.WS, *host_and_port(address), proxy) for address in ws]
     return direct + [Way(Role.LUS, *host_and_port(address)) for address in lus]
 
 
@@ -111,7 +113,9 @@ async def by_first_way(
     for way in ways:
         try:
             context = client_context(caller.identity, way.role, wall=wall)
-            session = await dial(reactor, way.host, way.port, me, door, context, to_renew=to_renew)
+            session = await dial(
+                reactor, way.host, way.port, me, door, context, to_renew=to_renew, proxy=way.proxy
+            )
         except OwnCertificateError:
             raise
         except UnreachableError as error:

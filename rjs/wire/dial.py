@@ -45,6 +45,7 @@ from rjs.identity.tls import ClientContext, ServerContext
 from rjs.wire.frames import FrameFactory, FrameProtocol, TlsDoor
 from rjs.wire.greeting import clock_facts
 from rjs.wire.handover import hold
+from rjs.wire.proxy import ProxiedEndpoint, Proxy
 from rjs.wire.session import Door, Self, Session
 
 _log = Logger("rjs.dial")
@@ -166,10 +167,12 @@ async def dial(
     number: int = 0,
     *,
     to_renew: bool = False,
+    proxy: Proxy | None = None,
 ) -> Session:
     """Connect and exchange hellos, within ``limits.HANDSHAKE``. Cancelling it drops the connection.
 
     ``to_renew`` dials with an expired certificate too, as long as that may renew itself; it may do nothing else.
+    ``proxy`` is the HTTP proxy through which it is reached; TLS ends behind it.
 
     Raises RefusedConnectionError when nobody listens there, OwnCertificateError before anything is sent, and
     UnreachableError with the reason otherwise (the peer's certificate was refused, or ours, the peer said
@@ -178,7 +181,10 @@ async def dial(
     _check_own(creator, me.name, to_renew)
     session = Session(reactor, me, door, number, creator.wall)
     session.shown = creator.leaf
-    attempt = Deferred.fromCoroutine(_connected(reactor, host, port, session, creator))
+    endpoint = _endpoint(reactor, host, port)
+    if proxy is not None:
+        endpoint = ProxiedEndpoint(proxy, _endpoint(reactor, proxy.host, proxy.port), host, port)
+    attempt = Deferred.fromCoroutine(_connected(reactor, f"{host}:{port}", endpoint, session, creator))
     attempt.addTimeout(
         limits.HANDSHAKE, reactor
     )  # a TLS that fails to start would else be waited for for ever
@@ -202,18 +208,20 @@ def _check_own(creator: ClientContext, name: str, to_renew: bool) -> None:
 
 
 async def _connected(
-    reactor: ReactorBase, host: str, port: int, session: Session, creator: ClientContext
+    reactor: ReactorBase,
+    where: str,
+    endpoint: IStreamClientEndpoint,
+    session: Session,
+    creator: ClientContext,
 ) -> Session:
     factory = TLSMemoryBIOFactory(creator, True, FrameFactory(lambda _: session.protocol), reactor)
     try:
-        await _connecting(_endpoint(reactor, host, port), factory)
+        await _connecting(endpoint, factory)
         return await session.ready
     except ConnectionRefusedError as error:
-        raise RefusedConnectionError(
-            f"nobody listens at {host}:{port}; is the server running there?"
-        ) from error
+        raise RefusedConnectionError(f"nobody listens at {where}; is the server running there?") from error
     except (ConnectError, DNSLookupError, OSError) as error:
-        raise UnreachableError(f"cannot reach {host}:{port}: {error}") from error
+        raise UnreachableError(f"cannot reach {where}: {error}") from error
     except ConnectingCancelledError as error:  # Twisted's name for it; its holder knows only one
         raise CancelledError from error
     except CancelledError:
@@ -265,7 +273,8 @@ class Backoff:
 
 
 class Dialler:
-    """Keeps one session to the first of ``addresses`` that answers: dials, waits for its end, dials again."""
+    """Keeps one session to the first of ``addresses`` that answers: dials, waits for its end, dials again. All are
+    reached through ``proxy`` where there is one."""
 
     def __init__(
         self,
@@ -274,12 +283,14 @@ class Dialler:
         me: Self,
         door: Door,
         creator: Callable[[], ClientContext],
+        proxy: Proxy | None = None,
     ) -> None:
         self._reactor = reactor
         self._addresses = addresses
         self._me = me
         self._door = door
         self._creator = creator
+        self._proxy = proxy
         self._numbers = 0
         self.session: Session | None = None
         self.trouble = "not dialled yet"
@@ -304,7 +315,14 @@ class Dialler:
         self._numbers += 1
         try:
             self.session = await dial(
-                self._reactor, host, port, self._me, self._door, self._creator(), self._numbers
+                self._reactor,
+                host,
+                port,
+                self._me,
+                self._door,
+                self._creator(),
+                self._numbers,
+                proxy=self._proxy,
             )
             self.trouble = ""
             return self.session

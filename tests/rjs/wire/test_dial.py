@@ -301,7 +301,7 @@ class Dialled:
         self.attempts: list[tuple[float, int, int]] = []
 
         async def fake(
-            reactor: Any, host: str, port: int, me: Any, door: Any, creator: Any, number: int
+            reactor: Any, host: str, port: int, me: Any, door: Any, creator: Any, number: int, proxy: Any
         ) -> Any:
             self.attempts.append((self.clock.seconds(), port, number))
             return answer()

@@ -18,7 +18,11 @@ LOW, HIGH = "1" * 32, "2" * 32
     ("stays", "goes", "why"),
     [
         (Standing(1, 8, LOW), Standing(1, 7, LOW), "the same side dialled again"),
-        (Standing(1, 8, HIGH), Standing(1, 7, LOW), "the higher id had seen dial 7 end, and dialled after it"),
+        (
+            Standing(1, 8, HIGH),
+            Standing(1, 7, LOW),
+            "the higher id had seen dial 7 end, and dialled after it",
+        ),
         (Standing(1, 8, LOW), Standing(1, 7, HIGH), "the same from the other side"),
         (Standing(1, 7, LOW), Standing(1, 7, HIGH), "two first dials crossed: the lower id's stays"),
         (Standing(2, 1, HIGH), Standing(1, 9, LOW), "the peer was started anew, and counts from 1"),
@@ -61,7 +65,9 @@ class Side:
 
 @given(
     rounds=st.lists(
-        st.tuples(st.sampled_from([(True, False), (False, True), (True, True)]), st.permutations([0, 1, 2, 3])),
+        st.tuples(
+            st.sampled_from([(True, False), (False, True), (True, True)]), st.permutations([0, 1, 2, 3])
+        ),
         min_size=1,
         max_size=20,
     ),
