@@ -59,6 +59,15 @@ SILENCE = 15.0
 HANDSHAKE = 10.0
 """Seconds for connecting, TLS and both hellos together: a peer that stalls holds no socket for longer."""
 
+HANDSHAKES_AT_ONCE = 128
+"""Handshakes under way at one listener: at 2 to 4 ms of its time each, the last of them is done in half a second."""
+
+LISTEN_BACKLOG = 1024
+"""Connections that the kernel keeps until they are accepted: 1,000 servers that come back at once."""
+
+HANDSHAKE_SLOW = 2.0
+"""Seconds that a handshake may take while others wait for it."""
+
 SEND_BUFFER_STALL = 30.0
 """Seconds that a peer may leave our bytes unread before it is cut off (slow loris)."""
 

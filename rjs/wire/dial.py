@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
@@ -42,6 +43,7 @@ from rjs.errors import UnreachableError
 from rjs.identity.lifetimes import RENEWAL_GRACE_TIME, beyond_grace
 from rjs.identity.paths import if_wrong
 from rjs.identity.tls import ClientContext, ServerContext
+from rjs.wire.admission import Admission
 from rjs.wire.frames import FrameFactory, FrameProtocol, TlsDoor
 from rjs.wire.greeting import clock_facts
 from rjs.wire.handover import hold
@@ -72,6 +74,7 @@ class Acceptor:
         self._most = most
         self._creator = creator
         self._port: IListeningPort | None = None
+        self.admission = Admission(reactor)
         self._by_name: Counter[str] = Counter()
         self._refused_clock = ""
         self.sessions: dict[Session, None] = {}
@@ -83,6 +86,7 @@ class Acceptor:
             self._port = IReactorTCP(self._reactor).listenTCP(
                 port,
                 factory,  # type: ignore[arg-type]  # it may refuse a connection with None
+                backlog=limits.LISTEN_BACKLOG,
                 interface=interface,
             )
         except CannotListenError as error:
@@ -112,7 +116,10 @@ class Acceptor:
             return None
         session = Session(self._reactor, self._me, self._door, wall=self._creator.wall)
         self.sessions[session] = None
+        session.protocol.gate = partial(self.admission.enter, session.abort)
+        session.gone().addCallback(lambda _: self.admission.leave(session.abort))
         session.gone().addCallback(lambda _: self.sessions.pop(session, None))
+        session.ready.addCallback(self._admitted)
         session.ready.addCallbacks(self._opened, lambda failure: self._not_opened(session, address, failure))
         return session.protocol
 
@@ -126,6 +133,10 @@ class Acceptor:
         if session.clocks is not None and session.clocks.disagree:
             where = getattr(address, "host", address)
             self._refused_clock = f"whoever called from {where}: {session.clocks.words()}"
+
+    def _admitted(self, session: Session) -> Session:
+        self.admission.leave(session.abort)
+        return session
 
     def _drop_a_stranger(self) -> bool:
         oldest = next((each for each in self.sessions if each.identity is None), None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from twisted.internet.interfaces import IAddress, IConsumer, IProtocolFactory, ITCPTransport
+from twisted.internet.interfaces import IAddress, IConsumer, IProtocolFactory, IPushProducer, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
@@ -37,6 +37,8 @@ class FrameProtocol(Protocol):
         self._most = limits.HELLO_FRAME
         self._deaf = False
         self.too_long = 0
+        self.gate: Callable[[Callable[[], None]], None] = lambda begin: begin()
+        """Where the connection was accepted: calls ``begin`` when its handshake may begin."""
 
     # --- what the session uses ----------------------------------------------------------------------
 
@@ -113,6 +115,31 @@ class FrameFactory:
         """Nothing to end."""
 
 
+class _GatedTls(TLSMemoryBIOProtocol):
+    """TLS that reads no more than a first piece before ``FrameProtocol.gate`` lets it."""
+
+    _first = b""
+    _begun = _paused = False
+
+    def dataReceived(self, data: bytes) -> None:
+        """Twisted's door."""
+        if self._begun:
+            super().dataReceived(data)
+            return
+        asked, self._first = bool(self._first), self._first + data
+        if not asked:
+            cast(FrameProtocol, self.wrappedProtocol).gate(self._begin)
+        if not self._begun:
+            self._paused = True
+            cast(IPushProducer, self.transport).pauseProducing()
+
+    def _begin(self) -> None:
+        first, self._first, self._begun = self._first, b"", True
+        if self._paused:
+            cast(IPushProducer, self.transport).resumeProducing()
+        super().dataReceived(first)
+
+
 class TlsDoor(TLSMemoryBIOFactory):
     """TLS for accepted connections. Twisted's own would put TLS around a refused connection's None, fail, and
     leave the socket open for as long as the stranger likes."""
@@ -120,4 +147,4 @@ class TlsDoor(TLSMemoryBIOFactory):
     def buildProtocol(self, addr: IAddress | None) -> TLSMemoryBIOProtocol | None:  # type: ignore[override]  # None refuses
         """Twisted's door: the protocol of a new connection, or None to close it at once."""
         inner = self.wrappedFactory.buildProtocol(addr)
-        return None if inner is None else self.protocol(self, inner)
+        return None if inner is None else _GatedTls(self, inner)
