@@ -236,8 +236,11 @@ def _holder(patient: Patient) -> Holder:
 
 
 def _clock(patient: Patient) -> list[Finding]:
-    skews: list[Skew] = [each.skew for each in patient.knocks if each.skew is not None]
-    return judge_clock(patient.wall(), skews, machine.counts_sleep())
+    told = patient.document.get("clock")
+    told = told if isinstance(told, dict) else {}
+    skews = [each.skew for each in patient.knocks if each.skew is not None]
+    skews += [Skew(peer, -ahead) for peer, ahead in told.get("ahead", {}).items()]
+    return judge_clock(patient.wall(), skews, machine.counts_sleep(), told.get("trouble", ""))
 
 
 def _disk(patient: Patient) -> list[Finding]:

@@ -91,7 +91,7 @@ def test_a_healthy_cluster_has_no_fault(cluster: Cluster) -> None:
     assert "superseded" not in cluster["ws"].log.read_text()
     told["ada"] = doctor(cluster, "--ans", cluster.ada.ans, home=cluster.ada.folder)
     assert {name: faults(each) for name, each in told.items()} == {name: set() for name in told}
-    assert of_code(told["cs1"], "unconfined")["level"] == "notice"
+    assert of_code(told["cs1"], "no-sandbox")["level"] == "notice"
     assert of_code(told["ws"], "canary-not-sent")
     canary = told["ada"]["findings"][-1]
     assert canary["subject"] == "canary" and "ran on cs1" in canary["sentence"], canary

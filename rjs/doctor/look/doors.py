@@ -6,7 +6,6 @@ and a running server whose certificate is used here keeps its own session. Its l
 
 from __future__ import annotations
 
-import datetime as dt
 import errno
 import socket
 import threading
@@ -30,6 +29,7 @@ from rjs.identity.tls import client_context, refusal
 from rjs.wall_time import utc_now
 from rjs.wire import messages as m
 from rjs.wire.dial import host_and_port
+from rjs.wire.greeting import clocks
 
 PATIENCE = 5.0
 """Seconds for one door: name, connection, TLS and hello together. A LAN needs milliseconds, a WAN under one."""
@@ -77,7 +77,6 @@ def _knock(role: Role, address: str, identity: Identity) -> Answered:
     except OSError as error:
         return Answered(Knock(role.value, address, _met(error), error.strerror or str(error)))
     with connection:
-        connected = utc_now()
         try:
             talk = _Talk(connection, client_context(identity, role), began + PATIENCE)
             hello = talk.hear_hello()
@@ -86,12 +85,8 @@ def _knock(role: Role, address: str, identity: Identity) -> Answered:
         took = time.monotonic() - began
         name = f"{talk.peer.common_name} ({hello.name})"
     knock = Knock(role.value, address, Met.HELLO, peer=name, seconds=took)
-    return Answered(knock, _skew(f"{role.value} {talk.peer.common_name}", hello.now, connected, took))
-
-
-def _skew(peer: str, theirs: float, ours: dt.datetime, within: float) -> Skew | None:
-    """A release that does not say its time says 0."""
-    return Skew(peer, ours.timestamp() - theirs, within) if theirs else None
+    read = clocks(hello, utc_now(), took)
+    return Answered(knock, None if read is None else Skew(talk.peer.common_name, -read.ahead))
 
 
 def _met(error: OSError) -> Met:

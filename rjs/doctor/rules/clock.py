@@ -16,19 +16,24 @@ FIRST_RELEASE = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 DRIFT = 30.0
 """Seconds that two clocks kept by NTP are never apart."""
 SET_IT = "timedatectl set-ntp true"
+_SET_ONE = "set the one that is wrong: certificates of one side are not yet valid, or expired, for the other"
 
 
 @attrs.frozen
 class Skew:
-    """How many seconds the clock here is ahead of that of ``peer``, and how far the measuring may be out."""
+    """How many seconds, at least, the clock here is ahead of that of ``peer``."""
 
     peer: str
     ahead: float
-    within: float
 
 
-def judge_clock(now: dt.datetime, skews: Sequence[Skew], counts_sleep: bool) -> list[Finding]:
-    """Wrong, drifting, or well; and whether timers outlive a suspend."""
+def judge_clock(
+    now: dt.datetime, skews: Sequence[Skew], counts_sleep: bool, trouble: str = ""
+) -> list[Finding]:
+    """Wrong, drifting, or well; and whether timers outlive a suspend.
+
+    ``trouble`` is what the running server says of the clocks of those whom it meets or refuses.
+    """
     found = []
     if not counts_sleep:
         sentence = "this system has no clock that counts sleep: after a suspend, leases are noticed late"
@@ -37,23 +42,25 @@ def judge_clock(now: dt.datetime, skews: Sequence[Skew], counts_sleep: bool) -> 
         sentence = f"the clock says {now:%Y-%m-%d %H:%M}Z, which is before this release was made"
         return [*found, fault(SUBJECT, "clock-wrong", sentence, "set this machine's clock", SET_IT)]
     worst = max(skews, key=lambda skew: abs(skew.ahead), default=None)
+    if worst is not None and abs(worst.ahead) > CLOCK_SKEW:
+        return [*found, fault(SUBJECT, "clock-wrong", _apart(worst), _SET_ONE, SET_IT)]
+    if trouble:
+        return [*found, fault(SUBJECT, "clock-wrong", trouble, _SET_ONE, SET_IT)]
+    if worst is not None and abs(worst.ahead) > DRIFT:
+        return [
+            *found,
+            notice(SUBJECT, "clock-drifts", _apart(worst), "let both follow a time server", SET_IT),
+        ]
+    if found:
+        return found
     if worst is None:
-        return found or [well(SUBJECT, f"{now:%Y-%m-%d %H:%M}Z; no peer told its time")]
-    apart = abs(worst.ahead) - worst.within
-    words = (
-        f"{_span(abs(worst.ahead))} {'ahead of' if worst.ahead > 0 else 'behind'} the clock of {worst.peer}"
-    )
-    if apart > CLOCK_SKEW:
-        remedy = (
-            "set the one that is wrong: certificates of one side are not yet valid, or expired, for the other"
-        )
-        return [*found, fault(SUBJECT, "clock-wrong", f"the clock here is {words}", remedy, SET_IT)]
-    if apart > DRIFT:
-        remedy = "let both follow a time server"
-        return [*found, notice(SUBJECT, "clock-drifts", f"the clock here is {words}", remedy, SET_IT)]
-    return found or [
-        well(SUBJECT, f"within {max(1, round(abs(worst.ahead)))} s of the clock of {worst.peer}")
-    ]
+        return [well(SUBJECT, f"{now:%Y-%m-%d %H:%M}Z; no peer told its time")]
+    return [well(SUBJECT, f"within {max(1, round(abs(worst.ahead)))} s of the clock of {worst.peer}")]
+
+
+def _apart(skew: Skew) -> str:
+    side = "ahead of" if skew.ahead > 0 else "behind"
+    return f"the clock here is {_span(abs(skew.ahead))} {side} that of {skew.peer}"
 
 
 def _span(seconds: float) -> str:

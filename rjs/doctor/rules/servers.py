@@ -149,7 +149,7 @@ def _sandbox(document: Document) -> Finding:
         return well("sandbox", "jobs run confined")
     sentence = "this release has no sandbox: jobs of signers whom you trust run with this account's rights"
     remedy = "trust only people whom you would give this account; run the server as an account that owns nothing else"
-    return notice("sandbox", "unconfined", sentence, remedy)
+    return notice("sandbox", "no-sandbox", sentence, remedy)
 
 
 def _speed(document: Document) -> Finding:
