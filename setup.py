@@ -44,6 +44,8 @@ setup(
         "rjs.roles": [
             "ws.init = ws.app:init",
             "ws.run = ws.app:run",
+            "ws.backup = ws.backup:backup",
+            "ws.restore = ws.restore:restore",
             "ws.settings = ws.config:WsSettings",
             "lus.run = lus.app:run",
             "lus.settings = lus.config:LusSettings",

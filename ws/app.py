@@ -39,6 +39,7 @@ from ws.answers import AnswerDesk, Delivery
 from ws.api import WsDoor
 from ws.authority.child import AuthorityChild
 from ws.authority.messages import Begin
+from ws.backup import clear_snapshots, follow_snapshot_orders
 from ws.bundles import Bundles
 from ws.certificate import OwnCertificate
 from ws.config import WsSettings
@@ -127,6 +128,7 @@ class WebServer:
         await parts.members.load()
         forget_refusals(parts.revocations.orders)
         await parts.revocations.renew()
+        clear_snapshots(folder)
         parts.intake.bundles.clear_incoming()
         parts.homes.clear_unfinished(parts.members.accounts)
         parts.delivery.sweep_staging(await parts.storage.read(store.staged_files))
@@ -141,6 +143,9 @@ class WebServer:
         self._tasks.spawn("own certificate", keeper.run())
         self._tasks.repeat(self._reactor, "list of the revoked", REVOCATIONS_REISSUE, parts.revocations.renew)
         self._tasks.repeat(self._reactor, "orders to revoke", limits.ORDERS, parts.revocations.follow_orders)
+        self._tasks.repeat(
+            self._reactor, "copies", limits.ORDERS, lambda: follow_snapshot_orders(folder, parts.storage)
+        )
         parts.port = parts.acceptor.listen(self._settings.port, self._settings.listen)
         parts.status_port = serve_status(self._reactor, self._state.path, lambda: self._document(parts))
         self._parts = parts

@@ -12,6 +12,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +29,7 @@ ANSWERS = "ans"
 JNLP_SUFFIX = ".jnlp"
 STATUS_SUFFIX = ".status.txt"
 
+_ANSWER_NAME = re.compile(r"(?:0|[1-9][0-9]{0,9})\.jar")
 _PART = re.compile(r"\.[0-9a-f]{16}\.part")
 _UPLOAD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@ -]{0,120}\.(?:jar|jnlp)")
 
@@ -148,6 +150,22 @@ class Homes:
             with _open_folder(job[:16], answers) as folder:
                 return _place(folder, f"{task}.jar", data)
 
+    def answers(self, account: str, job: str) -> list[int]:
+        """The tasks of which ``ans/`` holds a file with an answer's name, whatever is in it."""
+        with contextlib.suppress(OSError), self._folder(account, ANSWERS, job[:16]) as folder:
+            names = os.listdir(folder)  # noqa: PTH208 - an open folder, not a path
+            return sorted(int(name[:-4]) for name in names if _ANSWER_NAME.fullmatch(name))
+        return []
+
+    @contextlib.contextmanager
+    def open_answer(self, account: str, job: str, task: int) -> Iterator[BufferedReader]:
+        """The bytes of the file with this answer's name. Raises RefusedError for no plain file, and OSError."""
+        with (
+            self._folder(account, ANSWERS, job[:16]) as folder,
+            os.fdopen(open_nofollow(folder, f"{task}.jar"), "rb") as file,
+        ):
+            yield file
+
     @contextlib.contextmanager
     def _folder(self, account: str, *names: str) -> Iterator[int]:
         RjsName(Role.USER, account)
@@ -200,13 +218,14 @@ def _place(folder: int, name: str, data: bytes | Path) -> bool:
     try:
         _write_new(folder, part, data, durable=True)
         os.link(part, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        placed = True
     except FileExistsError:
-        return False
+        placed = False  # maybe by a process that was killed before this name was durable
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part, dir_fd=folder)
     os.fsync(folder)
-    return True
+    return placed
 
 
 def _write_new(folder: int, name: str, data: bytes | Path, durable: bool = False) -> None:

@@ -124,5 +124,11 @@ CLOCK_DRIFT = 5.0
 CLOCK_PATIENCE = 600.0
 """Seconds for which a larger jump of the wall clock must hold before bundles expire by it."""
 
+TELL_ENDS = 24 * 3600.0
+"""Seconds between warnings in the log of what the operator must certify again within weeks."""
+
 ORDERS = 1.0
 """Seconds between looks at what commands on this machine want revoked."""
+
+SNAPSHOT = 600.0
+"""Seconds that ``rjs ws backup`` waits for the running server's copy of its database: a slow disk with a large one."""

@@ -16,6 +16,7 @@ from rjs.attempts import AttemptId, Fence
 from rjs.identity.names import RjsName, Role
 from rjs.ids import BundleId, SpkiDigest
 from rjs.jobs import TaskState
+from rjs.limits import FOREIGN_SIGNERS
 from rjs.storage import Connection
 from rjs.wire.messages import JobBrief
 from ws.instructions import (
@@ -279,6 +280,35 @@ def ended_tasks(db: Connection, job: BundleId, first: int, count: int) -> dict[i
     return {task: Ended(TaskState(state), cs_name, reason) for task, state, cs_name, reason in rows}
 
 
+# --- a restored backup ----------------------------------------------------------------------------------
+
+
+def set_generation(db: Connection, generation: int) -> None:
+    """Fences of this generation are above all that were given before; no lease of an earlier one holds."""
+    db.execute("UPDATE meta SET value = ? WHERE name = 'generation'", (generation,))
+    db.execute("DELETE FROM leases")
+
+
+def generation(db: Connection) -> int:
+    """The generation of fences."""
+    (value,) = db.execute("SELECT value FROM meta WHERE name = 'generation'").fetchone()
+    return int(value)
+
+
+def commit_delivered(db: Connection, ended: TaskEnded) -> None:
+    """A task whose answer ``ans/`` has though the journal does not know of it."""
+    persist(db, [ended])
+    db.execute(
+        "UPDATE ends SET delivered = 1, data = NULL, staged = '' WHERE job = ? AND task = ?",
+        (ended.job, ended.task),
+    )
+
+
+def reopen(db: Connection, answer: Undelivered) -> None:
+    """A task whose answer is nowhere any more: it is computed again."""
+    db.execute("DELETE FROM ends WHERE job = ? AND task = ?", (answer.job, answer.task))
+
+
 # --- members and accounts -------------------------------------------------------------------------------
 
 
@@ -304,6 +334,28 @@ def record_member(db: Connection, joining: Joining, wall: float) -> bool:
     db.execute("INSERT INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*attrs.astuple(joining), wall))
     if joining.signing_spki is not None:
         db.execute("INSERT OR IGNORE INTO signers VALUES (?, ?)", (joining.id, joining.signing_spki))
+    return True
+
+
+_GUEST = "guest:"  # before the account, where the serial number of an invitation would be
+
+
+def is_invited(db: Connection, account: str) -> bool:
+    """Whether somebody joined as this account by an invitation."""
+    query = "SELECT 1 FROM members WHERE role = 'user' AND id = ? AND serial != ?"
+    return db.execute(query, (account, _GUEST + account)).fetchone() is not None
+
+
+def record_guest(db: Connection, account: str, signing_spki: SpkiDigest | None, wall: float) -> bool:
+    """Have the account of somebody who presented a certificate of another CA, and list the signing key. False when it
+    lists too many."""
+    listed = {spki for (spki,) in db.execute("SELECT spki FROM signers WHERE account = ?", (account,))}
+    if signing_spki is not None and signing_spki not in listed and len(listed) >= FOREIGN_SIGNERS:
+        return False
+    row = (_GUEST + account, "user", account, account, "", None, signing_spki, wall)
+    db.execute("INSERT OR IGNORE INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+    if signing_spki is not None:
+        db.execute("INSERT OR IGNORE INTO signers VALUES (?, ?)", (account, signing_spki))
     return True
 
 

@@ -63,7 +63,7 @@ _USAGE = 26  # X509_V_ERR_INVALID_PURPOSE
 
 _FAULTS = {
     _NOT_YET: ("not_yet_valid", "is not valid yet: check the clocks at both ends"),
-    _EXPIRED: ("expired", "has expired; its holder must renew it or join again"),
+    _EXPIRED: ("expired", "has expired; its holder must renew it or join again, unless a clock is wrong"),
     18: ("other_root", "is self-made: no organisation stands behind it"),
     19: ("other_root", "belongs to another organisation: its root is not ours"),
     20: (
@@ -77,7 +77,10 @@ _FAULTS = {
 _ALERTS = {
     "unsupported protocol": ("tls_version", "the peer does not speak TLS 1.3"),
     "peer did not return a certificate": ("no_certificate", "the peer showed no certificate; join first"),
-    "alert certificate expired": ("refused_by_peer", "the peer refused our certificate: it has expired"),
+    "alert certificate expired": (
+        "refused_by_peer",
+        "the peer refused our certificate: it has expired, by its clock",
+    ),
     "alert unknown ca": ("refused_by_peer", "the peer refused our certificate: its organisation is another"),
     "alert internal error": (
         "refused_by_peer",
@@ -194,7 +197,7 @@ class _PeerConnection(SSL.Connection):
         """Its period beside the clock that it was judged by: whoever reads this sees which of the two is wrong."""
         moments = (certificate.not_valid_before_utc, certificate.not_valid_after_utc, self._now)
         start, end, now = (f"{each:%Y-%m-%d %H:%M}Z" for each in moments)
-        return f"from {start} to {end}; the clock here says {now}"
+        return f"from {start} to {end}; the clock here says {now}: if that is wrong, set it right first"
 
 
 @implementer(IOpenSSLServerConnectionCreator)
