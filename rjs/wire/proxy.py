@@ -84,6 +84,25 @@ def read_proxy(url: str) -> Proxy | None:
     return Proxy(host, port, "Basic " + base64.b64encode(credentials).decode())
 
 
+def connect_head(proxy: Proxy, target: str) -> bytes:
+    """What is said to the proxy first: that it shall connect us to ``target``, HOST:PORT."""
+    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
+    if proxy.authorization:
+        lines.append(f"Proxy-Authorization: {proxy.authorization}")
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def connect_fault(head: bytes) -> str:
+    """What is wrong with the head of the proxy's answer; empty if we are through."""
+    status = _STATUS.match(head.partition(b"\r\n")[0])
+    if status is None:
+        return "it did not answer in HTTP; is it an HTTP proxy?"
+    code, words = int(status[1]), (status[2] or b"").decode()
+    if 200 <= code < 300:
+        return ""
+    return f"it answered {code} {words}".rstrip() + f": {_REMEDIES.get(code, 'ask whoever runs it')}"
+
+
 @implementer(IStreamClientEndpoint)
 class ProxiedEndpoint:
     """``host``:``port`` as reached through ``proxy``, which itself is reached by ``way``."""
@@ -127,10 +146,7 @@ class _Asking(Protocol):
     def connectionMade(self) -> None:
         """Twisted's door: the proxy is there."""
         assert self.transport is not None
-        lines = [f"CONNECT {self._target} HTTP/1.1", f"Host: {self._target}"]
-        if self._proxy.authorization:
-            lines.append(f"Proxy-Authorization: {self._proxy.authorization}")
-        self.transport.write("\r\n".join([*lines, "", ""]).encode())
+        self.transport.write(connect_head(self._proxy, self._target))
 
     def dataReceived(self, data: bytes) -> None:
         """Twisted's door: the head of its answer, and from then on what the peer says."""
@@ -141,7 +157,7 @@ class _Asking(Protocol):
         head, end, rest = bytes(self._head).partition(b"\r\n\r\n")
         if not end and len(self._head) <= PROXY_HEAD:
             return
-        fault = self._fault(head) if end and len(head) <= PROXY_HEAD else "it answered with no end of a head"
+        fault = connect_fault(head) if end and len(head) <= PROXY_HEAD else "it answered with no end of a head"
         if fault:
             self.drop()
             self._fail(fault)
@@ -159,16 +175,6 @@ class _Asking(Protocol):
     def drop(self) -> None:
         """Nobody waits any more."""
         cast(ITCPTransport, self.transport).abortConnection()
-
-    def _fault(self, head: bytes) -> str:
-        """What is wrong with the answer; empty if we are through."""
-        status = _STATUS.match(head.partition(b"\r\n")[0])
-        if status is None:
-            return "it did not answer in HTTP; is it an HTTP proxy?"
-        code, words = int(status[1]), (status[2] or b"").decode()
-        if 200 <= code < 300:
-            return ""
-        return f"it answered {code} {words}".rstrip() + f": {_REMEDIES.get(code, 'ask whoever runs it')}"
 
     def _fail(self, fault: str) -> None:
         if not self._outcome.called:
