@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import attrs
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
@@ -26,59 +25,23 @@ from rjs.identity.ca import cluster_of
 from rjs.identity.certificates import Identity
 from rjs.identity.folder import IdentityFolder, Member
 from rjs.identity.invitation import Invitation
+from rjs.identity.keys import AskPassphrase
 from rjs.identity.lifetimes import check_renewable, renew_at
-from rjs.identity.names import Role
+from rjs.identity.names import SERVERS, Role
 from rjs.identity.paths import read_chain
 from rjs.limits import JOIN_PAUSE, LAN_AFTER
+from rjs.person_door import PersonDoor
+from rjs.persons_list import fetch_list
+from rjs.presenting import present_again, present_when_due, presented_in, unasked
 from rjs.renewal import renew_over
 from rjs.state import cluster_folder
 from rjs.wall_time import Wall, utc_now
 from rjs.ways import Caller, announced_ways, by_any_way, by_first_way, ways_of
 from rjs.wire import messages as m
-from rjs.wire.blobs import chunk_of
 from rjs.wire.proxy import Proxy
-from rjs.wire.session import Routes, Session
+from rjs.wire.session import Session
 
 T = TypeVar("T")
-
-
-@attrs.define(eq=False)
-class PersonDoor:
-    """What a WS may ask of a client, or a LUS that carries its request: the bytes of the bundle that it offered,
-    nothing else.
-
-    ``told`` hears how many bytes the WS has asked for so far.
-    """
-
-    upload: Path | None = None
-    upload_key: str = ""
-    told: Callable[[int], None] | None = None
-    welcome: frozenset[Role] = frozenset({Role.WS, Role.LUS})
-    routes: Routes = attrs.field(init=False)
-
-    @routes.default
-    def _routes(self) -> Routes:
-        return {m.BlobRead: self._bytes}
-
-    def opened(self, session: Session) -> None:
-        """The caller has the session."""
-
-    def heard(self, session: Session) -> None:
-        """No leases here."""
-
-    def answered(self, session: Session, sent: float) -> None:
-        """No leases here."""
-
-    def closed(self, session: Session, reason: str) -> None:
-        """The caller's request fails."""
-
-    def _bytes(self, session: Session, message: m.BlobRead) -> m.BlobData:
-        if self.upload is None or message.kind != "upload" or message.key != self.upload_key:
-            raise RefusedError("no-blob", "nothing of the kind was offered")
-        chunk = chunk_of(self.upload, message)
-        if self.told is not None:
-            self.told(message.offset + len(chunk.data))
-        return chunk
 
 
 async def with_ws(
@@ -108,23 +71,28 @@ async def with_own_ws(
     work: Callable[[Session], Awaitable[T]],
     door: PersonDoor | None = None,
     tell: Callable[[str], object] = lambda sentence: None,
+    ask_passphrase: AskPassphrase = unasked,
 ) -> T:
     """``with_ws`` as the person whose folder this is, whose certificate is renewed first where that is due.
 
     One that is still good does the work even where renewing fails: ``tell`` hears why, the next command tries again.
+    The list of what is revoked is fetched on the way.
     """
+    by_presenting = await present_when_due(reactor, folder, tell, ask_passphrase)
     member, leaf, now = folder.member(), folder.token().chain[0], utc_now()
     if now >= leaf.not_valid_after_utc:
         await renew_alone(reactor, folder)
         leaf = folder.token().chain[0]
 
     async def renew_and_work(session: Session) -> T:
-        if now >= renew_at(leaf):
+        if now >= renew_at(leaf) and not by_presenting:
             try:
                 await renew_over(reactor, session, folder)
             except (RjsError, OSError) as error:
                 tell(f"your certificate, valid until {leaf.not_valid_after_utc}, was not renewed: {error}")
-        return await work(session)
+        result = await work(session)
+        await _fetch_list(reactor, session, folder, tell)
+        return result
 
     name = member.name.uri()
     return await with_ws(reactor, folder.token(), name, member.cluster, member.ws, renew_and_work, door)
@@ -137,6 +105,7 @@ async def renew_alone(
     interfaces: Sequence[str] = (),
     tell: Callable[[str], object] = lambda sentence: None,
     proxy: Proxy | None = None,
+    ask_passphrase: AskPassphrase = unasked,
 ) -> Identity:
     """Renew the token certificate of the member whose folder this is, over a session for nothing else.
 
@@ -146,6 +115,9 @@ async def renew_alone(
     is given); ``tell`` hears each change of plan. ``proxy`` leads to the web server. Raises RefusedError,
     UnreachableError.
     """
+    presented = presented_in(folder)
+    if presented is not None:
+        return await present_again(reactor, folder, presented, ask_passphrase, wall)
     member, current = folder.member(), folder.token()
     check_renewable(current.chain, wall())
     by_lus = member.role is not Role.LUS
@@ -154,12 +126,28 @@ async def renew_alone(
     caller = Caller(current, member.name.uri(), member.cluster)
 
     async def renew(session: Session) -> Identity:
-        return await renew_over(reactor, session, folder, wall)
+        renewed = await renew_over(reactor, session, folder, wall)
+        if member.role not in SERVERS:
+            await _fetch_list(reactor, session, folder, tell)
+        return renewed
 
     ask = partial(by_first_way, reactor, caller, work=renew, door=PersonDoor(), to_renew=True, wall=wall)
     more = partial(announced_ways, reactor, member.cluster, interfaces) if by_lus else None
     identity, _ = await by_any_way(ask, ways, more, tell)
     return identity
+
+
+async def _fetch_list(
+    reactor: ReactorBase,
+    session: Session,
+    folder: IdentityFolder,
+    tell: Callable[[str], object],
+) -> None:
+    """Fetch the list of what is revoked; where that fails, the work is done all the same."""
+    try:
+        await fetch_list(reactor, session, folder)
+    except (RjsError, OSError) as error:
+        tell(f"the list of what is revoked was not fetched: {error}")
 
 
 async def join(

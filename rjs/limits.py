@@ -483,5 +483,5 @@ LAN_LOOK = 3.0
 """Seconds in which lookup servers of the LAN are listened for, where no address that is known answers: they answer a
 question within milliseconds, and a question may be lost."""
 
-LIST_AGE = 600.0
-"""Seconds after its issue from which a person's list of what is revoked is asked for anew, as often as it is issued."""
+LIST_PATIENCE = 10.0
+"""Seconds that a command, its own work done, waits for that list."""

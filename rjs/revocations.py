@@ -20,7 +20,6 @@ from cryptography import x509
 from twisted.logger import Logger
 
 from rjs.bundle.verify import Signer, spki_of
-from rjs.errors import RefusedError
 from rjs.identity.errors import IdentityError
 from rjs.identity.keys import Chain
 from rjs.identity.names import SERVERS, RjsName, Role
@@ -104,7 +103,7 @@ class RevocationBook:
         if self.current is None:
             return
         chain = () if signer is None else tuple(map(x509.load_der_x509_certificate, signer.path))
-        entry = self.current.member(RjsName(Role.CS, cs)) or self.current.certificates(chain)
+        entry = self.current.answer(cs, chain)
         if entry is not None:
             raise RevokedError(entry)
 
@@ -165,9 +164,9 @@ class RevocationBook:
         digest = hashlib.sha256(self.current.signed.statement).digest()
         return m.RevocationNumber(number=self.current.number, digest=digest)
 
-    def _read(self, session: Session, message: m.RevocationRead) -> m.RevocationList:
-        if self.current is None:
-            raise RefusedError("no-list", "no list of what is revoked has come here yet; ask again later")
+    def _read(self, session: Session, message: m.RevocationRead) -> m.RevocationList | m.Done:
+        if self.current is None or self.current.number <= message.known:
+            return m.Done()
         return m.RevocationList(list=self.current.signed)
 
     def _told(self, session: Session, message: m.RevocationList) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from rjs.cli.answer_list import answer_list
 from rjs.cli.certificates import is_ca
 from rjs.cli.console import json_option, print_json
 from rjs.cli.described import is_answer
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from rjs.bundle.crl import RevocationList
     from rjs.bundle.verify import OpenedBundle
+    from rjs.identity.revocation import Revocations
 
 
 @click.command("verify")
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 @click.option("--crl", multiple=True, metavar="FILE",
               type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="Revocation lists, PEM or DER. Given once, every CA of the path needs a fresh one.")  # fmt: skip
+@click.option("--revocations", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="With --answer: the list of what is revoked [the one last fetched].")  # fmt: skip
 @at_option
 @json_option
 def command(
@@ -42,6 +46,7 @@ def command(
     trust: tuple[Path, ...],
     answer: bool,
     crl: tuple[Path, ...],
+    revocations: Path | None,
     at: datetime | None,
     as_json: bool,
 ) -> None:
@@ -49,6 +54,9 @@ def command(
 
     Exit status 0 means accepted, every file of it; 1 means refused, and stderr says why: "refused: CODE: sentence".
     A bundle's own dates count too. Whether it is a job that can run is for `rjs inspect` to show.
+
+    An answer of a compute server that is revoked counts no more. With --at, what was revoked later is left out: give
+    the time when you had the answer from the web server.
 
     \b
     Example:
@@ -60,11 +68,14 @@ def command(
     authorities, signers = _certificates(trust) if trust else ([own_root()], [])
     if answer and not authorities:
         raise click.UsageError("--answer needs --trust with the certificate of a CA: the organisation's root")
+    if revocations is not None and not answer:
+        raise click.UsageError("--revocations is for answers; a bundle's signer is judged by --crl")
     moment = at or datetime.now(UTC)
     lists = _revocation_lists(crl)
     with open_plain(bundle) as file:
         if answer:
-            accepted = _accept_answer(file, authorities, lists, moment)
+            newest = answer_list(revocations, authorities, own=not trust)
+            accepted = _accept_answer(file, authorities, lists, newest, moment)
         else:
             with _hint_about_answers(file, moment):
                 accepted = _accept_bundle(file, authorities, signers, lists, moment)
@@ -102,16 +113,17 @@ def _accept_answer(
     file: BinaryIO,
     authorities: Sequence[x509.Certificate],
     lists: Sequence[RevocationList] | None,
+    newest: Revocations | None,
     at: datetime,
 ) -> OpenedBundle:
-    """Accept an answer by an enrolled key whose path the lists, where asked for, do not revoke."""
+    """Accept an answer by an enrolled key that neither the lists, where asked for, nor the cluster's own revokes."""
     from cryptography import x509
 
     from rjs.answers.answer_jar import open_answer
     from rjs.bundle.crl import check_revocation
 
     try:
-        bundle = open_answer(file, roots=authorities, at=at).bundle
+        opened = open_answer(file, roots=authorities, at=at)
     except RefusedError as refused:
         if refused.code == "certificate" and _is_bundle(file, at):
             sentence = (
@@ -119,9 +131,13 @@ def _accept_answer(
             )
             raise RefusedError(refused.code, sentence) from refused
         raise
+    bundle = opened.bundle
+    path = [x509.load_der_x509_certificate(each) for each in bundle.signer.path]
     if lists is not None:
-        path = [x509.load_der_x509_certificate(each) for each in bundle.signer.path]
         check_revocation(path, lists, at=at)
+    entry = newest and newest.answer(opened.receipt.cs, tuple(path), at.timestamp())
+    if entry:
+        raise RefusedError("revoked", f"{entry.sentence()}; judge one that you had before with --at TIME")
     return bundle
 
 

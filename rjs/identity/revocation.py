@@ -26,7 +26,7 @@ from rjs.identity.certificates import Identity
 from rjs.identity.errors import IdentityError
 from rjs.identity.invitation import serial_of
 from rjs.identity.keys import Chain, our_public_key
-from rjs.identity.names import INVITED, RjsName
+from rjs.identity.names import INVITED, RjsName, Role
 from rjs.identity.paths import check_chain, check_periods, read_chain
 from rjs.identity.peers import PeerIdentity
 from rjs.identity.profiles import Kind
@@ -160,6 +160,14 @@ class Revocations:
         """The entry of the first certificate of ``chain`` that was revoked by its serial number."""
         found = (self._entries.get((What.CERTIFICATE, serial_of(each))) for each in chain)
         return next((entry for entry in found if entry is not None), None)
+
+    def answer(self, cs: str, chain: Chain = (), at: float | None = None) -> Revoked | None:
+        """The entry that revokes an answer of this compute server, whose answer key has this chain; where ``at`` is
+        given (Unix time), one that was made by then."""
+        for entry in (self.member(RjsName(Role.CS, cs)), self.certificates(chain)):
+            if entry is not None and (at is None or entry.when <= at):
+                return entry
+        return None
 
     def caller(self, chain: Chain, name: RjsName) -> Revoked | None:
         """The entry that revokes this chain of a token certificate or an invitation, which is for ``name``."""

@@ -25,12 +25,20 @@ def keep_revocations(path: Path, revocations: Revocations) -> None:
 def kept_revocations(path: Path, root: x509.Certificate) -> Revocations | None:
     """The list at ``path``, judged anew; None when there is none. Raises ConfigError for a damaged one."""
     try:
-        signed = msgspec.msgpack.decode(read_small(path, FRAME), type=SignedRevocations)
-        return read_revocations(signed, root)
+        return read_list(path, root)
     except FileNotFoundError:
         return None
-    except (msgspec.MsgspecError, IdentityError) as error:
+    except IdentityError as error:
         raise ConfigError(
             f"{path} is damaged ({error}); restore it from a copy, or remove it: the servers that this one "
             f"meets have the list too"
         ) from error
+
+
+def read_list(path: Path, root: x509.Certificate) -> Revocations:
+    """The list in the file at ``path``, judged. Raises IdentityError for what is none, and OSError."""
+    try:
+        signed = msgspec.msgpack.decode(read_small(path, FRAME), type=SignedRevocations)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise IdentityError("revocations", f"{path} holds no list of what is revoked: {error}") from error
+    return read_revocations(signed, root)

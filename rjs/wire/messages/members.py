@@ -74,9 +74,11 @@ class RevocationList(Message, frozen=True, kw_only=True, tag="revocation.list"):
 
 
 class RevocationRead(Message, frozen=True, kw_only=True, tag="revocation.read"):
-    """Asks for the list of what is revoked that the server goes by: for people, who judge answers by it."""
+    """Asks for the list of what is revoked that the server goes by: for people, who judge answers by it. ``known`` is
+    the number of the one that they have; where there is no newer one, the reply is ``done``."""
 
     callers: ClassVar = PEOPLE
+    known: Number = 0
 
 
 class AdminRevoke(Message, frozen=True, kw_only=True, tag="admin.revoke"):
