@@ -15,7 +15,7 @@ from functools import partial
 
 import attrs
 from twisted.internet.base import ReactorBase
-from twisted.internet.defer import TimeoutError
+from twisted.internet.defer import CancelledError, TimeoutError
 from twisted.logger import Logger
 
 from cs import limits
@@ -124,6 +124,8 @@ class LookupServers:
                     self.reactor, host, port, self.me, self.door, self.creator(lus.id), self.numbers.next(),
                     to_renew=True,
                 )  # fmt: skip
+            except CancelledError:
+                raise
             except UnreachableError as error:
                 faults.append(str(error))
             except Exception as error:

@@ -273,13 +273,14 @@ class Cluster:
             config.writelines(f"{line}\n" for line in settings)
         ws.start()
 
-    def add_lus(self) -> None:
+    def add_lus(self, name: str = "lus") -> None:
         """Let a LUS join, and start it."""
-        self._join("lus").start()
+        self._join(name).start()
 
-    def add_cs(self, name: str, *trusted: Person) -> None:
-        """Let a CS join that trusts these people, and start it."""
-        server = self._join(name, "--set", "unconfined=i accept")
+    def add_cs(self, name: str, *trusted: Person, settings: Sequence[str] = ()) -> None:
+        """Let a CS join that trusts these people, and start it; ``settings`` are more of ``NAME=VALUE``."""
+        given = [each for setting in settings for each in ("--set", setting)]
+        server = self._join(name, "--set", "unconfined=i accept", *given)
         for person in trusted:
             self.trust(name, person)
         server.start()
@@ -342,15 +343,15 @@ class Cluster:
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         return environment | {"RJS_HOME": str(home or self.folder / "nobody")}
 
-    def registered(self, *names: str) -> None:
+    def registered(self, *names: str, lus: str = "lus", within: float = PATIENCE) -> None:
         """Waits until the LUS knows these CSs (all that run, unless named), each free or busy."""
         wanted = set(names) or {server.name for server in self.compute_servers if server.process}
-        wait_for(lambda: wanted <= self.reachable(), story=self.story)
+        wait_for(lambda: wanted <= self.reachable(lus), within, self.story)
 
-    def reachable(self) -> set[str]:
+    def reachable(self, lus: str = "lus") -> set[str]:
         """The names of the CSs that the LUS has a session with."""
         with suppress(UnreachableError):
-            servers = self["lus"].document()["servers"]
+            servers = self[lus].document()["servers"]
             return {each["name"] for each in servers if each["state"] in ("free", "busy")}
         return set()
 
