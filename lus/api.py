@@ -56,8 +56,12 @@ class WsDoor:
         )
 
     def _ended(self, session: Session, message: m.LeaseEnded) -> None:
-        sentence = f"{message.code}: {message.sentence}"
-        self.shell.perform(self.shell.board.ended(message.leases, sentence, self.shell.now()))
+        board, now = self.shell.board, self.shell.now()
+        if message.code == m.MOVED:
+            self.shell.perform(board.moved(message.leases, now))
+        else:
+            sentence = f"{message.code}: {message.sentence}"
+            self.shell.perform(board.ended(message.leases, sentence, now))
 
     async def _answer_bytes(self, session: Session, message: m.BlobRead) -> m.BlobData:
         """The WS pulls an answer through us from the CS that holds it; nothing of it rests here."""

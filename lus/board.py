@@ -1,53 +1,28 @@
 """The job board of a LUS: events in, instructions out. No clock, socket, file or randomness.
 
 It holds task leases from the WS and gives each to the fastest free compute server. It loses everything when
-the process ends, and may: the WS knows the leases, the CSs keep the answers. See DESIGN section 3.
+the process ends, and may: the WS knows the leases, the CSs run on, tell what they run, and keep the answers; the next
+process asks the WS for what they tell of (``lus.adoption``). See DESIGN section 3.
 
 The life of a lease here: waiting → starting → running → gone. ``starting`` waits for the CS's reply to start.
 A lease is gone when its answer was handed to the relay with a final verdict, when its end was reported, when
-it was returned, or when the WS ended it.
+it was returned, or when the WS ended it. What the WS took back, or never gave, may run on as a stray.
 """
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Collection, Iterable
 
-import attrs
-import msgspec
-
-from lus import limits, placement
-from lus.instructions import DropServer, Instruction, ReportVanished, Return, Start, Stop, TellWant
+from lus import limits
+from lus.adoption import Adoption
+from lus.held import Held, Stage
+from lus.instructions import DropServer, Instruction, ReportEnded, Return, Start, Stop, TellWant
+from lus.leases import Leases
 from lus.registry import Registry, Server
-from lus.suited import Free
-from lus.waiting import Kind, Waiting
-from rjs.attempts import AttemptId, Fence
+from lus.turns import Given, NotTaken
+from rjs.attempts import AttemptId
 from rjs.limits import LUS_LEASE
-from rjs.needs import Needs
-from rjs.wire.messages import CsState, JobBrief, LeasedTask
-
-
-class Stage(enum.Enum):
-    """Where a lease stands here."""
-
-    WAITING = "waiting"
-    STARTING = "starting"
-    RUNNING = "running"
-
-
-@attrs.define
-class Held:
-    """A task lease that this LUS holds. ``since``: when it came or last began to wait."""
-
-    lease: int
-    generation: int
-    job: JobBrief
-    task: int
-    avoid: frozenset[str]
-    since: float
-    stage: Stage = Stage.WAITING
-    attempt: AttemptId | None = None
-    cs: str = ""
+from rjs.wire.messages import CsState, JobBrief, LeasedTask, TaskAdopted
 
 
 class Board:
@@ -55,12 +30,8 @@ class Board:
 
     def __init__(self) -> None:
         self.registry = Registry()
-        self._held: dict[int, Held] = {}
-        self._waiting = Waiting()
-        self._placed_at = -1  # ``suited.changes`` when each that waits was looked at last
-        self._unplaceable: dict[str | Needs, placement.Unplaceable] = {}
-        self._unplaceable_at = 0
-        self._sequence = 0
+        self._held = Leases(self.registry)
+        self._adoption = Adoption()
         self._upto = 0
         self._valid_until = 0.0
         self._told: TellWant | None = None
@@ -68,15 +39,52 @@ class Board:
 
     # --- the WS -------------------------------------------------------------------------------------
 
-    def ws_opened(self) -> list[Instruction]:
-        """A new session with the WS: it knows nothing of what we want."""
+    def ws_opened(self, now: float) -> list[Instruction]:
+        """A new session with the WS: it knows nothing of what we want, and may have lost what we asked. If our leases
+        may have lapsed meanwhile, it is asked for what runs before it leases that to others."""
         self._told = None
-        return self._want()
+        asked: list[Instruction] = []
+        for server in self.registry.all():
+            attempts = sorted(server.strays)
+            if now >= self._valid_until:
+                attempts += [held.attempt for held in self._held.at(server.cs) if held.attempt is not None]
+            if server.connected and (attempts or self._adoption.is_asked(server.cs)):
+                asked.append(self._adoption.ask(server.cs, attempts, came=False))
+        return [*asked, *self._want()]
 
     def renewed(self, sent: float, ended: Iterable[int], now: float) -> list[Instruction]:
-        """The WS acknowledged the renewal that we sent at ``sent``; what it lists is over."""
+        """The WS acknowledged the renewal that we sent at ``sent``. The leases that it lists are over; whether their
+        tasks are, and with them what runs, it is asked."""
         self._valid_until = max(self._valid_until, sent + LUS_LEASE)
-        return [*self.ended(ended, "the lease ended at the WS", now), *self._place(now)]
+        running: dict[str, list[AttemptId]] = {}
+        for held in self._held.numbered(ended):
+            if held.attempt is None:
+                self._held.drop(held)
+            else:
+                held.spent = True
+                running.setdefault(held.cs, []).append(held.attempt)
+        asked = [self._adoption.ask(cs, attempts, came=False) for cs, attempts in running.items()]
+        return [*asked, *self._place(now)]
+
+    def adopted(
+        self, cs: str, asked: Iterable[AttemptId], reply: TaskAdopted, now: float
+    ) -> list[Instruction]:
+        """The WS replied to what we asked about this CS."""
+        # What is leased to us and we want no more we do not list from now on, and so give back.
+        self._upto = max((self._upto, *(attempt.fence.lease for attempt in reply.leased)))
+        server = self.registry.get(cs)
+        if server is None:
+            return []
+        jobs = {job.job: job for job in reply.jobs}
+        instructions: list[Instruction] = []
+        for attempt in self._adoption.answered(cs, asked):
+            if attempt in reply.leased and attempt.job in jobs:
+                instructions += self._take_on(server, attempt, jobs[attempt.job], now)
+                continue
+            self._held.let_run(server, attempt)
+            if attempt in reply.ended:
+                instructions.append(self._stop(cs, attempt, "its task has ended meanwhile"))
+        return [*instructions, *self._place(now)]
 
     def granted(
         self, generation: int, job: JobBrief, tasks: Iterable[LeasedTask], now: float
@@ -91,26 +99,35 @@ class Board:
                 continue
             self._upto = leased.lease
             avoid = frozenset(leased.avoid)
-            self._held[leased.lease] = Held(leased.lease, generation, job, leased.task, avoid, since=now)
-            self._waiting.add(leased.lease, (job.job, avoid))
-            self._placed_at = -1
+            self._held.come(Held(leased.lease, generation, job, leased.task, avoid, since=now))
         return self._place(now)
 
     def ended(self, leases: Iterable[int], sentence: str, now: float) -> list[Instruction]:
-        """The WS ended leases: stop what runs under them."""
+        """The tasks of these leases have ended: stop what runs under them, and ran on without them."""
         instructions: list[Instruction] = []
-        for number in leases:
-            held = self._held.get(number)
-            if held is None:
-                continue
+        strays = set(leases) - self._held.keys()
+        for held in self._held.numbered(leases):
             if held.attempt is not None:
                 instructions.append(self._stop(held.cs, held.attempt, sentence))
-            self._drop(held)
+            self._held.drop(held)
+        for server in self.registry.all() if strays else ():
+            for stray in sorted(each for each in server.strays if each.fence.lease in strays):
+                instructions.append(self._stop(server.cs, stray, sentence))
         return [*instructions, *self._place(now)]
 
+    def moved(self, leases: Iterable[int], now: float) -> list[Instruction]:
+        """These leases are another LUS's, whom their CSs serve now: nothing is stopped, and nothing reported."""
+        for held in self._held.numbered(leases):
+            server = self.registry.get(held.cs)
+            if held.attempt is not None and server is not None:
+                self._held.let_run(server, held.attempt)
+            else:
+                self._held.drop(held)
+        return self._place(now)
+
     def leases(self) -> tuple[tuple[int, ...], int]:
-        """What to renew: the leases held, and the highest number that was ever granted to us."""
-        return tuple(self._held), self._upto
+        """What to renew: the leases held or asked for, and the highest number that ever came to us."""
+        return tuple(dict.fromkeys((*self._held, *self._adoption.leases()))), self._upto
 
     def placements(self) -> list[Start]:
         """What to tell the WS again on a new session: every attempt that is under way."""
@@ -149,8 +166,14 @@ class Board:
             ]
         ran = dict.fromkeys([*said, *(known.state.running if known is not None else ())])
         server = self.registry.register(cs, boot, address, state, now)
-        self._reconcile(server, self._at(cs) if fresh else self._held_of(cs, ran))
-        return [*instructions, *self._stop_again(server, fresh), *self._place(now)]
+        server.strays &= set(state.running)
+        given = self._held.at(cs) if fresh else [self._held.of(cs, each) for each in ran]
+        instructions += self._reconcile(server, given)
+        instructions += self._stop_again(server, fresh)
+        strange = self._strange(server) if fresh else []
+        if strange or known is None:
+            instructions.append(self._adoption.ask(cs, strange, came=True))
+        return [*instructions, *self._place(now)]
 
     def cs_heard(self, cs: str, now: float) -> None:
         """Its heartbeat came."""
@@ -183,7 +206,7 @@ class Board:
             for held in found:
                 if held.attempt is not None:
                     instructions.append(self._stop(held.cs, held.attempt, "its signer was revoked"))
-                self._drop(held)
+                self._held.drop(held)
             instructions.append(self._not_to_offer(found[0].job, tuple(held.lease for held in found)))
         return [*instructions, *self._place(now)]
 
@@ -193,7 +216,7 @@ class Board:
 
     def started(self, cs: str, attempt: AttemptId) -> list[Instruction]:
         """The CS runs the attempt."""
-        held = self._current(cs, attempt)
+        held = self._held.of(cs, attempt)
         if held is not None:
             held.stage = Stage.RUNNING
             self.registry.runs_nothing_else(cs)
@@ -203,26 +226,22 @@ class Board:
         self, cs: str, attempt: AttemptId, code: str, sentence: str, now: float
     ) -> list[Instruction]:
         """The CS did not start it. ``busy`` says something of the CS, all else of the job on that CS."""
-        held = self._current(cs, attempt)
+        held = self._held.of(cs, attempt)
         if held is None:
             return []
-        self._free(held)
         if code == "busy":
             self.registry.busy(cs)
         else:
             self.registry.refused(cs, held.job.job, code, sentence, now)
-        self._wait(held, held.since)
-        return self._place(now)
+        return [*self._held.wait(held), *self._place(now)]
 
     def attempt_over(self, cs: str, attempt: AttemptId, now: float) -> list[Instruction]:
         """The process ended (an answer is offered, or a failure reported): the CS is free for the next task."""
         server = self.registry.get(cs)
-        if server is not None and (server.attempt == attempt or attempt in server.state.running):
+        if server is not None:
             if server.attempt == attempt:
-                server.attempt = None
-            server.state = _idle(server.state, attempt)
-            server.unwanted.discard(attempt)
-        self.started(cs, attempt)  # the reply to its start may have been lost
+                self.started(cs, attempt)  # the reply to its start may have been lost
+            server.ended(attempt)
         return self._place(now)
 
     def lease_over(self, cs: str, attempt: AttemptId, task_ended: bool, now: float) -> list[Instruction]:
@@ -233,13 +252,13 @@ class Board:
         held = self._held.get(attempt.fence.lease)
         if held is None or (held.job.job, held.task) != (attempt.job, attempt.task):
             return []
-        current = self._current(cs, attempt) is held
+        current = self._held.of(cs, attempt) is held
         if not current and not task_ended:
             return []
         instructions: list[Instruction] = []
         if not current and held.attempt is not None:
             instructions.append(self._stop(held.cs, held.attempt, "another attempt's answer was committed"))
-        self._drop(held)
+        self._held.drop(held)
         return [*instructions, *self._place(now)]
 
     # --- time ---------------------------------------------------------------------------------------
@@ -262,131 +281,51 @@ class Board:
 
     def gave(self, cs: str, attempt: AttemptId) -> bool:
         """Whether this CS was given this attempt, and nobody has taken it back."""
-        return self._current(cs, attempt) is not None
+        return self._held.of(cs, attempt) is not None
 
     # --- inner --------------------------------------------------------------------------------------
 
     def _place(self, now: float) -> list[Instruction]:
-        """Gives waiting tasks to free CSs, jobs in turn; returns what nobody takes."""
-        instructions: list[Instruction] = []
-        if self._waiting and now < self._valid_until:
-            suited = self.registry.suited
-            free = Free(self._free_servers(), suited)
-            kinds = self._waiting.kinds() if free or self._placed_at != suited.changes else ()
-            for kind in kinds:
-                instructions += self._place_kind(kind, free, now)
-            self._placed_at = suited.changes
-            if len(suited) > limits.NEEDS_KEPT * len(kinds) > 0:
-                suited.keep({self._held[number].job.needs for number in self._waiting})
-        return [*instructions, *self._want()]
+        """Gives waiting tasks to free CSs; returns what nobody takes."""
+        decided = self._held.turns.decide(now) if now < self._valid_until else []
+        placed: list[Instruction] = []
+        for each in decided:
+            match each:
+                case Given(lease, cs):
+                    placed.append(self._held.start(self._held[lease], cs))
+                case NotTaken(job, leases, why):
+                    for number in leases:
+                        del self._held[number]
+                    placed.append(Return(job, leases, self.registry.epoch, why.code, why.sentence))
+        return [*placed, *self._want()]
 
-    def _free_servers(self) -> list[str]:
-        free = [each for each in self.registry.all() if each.free]
-        return [each.cs for each in sorted(free, key=lambda each: (-each.state.mflops, each.cs))]
-
-    def _place_kind(self, kind: Kind, free: Free, now: float) -> list[Instruction]:
-        """A CS that is given something leaves ``free``."""
-        instructions: list[Instruction] = []
-        waits: set[bool] = set()
-        for number in self._waiting.of(kind):
-            held = self._held[number]
-            late = now - held.since >= limits.SAME_CS_AFTER
-            if late in waits:
-                continue  # what is alike waits alike, for free CSs only become fewer
-            choice = self._choice(held, free, late)
-            if isinstance(choice, placement.Place):
-                instructions.append(self._start(held, choice.cs))
-                self._waiting.had_its_turn(kind)
-            elif isinstance(choice, placement.Unplaceable):
-                return [*instructions, self._return(kind, choice)]
-            elif held.avoid:
-                waits.add(late)
-            else:
-                break
-        return instructions
-
-    def _choice(self, held: Held, free: Free, late: bool) -> placement.Place | placement.Unplaceable | None:
-        """As ``placement.choose`` chooses among all CSs; None: it waits."""
-        suited = self.registry.suited
-        able = suited.able(held.job.job, held.job.needs)
-        if not able:
-            return self._why_not(held)
-        fresh = able & ~suited.bits(held.avoid)
-        fastest = free.take(fresh or (able if late else 0))
-        return None if fastest is None else placement.Place(fastest)
-
-    def _why_not(self, held: Held) -> placement.Unplaceable:
-        """Why no CS is able. Asked once of jobs that are alike: that need the same and that nobody refused."""
-        suited, job = self.registry.suited, held.job.job
-        if self._unplaceable_at != suited.changes:
-            self._unplaceable, self._unplaceable_at = {}, suited.changes
-        alike = job if suited.is_refused(job) else held.job.needs
-        if alike not in self._unplaceable:
-            why = placement.choose(placement.Demand(held.job.needs, (), 0.0), self._candidates(job))
-            assert isinstance(why, placement.Unplaceable)
-            self._unplaceable[alike] = why
-        return self._unplaceable[alike]
-
-    def _return(self, kind: Kind, why: placement.Unplaceable) -> Return:
-        numbers = self._waiting.of(kind)
-        for number in numbers:
-            self._drop(self._held[number])
-        return Return(kind[0], numbers, self.registry.epoch, why.code, why.sentence)
-
-    def _start(self, held: Held, cs: str) -> Start:
-        self._sequence += 1
-        fence = Fence(held.generation, held.lease, self._sequence)
-        held.attempt = AttemptId(held.job.job, held.task, fence)
-        held.stage, held.cs = Stage.STARTING, cs
-        self._waiting.remove(held.lease)
-        server = self.registry.get(cs)
-        assert server is not None
-        server.attempt = held.attempt
-        return Start(cs, server.state.name, held.job, held.attempt)
-
-    def _candidates(self, job: str) -> list[placement.Candidate]:
-        return [self._candidate(each, each.refusals.get(job, "")) for each in self.registry.all()]
-
-    def _candidate(self, server: Server, refusal: str = "") -> placement.Candidate:
-        state = server.state
-        return placement.Candidate(server.cs, state.name, state.mflops, state.offer, server.free, refusal)
-
-    def _current(self, cs: str, attempt: AttemptId) -> Held | None:
-        held = self._held.get(attempt.fence.lease)
-        return held if held is not None and held.attempt == attempt and held.cs == cs else None
-
-    def _free(self, held: Held) -> None:
-        server = self.registry.get(held.cs)
-        if server is not None and server.attempt == held.attempt:
-            server.attempt = None
-
-    def _wait(self, held: Held, since: float) -> None:
-        held.stage, held.attempt, held.cs, held.since = Stage.WAITING, None, "", since
-        self._waiting.add(held.lease, (held.job.job, held.avoid))
-        self._placed_at = -1
-
-    def _drop(self, held: Held) -> None:
-        self._free(held)
-        self._held.pop(held.lease, None)
-        self._waiting.remove(held.lease)
-
-    def _at(self, cs: str) -> list[Held]:
-        return [held for held in self._held.values() if held.cs == cs]
-
-    def _held_of(self, cs: str, attempts: Collection[AttemptId]) -> list[Held]:
-        """What was given to this CS of the attempts that it named: it may name others' as well."""
-        found = (self._current(cs, attempt) for attempt in attempts)
-        return [held for held in found if held is not None]
-
-    def _reconcile(self, server: Server, candidates: Iterable[Held]) -> None:
+    def _reconcile(self, server: Server, candidates: Iterable[Held | None]) -> list[Instruction]:
         """What a CS neither runs nor has to tell of any more was not started there, or ended without a word:
         of all that we gave it when it comes (back); later only of what it said it ran, for a start may be on
         its way to it."""
         known = {*server.state.running, *server.state.holding}
+        instructions: list[Instruction] = []
         for held in candidates:
-            if held.attempt not in known:
-                self._free(held)
-                self._wait(held, held.since)
+            if held is not None and held.attempt not in known:
+                instructions += self._held.wait(held)
+        return instructions
+
+    def _strange(self, server: Server) -> list[AttemptId]:
+        """What it runs, or has to tell of, and was not given here; ends, which it names last, before answers."""
+        told = (*server.state.running, *reversed(server.state.holding))
+        return [each for each in told if not self.gave(server.cs, each) and each not in server.unwanted]
+
+    def _take_on(self, server: Server, attempt: AttemptId, job: JobBrief, now: float) -> list[Instruction]:
+        """The lease of the attempt is ours."""
+        number = attempt.fence.lease
+        if job.signer in self._revoked:
+            self._held.let_run(server, attempt)
+            return [
+                self._stop(server.cs, attempt, "its signer was revoked"),
+                self._not_to_offer(job, (number,)),
+            ]
+        self._held.take_on(server, attempt, job, now)
+        return []
 
     def _stop_again(self, server: Server, fresh: bool) -> list[Instruction]:
         """What it still runs though it was told to stop: it may not have heard."""
@@ -399,6 +338,7 @@ class Board:
         server = self.registry.get(cs)
         if server is not None:
             server.unwanted.add(attempt)
+            server.strays.discard(attempt)
         return Stop(cs, attempt, sentence)
 
     def _gone(self, cs: str, sentence: str, keep: Collection[AttemptId] = ()) -> list[Instruction]:
@@ -408,13 +348,14 @@ class Board:
     def _vanish(self, server: Server, sentence: str, keep: Collection[AttemptId] = ()) -> list[Instruction]:
         """Its attempts are lost, but those in ``keep``, of which it will still tell."""
         instructions: list[Instruction] = []
-        for held in self._at(server.cs):
+        self._adoption.forget(server.cs)
+        for held in self._held.at(server.cs):
             if held.attempt in keep:
                 held.stage = Stage.RUNNING  # the reply to its start may have been lost
             elif held.attempt is not None:
                 detail = f"{server.state.name} ({server.address}): {sentence}"
-                instructions.append(ReportVanished(held.attempt, server.cs, detail))
-                self._drop(held)
+                instructions.append(ReportEnded(held.attempt, server.cs, "vanished", detail))
+                self._held.drop(held)
         return instructions
 
     def _want(self) -> list[Instruction]:
@@ -423,10 +364,3 @@ class Board:
             return []
         self._told = want
         return [want]
-
-
-def _idle(state: CsState, attempt: AttemptId) -> CsState:
-    """The CS's description once ``attempt`` ended, until it sends its own. If it has other reasons to be busy, it
-    refuses the next start with them and tells when they are over."""
-    running = tuple(each for each in state.running if each != attempt)
-    return msgspec.structs.replace(state, running=running, busy=bool(running))

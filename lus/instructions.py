@@ -47,11 +47,23 @@ class Return:
 
 
 @attrs.frozen
-class ReportVanished:
-    """Tell the WS, until it has replied, that the machine under this attempt vanished."""
+class Adopt:
+    """Ask the WS for attempts that this CS told of; ``whole``: it has nothing else that is unknown here. Without a
+    session with the WS it is asked on the next one."""
+
+    cs: str
+    attempts: tuple[AttemptId, ...]
+    whole: bool
+
+
+@attrs.frozen
+class ReportEnded:
+    """Tell the WS, until it has replied, that this attempt ended without a word of its CS: the machine ``vanished``,
+    or the attempt is ``returned``, for the CS has nothing of it."""
 
     attempt: AttemptId
     cs: str
+    kind: str
     detail: str
 
 
@@ -63,4 +75,4 @@ class DropServer:
     sentence: str
 
 
-Instruction = TellWant | Start | Stop | Return | ReportVanished | DropServer
+Instruction = TellWant | Start | Stop | Return | Adopt | ReportEnded | DropServer

@@ -26,7 +26,8 @@ OWNERS_WORD = frozenset({"not-trusted", "permission-not-granted"})
 @attrs.define
 class Server:
     """One registered CS. ``attempt``: what the board gave it and has not seen end. ``unwanted``: attempts that it
-    was told to stop; it may have been out of reach. ``refusals``: jobs that it does not take, and why."""
+    was told to stop; it may have been out of reach. ``strays``: attempts that run there without a lease of ours.
+    ``refusals``: jobs that it does not take, and why."""
 
     cs: str
     boot: str
@@ -37,11 +38,24 @@ class Server:
     attempt: AttemptId | None = None
     refusals: dict[str, str] = attrs.field(factory=dict)
     unwanted: set[AttemptId] = attrs.field(factory=set)
+    strays: set[AttemptId] = attrs.field(factory=set)
 
     @property
     def free(self) -> bool:
         """Whether it can start a task now."""
-        return self.connected and self.attempt is None and not self.state.busy and not self.state.running
+        runs = self.attempt is not None or self.strays or self.state.running
+        return self.connected and not self.state.busy and not runs
+
+    def ended(self, attempt: AttemptId) -> None:
+        """The attempt's process is gone. Until it describes itself again: if it has other reasons to be busy, it
+        refuses the next start with them and tells when they are over."""
+        if self.attempt == attempt or attempt in self.strays or attempt in self.state.running:
+            running = tuple(each for each in self.state.running if each != attempt)
+            self.state = msgspec.structs.replace(self.state, running=running, busy=bool(running))
+        if self.attempt == attempt:
+            self.attempt = None
+        self.strays.discard(attempt)
+        self.unwanted.discard(attempt)
 
 
 class Registry:
@@ -128,6 +142,7 @@ class Registry:
         known = self._servers.get(cs)
         if known is not None:
             known.unwanted.clear()
+            known.strays.clear()
 
     def busy(self, cs: str) -> None:
         """It has something else to do; it describes itself again when it is free."""

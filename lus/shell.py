@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from lus import limits
 from lus.board import Board
 from lus.descriptions import Descriptions
-from lus.instructions import DropServer, Instruction, ReportVanished, Return, Start, Stop, TellWant
+from lus.instructions import Adopt, DropServer, Instruction, ReportEnded, Return, Start, Stop, TellWant
 from rjs.attempts import AttemptId
 from rjs.background import Tasks, Timers
 from rjs.crash_points import crash_point
@@ -69,8 +69,10 @@ class Shell:
                     self._tell_ws(
                         m.TaskReturn(job=job, leases=leases, epoch=epoch, code=code, sentence=sentence)
                     )
-                case ReportVanished():
-                    self.tasks.spawn("report of a vanished CS", self._report(each))
+                case Adopt():
+                    self.tasks.spawn("adoption", self._adopt(each))
+                case ReportEnded():
+                    self.tasks.spawn("report of an end", self._report(each))
                 case DropServer(cs, sentence):
                     if cs in self.servers:
                         self.servers[cs].close("dropped", sentence)
@@ -83,7 +85,7 @@ class Shell:
         self.ws = session
         for start in self.board.placements():
             self._tell_placed(start)
-        self.perform(self.board.ws_opened())
+        self.perform(self.board.ws_opened(self.now()))
         waiters, self._ws_waiters = self._ws_waiters, set()
         for waiter in waiters:
             if not waiter.called:
@@ -123,9 +125,26 @@ class Shell:
         self._ws_waiters.add(waiter)
         return waiter
 
-    async def _report(self, report: ReportVanished) -> None:
+    async def _adopt(self, ask: Adopt) -> None:
+        session = self.ws
+        if session is None:
+            return  # the board asks again on the next one
+        try:
+            reply = await session.request(
+                m.TaskAdopt(cs=ask.cs, attempts=ask.attempts, whole=ask.whole), m.TaskAdopted
+            )
+        except SessionLostError:
+            return
+        except RefusedError as error:
+            _log.info("the WS lets us adopt nothing: {error}", error=error)
+            if error.code != "unsupported":
+                return
+            reply = m.TaskAdopted()  # an older WS opens what we lost and takes its answers
+        self.perform(self.board.adopted(ask.cs, ask.attempts, reply, self.now()))
+
+    async def _report(self, report: ReportEnded) -> None:
         ended = m.AttemptEnded(
-            attempt=report.attempt, cs=report.cs, kind="vanished", detail=report.detail[:1024]
+            attempt=report.attempt, cs=report.cs, kind=report.kind, detail=report.detail[:1024]
         )
         try:
             await self.to_ws(ended, m.Done)

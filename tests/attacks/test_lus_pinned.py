@@ -36,7 +36,7 @@ def grant(board: Board, memory: int, first: int = 1, now: float = 0.0) -> list[I
 def board() -> Board:
     """Everybody is busy, and jobs wait."""
     board = Board()
-    board.ws_opened()
+    board.ws_opened(0.0)
     board.renewed(0.0, (), 0.0)
     for number in range(SERVERS):
         say(board, number, BUSY)

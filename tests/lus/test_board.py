@@ -9,12 +9,13 @@ from invariants import check_board
 from samples import CS1, CS2, A, B, C, attempt, brief, cs_state
 
 from lus import limits
-from lus.board import Board, Stage
-from lus.instructions import DropServer, Instruction, ReportVanished, Return, Start, Stop, TellWant
+from lus.board import Board
+from lus.held import Stage
+from lus.instructions import Adopt, DropServer, Instruction, ReportEnded, Return, Start, Stop, TellWant
 from rjs.attempts import AttemptId
 from rjs.limits import CS_LEASE, LUS_LEASE
 from rjs.needs import Needs
-from rjs.wire.messages import CsState, LeasedTask
+from rjs.wire.messages import CsState, LeasedTask, TaskAdopted
 
 
 def register(board: Board, cs: str, state: CsState, boot: str = "b1", now: float = 0.0) -> list[Instruction]:
@@ -25,13 +26,18 @@ def start(lease: int, cs: str = CS1, task: int = 0, sequence: int = 1, name: str
     return Start(cs, name, brief(), attempt(lease, task=task, sequence=sequence))
 
 
+NEW = Adopt(CS1, (), True)
+"""What the WS is asked when a CS came that runs nothing."""
+
+
 @pytest.fixture
 def board() -> Board:
     """Connected to the WS, with one CS."""
     made = Board()
-    made.ws_opened()
+    made.ws_opened(0.0)
     made.renewed(0.0, (), 0.0)
     register(made, CS1, cs_state())
+    made.adopted(CS1, (), TaskAdopted(), 0.0)
     return made
 
 
@@ -47,10 +53,11 @@ class TestWant:
     def test_each_cs_is_worth_two_leases(self) -> None:
         """One runs, one is there when it becomes free; the WS hears it when it changes, and on a new session."""
         board = Board()
-        assert board.ws_opened() == [TellWant(0, 0)]
-        assert register(board, CS1, cs_state()) == [TellWant(2, 1)]
+        assert board.ws_opened(0.0) == [TellWant(0, 0)]
+        assert register(board, CS1, cs_state()) == [NEW, TellWant(2, 1)]
+        assert board.adopted(CS1, (), TaskAdopted(), 0.0) == []
         assert board.cs_state(CS1, "b1", "", cs_state(), False, 0.0) == []
-        assert board.ws_opened() == [TellWant(2, 1)]
+        assert board.ws_opened(0.0) == [TellWant(2, 1)]
         assert register(board, CS1, cs_state(epoch=1), now=limits.EPOCH) == [TellWant(2, 2)]
 
     def test_the_epoch_rises_seldom(self, board: Board) -> None:
@@ -109,9 +116,9 @@ class TestPlacing:
         assert board.renewed(LUS_LEASE - 1, (), LUS_LEASE) == [start(1)]
 
     def test_what_the_ws_says_has_ended_is_stopped(self, running: Board) -> None:
-        """By the reply to a renewal, or by word; a lease that waits is just gone."""
+        """By word at once; a lease that waits is just gone."""
         running.granted(1, brief(), [LeasedTask(2, 1)], 0.0)
-        assert running.renewed(1.0, (1, 2, 3), 1.0) == [Stop(CS1, attempt(1), "the lease ended at the WS")]
+        assert running.ended((1, 2, 3), "cancelled: why", 1.0) == [Stop(CS1, attempt(1), "cancelled: why")]
         assert running.leases() == ((), 2)
 
     def test_a_refused_task_goes_back_with_the_reason(self, board: Board) -> None:
@@ -286,7 +293,7 @@ class TestComingAndGoing:
         for quarter in range(int(4 * CS_LEASE)):
             assert running.tick(quarter / 4) == []
         assert running.tick(CS_LEASE) == [
-            ReportVanished(attempt(1), CS1, f"cs (192.0.2.1): it was silent for {CS_LEASE:.1f} s"),
+            ReportEnded(attempt(1), CS1, "vanished", f"cs (192.0.2.1): it was silent for {CS_LEASE:.1f} s"),
             DropServer(CS1, f"it was silent for {CS_LEASE:.1f} s"), TellWant(0, 1),
         ]  # fmt: skip
         assert running.leases() == ((), 1)
@@ -295,7 +302,7 @@ class TestComingAndGoing:
         """Nobody listens where it listened; what waits has nobody else."""
         running.granted(1, brief(), [LeasedTask(2, 1)], 0.0)
         assert running.cs_dead(CS1, 1.0) == [
-            ReportVanished(attempt(1), CS1, "cs (192.0.2.1): its process died"),
+            ReportEnded(attempt(1), CS1, "vanished", "cs (192.0.2.1): its process died"),
             Return(A, (2,), 1, "no-cs", "no compute server is registered here"), TellWant(0, 1),
         ]  # fmt: skip
         assert running.cs_dead(CS1, 2.0) == []
@@ -303,12 +310,15 @@ class TestComingAndGoing:
     def test_a_new_boot_lost_what_the_old_one_ran(self, running: Board) -> None:
         """The machine is there, the attempt is not."""
         assert register(running, CS1, cs_state(), boot="b2", now=2.0) == [
-            ReportVanished(attempt(1), CS1, "cs (192.0.2.1): restarted"), TellWant(2, 2)
+            ReportEnded(attempt(1), CS1, "vanished", "cs (192.0.2.1): restarted"), NEW, TellWant(2, 2)
         ]  # fmt: skip
 
     def test_a_new_boot_kept_its_answers(self, running: Board) -> None:
         """An answer in its spool is no vanished attempt."""
-        assert register(running, CS1, cs_state(holding=(attempt(1),)), boot="b2", now=2.0) == [TellWant(2, 2)]
+        assert register(running, CS1, cs_state(holding=(attempt(1),)), boot="b2", now=2.0) == [
+            NEW,
+            TellWant(2, 2),
+        ]
         check_board(running)
         assert running.lease_over(CS1, attempt(1), True, 2.0) == []
         assert running.leases() == ((), 1)
@@ -324,7 +334,9 @@ class TestComingAndGoing:
     def test_a_faster_newcomer_gets_what_waits(self, board: Board) -> None:
         """The event of its coming places the task."""
         board.granted(1, brief(), [LeasedTask(1, 0, (CS1,))], 0.0)
-        assert register(board, CS2, cs_state(name="cs2")) == [start(1, CS2, name="cs2"), TellWant(4, 1)]
+        assert register(board, CS2, cs_state(name="cs2")) == [
+            Adopt(CS2, (), True), start(1, CS2, name="cs2"), TellWant(4, 1)
+        ]  # fmt: skip
         assert board.held()[0].stage is Stage.STARTING
 
 
@@ -332,7 +344,7 @@ class TestRevoked:
     def test_a_revoked_cs_is_dead_at_once(self, running: Board) -> None:
         """Its task is told of as vanished, with the reason, and what it says of it later changes nothing."""
         first, *rest = running.cs_revoked(CS1, 1.0)
-        assert first == ReportVanished(attempt(1), CS1, "cs (192.0.2.1): it was revoked")
+        assert first == ReportEnded(attempt(1), CS1, "vanished", "cs (192.0.2.1): it was revoked")
         assert rest == [TellWant(0, 1)] and running.held() == []
         assert running.attempt_over(CS1, attempt(1), 2.0) == [] and running.cs_revoked(CS1, 2.0) == []
         check_board(running)

@@ -9,10 +9,12 @@ from invariants import check_board
 from samples import CS1, CS2, CS3, A, B, brief, cs_state
 
 from lus import limits, placement
-from lus.board import Board, Held, Stage
-from lus.instructions import Instruction, ReportVanished, Return, Start, Stop, TellWant
+from lus.board import Board
+from lus.held import Held, Stage
+from lus.instructions import Adopt, Instruction, ReportEnded, Return, Start, Stop, TellWant
 from rjs.attempts import AttemptId, Fence
-from rjs.wire.messages import LeasedTask
+from rjs.limits import ADOPTED
+from rjs.wire.messages import LeasedTask, TaskAdopted
 
 CSS = st.sampled_from([CS1, CS2, CS3])
 MEMORY: dict[str, int] = {A: 10, B: 60}
@@ -23,7 +25,7 @@ def all_at_once(
 ) -> placement.Place | placement.Wait | placement.Unplaceable:
     """The naive answer: what placement says of all CSs as they are."""
     demand = placement.Demand(held.job.needs, held.avoid, now - held.since)
-    return placement.choose(demand, board._candidates(held.job.job))
+    return placement.choose(demand, board._held.turns.candidates(held.job.job))
 
 
 class Events(RuleBasedStateMachine):
@@ -36,9 +38,11 @@ class Events(RuleBasedStateMachine):
         self.granted = 0
         self.over: set[int] = set()
         self.started: list[tuple[AttemptId, str]] = []
+        self.asked: list[Adopt] = []
+        self.spent: set[int] = set()
         self.boots: dict[str, int] = {}
         self.told: TellWant | None = None
-        self.perform(self.board.ws_opened())
+        self.perform(self.board.ws_opened(self.now))
 
     def perform(self, instructions: list[Instruction]) -> None:
         for each in instructions:
@@ -46,6 +50,7 @@ class Events(RuleBasedStateMachine):
                 case Start(cs, _, job, attempt):
                     assert attempt not in [known for known, _ in self.started], "a fence came twice"
                     assert attempt.fence.lease not in self.over, "a lease that is over was started"
+                    assert attempt.fence.lease not in self.spent, "an adopted lease was started"
                     assert self.now < self.board._valid_until
                     server = self.board.registry.get(cs)
                     assert server is not None
@@ -57,21 +62,29 @@ class Events(RuleBasedStateMachine):
                     self.over |= set(leases)
                     held = Held(0, 1, brief(job, 1000, MEMORY[job]), 0, frozenset(), self.now)
                     assert all_at_once(self.board, held, self.now) == placement.Unplaceable(code, sentence)
-                case ReportVanished(attempt, cs):
-                    assert (attempt, cs) in self.started
+                case ReportEnded(attempt, cs, kind):
+                    assert (attempt, cs) in self.known()
+                    assert kind == "vanished" or attempt.fence.lease in self.spent
                     self.over.add(attempt.fence.lease)
                 case Stop(cs, attempt):
-                    assert (attempt, cs) in self.started
+                    assert (attempt, cs) in self.known()
+                case Adopt(_, attempts):
+                    assert len(attempts) <= ADOPTED
+                    self.asked.append(each)
                 case TellWant():
                     assert each.outstanding == limits.PREFETCH * len(self.board.registry)
                     self.told = each
+
+    def known(self) -> set[tuple[AttemptId, str]]:
+        """What was started here, or told of by CSs."""
+        return {*self.started, *((attempt, each.cs) for each in self.asked for attempt in each.attempts)}
 
     def assert_fastest(self, cs: str, held: Held | None) -> None:
         """Nobody who is still free would have been the better choice."""
         if held is None or cs in held.avoid:
             return
         demand = placement.Demand(held.job.needs, held.avoid, 0.0)
-        candidates = self.board._candidates(held.job.job)
+        candidates = self.board._held.turns.candidates(held.job.job)
         chosen = next(each for each in candidates if each.cs == cs)
         assert placement.suits(demand, chosen)
         suited = [each for each in candidates if each.free and placement.suits(demand, each)]
@@ -96,13 +109,42 @@ class Events(RuleBasedStateMachine):
     @rule(data=st.data())
     def renewed(self, data: st.DataObject) -> None:
         ended = data.draw(st.sets(st.integers(0, self.granted + 1)))
+        running = {number for number in ended & self.board._held.keys() if self.board._held[number].attempt}
         self.over |= {number for number in ended if number <= self.board._upto}
+        self.spent |= running
         self.perform(self.board.renewed(self.now, sorted(ended), self.now))
+
+    @precondition(lambda self: self.asked)
+    @rule(data=st.data())
+    def adopted(self, data: st.DataObject) -> None:
+        """The WS may reply to a request of long ago, and nothing is taken on that was not asked for."""
+        ask = data.draw(st.sampled_from(self.asked))
+        fates = {each: data.draw(st.sampled_from(["leased", "ended", "stray"])) for each in ask.attempts}
+        leased = tuple(each for each, fate in fates.items() if fate == "leased")
+        reply = TaskAdopted(
+            leased=leased,
+            jobs=tuple(brief(each, 1000, MEMORY[each]) for each in sorted({each.job for each in leased})),
+            ended=tuple(each for each, fate in fates.items() if fate == "ended"),
+        )
+        self.granted = max((self.granted, *(each.fence.lease for each in leased)))
+        self.spent |= {each.fence.lease for each in leased}
+        before = dict(self.board._held)
+        self.perform(self.board.adopted(ask.cs, ask.attempts, reply, self.now))
+        new = self.board._held.keys() - before.keys()
+        assert new <= {each.fence.lease for each in leased}
+
+    @rule(data=st.data())
+    def moved(self, data: st.DataObject) -> None:
+        numbers = data.draw(st.sets(st.integers(0, self.granted + 1)))
+        self.over |= numbers
+        instructions = self.board.moved(sorted(numbers), self.now)
+        assert not any(isinstance(each, Stop | ReportEnded) for each in instructions)
+        self.perform(instructions)
 
     @rule()
     def ws_opened(self) -> None:
-        self.perform(self.board.ws_opened())
-        assert {each.attempt for each in self.board.placements()} <= {attempt for attempt, _ in self.started}
+        self.perform(self.board.ws_opened(self.now))
+        assert {each.attempt for each in self.board.placements()} <= {attempt for attempt, _ in self.known()}
 
     @rule(cs=CSS, data=st.data(), fresh=st.booleans(), restarted=st.booleans(), epoch=st.integers(0, 2),
           memory=st.sampled_from([1, 50, 100, 100]), busy=st.booleans())  # fmt: skip
@@ -110,9 +152,8 @@ class Events(RuleBasedStateMachine):
         self, cs: str, data: st.DataObject, fresh: bool, restarted: bool, epoch: int, memory: int, busy: bool
     ) -> None:
         self.boots[cs] = self.boots.get(cs, 0) + restarted
-        mine = st.sampled_from(
-            [each for each, at in self.started if at == cs] or [AttemptId(A, 0, Fence(0, 0, 0))]
-        )
+        anothers = AttemptId(A, 0, Fence(1, 900 + int(cs, 16), 1))
+        mine = st.sampled_from([*(each for each, at in self.started if at == cs), anothers])
         running = tuple(data.draw(st.lists(mine, max_size=1)))
         holding = tuple(data.draw(st.lists(mine, max_size=2, unique=True)))
         mflops = data.draw(st.sampled_from([1.0, 2.0]))

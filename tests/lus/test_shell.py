@@ -48,7 +48,7 @@ class Setting:
         self.shell = Shell(Board(), cast(Any, Clock()), Tasks("test"))
         self.shell.servers[CS1] = cast(Session, Cs())
         board = self.shell.board
-        board.ws_opened()
+        board.ws_opened(0.0)
         board.renewed(0.0, (), 0.0)
         board.cs_state(CS1, "b", "192.0.2.1", cs_state(), True, 0.0)
 

@@ -6,7 +6,8 @@ from collections import Counter
 
 from cs import limits as cs_limits
 from cs.task_machine import Slot, TaskMachine
-from lus.board import Board, Stage
+from lus.board import Board
+from lus.held import Stage
 from rjs.jobs import ENDED, TaskState
 from ws.queue import Queue
 
@@ -47,7 +48,7 @@ def check_queue(queue: Queue) -> None:
 def check_board(board: Board) -> None:
     """A lease waits, or has one attempt at one live CS; a CS has at most one attempt that it is not done with."""
     held = board._held
-    assert set(board._waiting) == {number for number, each in held.items() if each.stage is Stage.WAITING}
+    assert set(held.turns) == {number for number, each in held.items() if each.stage is Stage.WAITING}
     attempts = [each.attempt for each in held.values() if each.attempt is not None]
     assert len(attempts) == len(set(attempts))
     for number, each in held.items():
@@ -58,6 +59,7 @@ def check_board(board: Board) -> None:
             assert board.registry.get(each.cs) is not None, "an attempt at a CS that is gone"
         assert number <= board._upto
     for server in board.registry.all():
+        assert not server.strays & set(attempts)
         if server.attempt is not None:
             mine = held[server.attempt.fence.lease]
             assert (mine.attempt, mine.cs) == (server.attempt, server.cs)
