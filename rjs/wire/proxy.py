@@ -157,7 +157,9 @@ class _Asking(Protocol):
         head, end, rest = bytes(self._head).partition(b"\r\n\r\n")
         if not end and len(self._head) <= PROXY_HEAD:
             return
-        fault = connect_fault(head) if end and len(head) <= PROXY_HEAD else "it answered with no end of a head"
+        fault = (
+            connect_fault(head) if end and len(head) <= PROXY_HEAD else "it answered with no end of a head"
+        )
         if fault:
             self.drop()
             self._fail(fault)
