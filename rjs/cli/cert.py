@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rjs.cli.console import json_option, print_json, print_table, say
-from rjs.cli.group import person_folder
+from rjs.cli.group import person_folder, role_entry
+from rjs.cli.passphrases import Passphrases, passphrase_option
 
 if TYPE_CHECKING:
     from rjs.identity.folder import IdentityFolder
     from rjs.identity.held import Held
+    from rjs.identity.names import Role
 
 some_folder = click.argument(
     "folder", metavar="[DIR]", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path)
@@ -50,6 +53,14 @@ def _day(held: Held) -> str:
     return f"{held.leaf.not_valid_after_utc:%Y-%m-%d %H:%M}Z"
 
 
+def _ends(held: Held, now: datetime) -> str:
+    """How long it is still good; what ends soon and needs somebody says so."""
+    from rjs.identity.held import span
+
+    mark = "ENDED " if held.left(now).total_seconds() <= 0 else "SOON: " if held.is_due(now) else ""
+    return f"{mark}{span(held.left(now))}"
+
+
 @click.command("list")
 @some_folder
 @json_option
@@ -63,7 +74,7 @@ def list_held(folder: Path | None, as_json: bool) -> None:
       rjs cert list
       rjs cert list ~/rjs-cs
     """
-    from rjs.identity.held import held_in, span
+    from rjs.identity.held import held_in
 
     identity, now = _identity(folder), datetime.now(UTC)
     name = identity.member().name.uri()
@@ -71,7 +82,7 @@ def list_held(folder: Path | None, as_json: bool) -> None:
     if as_json:
         print_json({"name": name, "certificates": [_facts(each, now) for each in found]})
         return
-    rows = [[each.what, _day(each), span(each.left(now)), each.advice(now) or None] for each in found]
+    rows = [[each.what, _day(each), _ends(each, now), each.advice(now) or None] for each in found]
     say(f"certificates of {name}")
     print_table(["CERTIFICATE", "UNTIL", "ENDS", "NOTE"], rows)
 
@@ -105,31 +116,44 @@ def show(what: str, folder: Path | None, as_json: bool) -> None:
     print_table(["CERTIFICATE", what], rows)
 
 
+def _interfaces(role: Role, folder: Path) -> Sequence[str]:
+    """On which networks the server of this folder looks for others; a web server has no such setting."""
+    from rjs.config import read_config
+
+    return getattr(read_config(role_entry(f"{role}.settings"), folder), "interfaces", ())
+
+
 @click.command("renew")
 @some_folder
+@passphrase_option
 @json_option
-def renew(folder: Path | None, as_json: bool) -> None:
+def renew(folder: Path | None, passphrase_file: Path | None, as_json: bool) -> None:
     """Renew a token certificate now.
 
     A running server renews its own at two thirds of its life, and every rjs command yours; this is for a folder
-    that was long unused, up to 30 days after its certificate ended.
+    that was long unused, up to 30 days after its certificate ended. Where the web server cannot be reached, a lookup
+    server carries the request; that of a compute server goes this way as long as its certificate is good.
 
     \b
     Example:
       rjs cert renew
+      rjs cert renew ~/rjs-cs
     """
     from rjs.client import renew_alone, run_client
     from rjs.identity.held import span
     from rjs.state import StateFolder
 
-    identity = _identity(folder)
+    identity, ask = _identity(folder), Passphrases(passphrase_file)
     if folder is None:
-        renewed = run_client(lambda reactor: renew_alone(reactor, identity))
+        renewed = run_client(lambda reactor: renew_alone(reactor, identity, ask_passphrase=ask))
     else:
         with StateFolder.enter(
             folder
         ):  # or the running server, which renews by itself, would lose its session
-            renewed = run_client(lambda reactor: renew_alone(reactor, identity))
+            interfaces = _interfaces(identity.member().role, folder)
+            renewed = run_client(
+                lambda reactor: renew_alone(reactor, identity, interfaces=interfaces, tell=say)
+            )
     until = renewed.chain[0].not_valid_after_utc
     if as_json:
         print_json({"name": identity.member().name.uri(), "until": until.isoformat()})

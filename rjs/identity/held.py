@@ -14,6 +14,8 @@ from cryptography import x509
 from rjs.identity.folder import IdentityFolder
 from rjs.identity.keys import Chain, load_chain
 from rjs.identity.lifetimes import what_then
+from rjs.identity.succession import REMEDY
+from rjs.limits import RECERTIFY
 
 FILES = {
     "token": "token.pem",
@@ -27,6 +29,8 @@ FILES = {
 """The certificates that a folder may hold, by what they are called, and their files."""
 
 _WARNING = dt.timedelta(days=30)
+_RECERTIFY = dt.timedelta(seconds=RECERTIFY)
+_AUTHORITY = frozenset({"intermediate", "record"})
 
 
 @attrs.frozen
@@ -46,20 +50,26 @@ class Held:
         """How long it is still valid; negative afterwards."""
         return self.leaf.not_valid_after_utc - now
 
+    def is_due(self, now: dt.datetime) -> bool:
+        """Whether it ends soon, and somebody must do something: a token certificate renews itself."""
+        return self.what != "token" and self.left(now) <= (
+            _RECERTIFY if self.what in _AUTHORITY else _WARNING
+        )
+
     def advice(self, now: dt.datetime) -> str:
         """What its holder should know or do, in words."""
         if now < self.leaf.not_valid_before_utc:
             return f"valid from {self.leaf.not_valid_before_utc:%Y-%m-%d %H:%M}Z: is this clock right?"
         if self.what == "token":
             return what_then(self.leaf, now)
-        if self.left(now) > _WARNING:
+        if not self.is_due(now):
             return ""
         return {
             "answer": "the operator invites this compute server anew",
             "signing": "the operator certifies the key again: rjs ca issue CADIR signing-request.pem",
             "encryption": "rjs cert request --encryption keeps the key and says how it is certified again",
-            "intermediate": "without it nobody joins or renews; the operator founds the web server anew",
-            "record": "without it lists of what is revoked go stale, and nothing starts; found the web server anew",
+            "intermediate": f"without it nobody joins or renews; {REMEDY}",
+            "record": f"without it lists of what is revoked go stale, and nothing starts; {REMEDY}",
             "root": "the organisation ends with it",
         }[self.what]
 

@@ -16,6 +16,7 @@ from rjs.identity.held import span
 from rjs.identity.keys import our_public_key, spki_digest
 from rjs.identity.names import Role
 from rjs.identity.testing import Organisation
+from rjs.limits import ENCRYPTION_LIFETIME
 from rjs.state import cluster_folder
 
 if TYPE_CHECKING:
@@ -82,3 +83,11 @@ def test_times_read_well() -> None:
     assert span(dt.timedelta(minutes=3)) == "in 3 min"
     assert span(dt.timedelta(seconds=-61)) == "1 min 1 s ago"
     assert span(dt.timedelta(0)) == "in 0 s"
+
+
+def test_what_ends_soon_stands_out(rjs: Rjs, tmp_path: Path) -> None:
+    """In a server's folder too: an encryption certificate in its last days says so in words, and what to do."""
+    joined(Role.USER, tmp_path, dt.timedelta(seconds=ENCRYPTION_LIFETIME) - dt.timedelta(days=3))
+    token, encryption, root = rjs("--home", tmp_path, "cert", "list").out.splitlines()[1:]
+    assert " ENDED " in token and " SOON: in 2 d 23 h" in encryption and "SOON" not in root
+    assert "rjs cert request --encryption" in encryption

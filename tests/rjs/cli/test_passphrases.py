@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from rjs.identity.ca import cluster_of
+from rjs.identity.errors import IdentityError
 from rjs.identity.folder import IdentityFolder
 from rjs.identity.invitation import Invitation
 from rjs.identity.keys import is_encrypted, load_chain, new_key, save_chain, save_private
@@ -242,3 +243,28 @@ def test_the_operator_certifies_an_encryption_key(
     chain = load_chain(request.with_name("encryption.pem"))
     assert len(own) == 1 and len(chain) == 2 and chain[0].public_key() == own[0].public_key()
     assert "encryption key" in rjs("ca", "list", cadir).out
+
+
+def test_joining_with_a_passphrase(tmp_path: Path) -> None:
+    """Signing and encryption key are never on the disk without it, and the join can be repeated with it; a key that
+    was made without is not taken for one that is protected."""
+    organisation = Organisation(datetime.now(UTC))
+    invitation, folder = organisation.invitation(Role.USER), IdentityFolder(tmp_path / "ada")
+    requests = [folder.create_pending(invitation, organisation.now, OLD.encode()) for _ in range(2)]
+    assert len({read_request(each.signing_request or b"")[0].public_numbers() for each in requests}) == 1
+    assert is_encrypted(folder.path / "signing.key") and is_encrypted(folder.path / "encryption.key")
+    for wrong in (None, NEW.encode()):
+        with pytest.raises(IdentityError, match=r"identity\.passphrase"):
+            folder.create_pending(invitation, organisation.now, wrong)
+    other = IdentityFolder(tmp_path / "eve")
+    other.create_pending(invitation, organisation.now)
+    with pytest.raises(IdentityError, match=r"identity\.unprotected"):
+        other.create_pending(invitation, organisation.now, OLD.encode())
+
+
+def test_a_passphrase_is_for_people(rjs: Rjs, tmp_path: Path, secret: Callable[[str], Path]) -> None:
+    """A server's keys have none, and its join says so before anything is made."""
+    invitation = Organisation(datetime.now(UTC)).invitation(Role.CS).encode()
+    said = rjs("join", invitation, tmp_path / "cs", "--passphrase-file", secret(OLD))
+    assert said.status == 2 and "a passphrase is for the keys of a person" in said.err
+    assert not (tmp_path / "cs").exists()
