@@ -32,13 +32,14 @@ from rjs.doctor.rules.homes import judge_database, judge_homes
 from rjs.doctor.rules.machine import judge_disk, judge_files
 from rjs.doctor.rules.servers import judge_java, judge_server, judge_unconfined
 from rjs.doctor.rules.trust import judge_revocations, judge_trust
-from rjs.errors import RefusedError, RjsError
+from rjs.errors import ConfigError, RefusedError, RjsError
 from rjs.files import read_small
 from rjs.identity.folder import IdentityFolder, Member
 from rjs.identity.names import SERVERS, Role
 from rjs.limits import IDENTITY_FILE
 from rjs.state import CLUSTERS, sole_cluster
 from rjs.wall_time import Wall, utc_now
+from rjs.wire.proxy import Proxy, read_proxy
 
 Check = Callable[["Patient"], list[Finding]]
 
@@ -110,6 +111,14 @@ class Patient:
             return heard, browsing.result()
         except ValueError:  # interfaces that are no addresses
             return [], []
+
+    @property
+    def proxy(self) -> Proxy | None:
+        """The HTTP proxy by which a lookup server reaches its web server."""
+        try:
+            return read_proxy(self.setting("proxy", ""))
+        except ConfigError:
+            return None  # the settings' own finding
 
     @cached_property
     def knocks(self) -> list[doors.Answered]:
@@ -277,35 +286,37 @@ def _own_port(patient: Patient) -> list[Finding]:
 
 
 def _proxy(patient: Patient) -> list[Finding]:
-    return [judge_proxy(machine.proxy_of(os.environ))]
+    return [judge_proxy(machine.proxy_of(os.environ), str(patient.proxy or ""))]
 
 
-def _doors(patient: Patient) -> list[tuple[Role, str]]:
+def _doors(patient: Patient) -> list[doors.Door]:
     """What this member dials, as far as it is not there already."""
     if patient.member.role is Role.WS:
         return []
     if patient.member.role is Role.CS:
         return _lookup_doors(patient)
-    ways = [(Role.WS, address) for address in patient.member.ws]
+    ways = [doors.Door(Role.WS, address, patient.proxy) for address in patient.member.ws]
     return ways + (_compute_doors(patient) if patient.member.role is Role.LUS else [])
 
 
-def _lookup_doors(patient: Patient) -> list[tuple[Role, str]]:
+def _lookup_doors(patient: Patient) -> list[doors.Door]:
     """A CS that is served needs no other door; one that is not looks for every LUS that it could know."""
     if patient.document.get("lus"):
         return []
-    named = [(Role.LUS, str(address)) for address in patient.setting("lus", [])]
+    named = [doors.Door(Role.LUS, str(address)) for address in patient.setting("lus", [])]
     seen = patient.lan.result()[1]
-    return named + [(Role.LUS, _address(each)) for each in seen if each.role == "lus"]
+    return named + [doors.Door(Role.LUS, _address(each)) for each in seen if each.role == "lus"]
 
 
-def _compute_doors(patient: Patient) -> list[tuple[Role, str]]:
+def _compute_doors(patient: Patient) -> list[doors.Door]:
     """The CSs that announce themselves and are not registered."""
     known = {
         str(each.get("id")) for each in patient.document.get("servers") or () if each.get("state") != "lost"
     }
     seen = patient.lan.result()[1]
-    return [(Role.CS, _address(each)) for each in seen if each.role == "cs" and each.id not in known]
+    return [
+        doors.Door(Role.CS, _address(each)) for each in seen if each.role == "cs" and each.id not in known
+    ]
 
 
 def _address(seen: SeenServer) -> str:

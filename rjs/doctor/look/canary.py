@@ -15,13 +15,14 @@ from twisted.internet.base import ReactorBase
 
 from rjs.answers.answer_jar import open_answer
 from rjs.background import sleep
-from rjs.client import PersonDoor, digest_of, run_client, with_own_ws
+from rjs.client import digest_of, run_client, with_own_ws
 from rjs.doctor.rules.canary import Came, CanaryFacts, Step
 from rjs.errors import RefusedError, RjsError, UnreachableError
 from rjs.identity.folder import IdentityFolder
 from rjs.identity.keys import AskPassphrase
 from rjs.ids import BundleId
 from rjs.packing import gather, write_signed
+from rjs.person_door import PersonDoor
 from rjs.signer import own_signer
 from rjs.wall_time import utc_now
 from rjs.wire import messages as m

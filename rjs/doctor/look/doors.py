@@ -30,6 +30,7 @@ from rjs.wall_time import utc_now
 from rjs.wire import messages as m
 from rjs.wire.dial import host_and_port
 from rjs.wire.greeting import clocks
+from rjs.wire.proxy import Proxy, ProxyError, connect_fault, connect_head
 
 PATIENCE = 5.0
 """Seconds for one door: name, connection, TLS and hello together. A LAN needs milliseconds, a WAN under one."""
@@ -45,35 +46,45 @@ class Answered:
     skew: Skew | None = None
 
 
-def knock_at(doors: Sequence[tuple[Role, str]], identity: Identity) -> list[Answered]:
-    """Knock at each (role, HOST:PORT) with this certificate, all at once; in their order. Bounded by PATIENCE."""
-    found: dict[int, Answered] = {}
+@attrs.frozen
+class Door:
+    """Where to knock, who should answer there, and the HTTP proxy on the way."""
 
-    def knock(number: int, role: Role, address: str) -> None:
-        found[number] = _knock(role, address, identity)
+    role: Role
+    address: str
+    proxy: Proxy | None = None
+
+
+def knock_at(doors: Sequence[Door], identity: Identity) -> list[Answered]:
+    """Knock at each with this certificate, all at once; in their order. Bounded by PATIENCE."""
+    found: dict[Door, Answered] = {}
+
+    def knock(door: Door) -> None:
+        found[door] = _knock(door, identity)
 
     tried = doors[:AT_ONCE]
-    threads = [
-        threading.Thread(target=knock, args=(number, *door), daemon=True) for number, door in enumerate(tried)
-    ]
+    threads = [threading.Thread(target=knock, args=(door,), daemon=True) for door in tried]
     for thread in threads:
         thread.start()
     end = time.monotonic() + PATIENCE + 1
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
-    return [found.get(number, _unknown(*door)) for number, door in enumerate(tried)]
+    return [found.get(door) or _unknown(door) for door in tried]
 
 
-def _unknown(role: Role, address: str) -> Answered:
+def _unknown(door: Door) -> Answered:
     """Its thread has not come back: only the system's look for a name takes no time limit."""
-    return Answered(Knock(role.value, address, Met.NO_NAME, f"nothing found within {PATIENCE:.0f} s"))
+    return Answered(
+        Knock(door.role.value, door.address, Met.NO_NAME, f"nothing found within {PATIENCE:.0f} s")
+    )
 
 
-def _knock(role: Role, address: str, identity: Identity) -> Answered:
-    began = time.monotonic()
-    host, port = host_and_port(address)
+def _knock(door: Door, identity: Identity) -> Answered:
+    began, role, address = time.monotonic(), door.role, door.address
     try:
-        connection = socket.create_connection((host, port), PATIENCE)
+        connection = _through(door.proxy, address) if door.proxy else _connected(*host_and_port(address))
+    except ProxyError as error:
+        return Answered(Knock(role.value, address, Met.PROXY, str(error)))
     except OSError as error:
         return Answered(Knock(role.value, address, _met(error), error.strerror or str(error)))
     with connection:
@@ -87,6 +98,29 @@ def _knock(role: Role, address: str, identity: Identity) -> Answered:
     knock = Knock(role.value, address, Met.HELLO, peer=name, seconds=took)
     read = clocks(hello, utc_now(), took)
     return Answered(knock, None if read is None else Skew(talk.peer.common_name, -read.ahead))
+
+
+def _connected(host: str, port: int) -> socket.socket:
+    return socket.create_connection((host, port), PATIENCE)
+
+
+def _through(proxy: Proxy, address: str) -> socket.socket:
+    """A connection by way of the proxy. Raises ProxyError where it does not lead there."""
+    try:
+        connection = _connected(proxy.host, proxy.port)
+        connection.sendall(connect_head(proxy, address))
+        head = b""
+        while b"\r\n\r\n" not in head and len(head) <= limits.PROXY_HEAD:
+            part = connection.recv(1)  # not a byte of what follows: TLS reads that
+            if not part:
+                raise ProxyError(f"the proxy {proxy} closed the connection without an answer")
+            head += part
+    except OSError as error:
+        raise ProxyError(f"the proxy {proxy} cannot be reached: {error.strerror or error}") from error
+    if fault := connect_fault(head):
+        connection.close()
+        raise ProxyError(f"the proxy {proxy} did not connect us to {address}: {fault}")
+    return connection
 
 
 def _met(error: OSError) -> Met:

@@ -12,7 +12,7 @@ from rjs.limits import RENEWAL_GRACE
 SOON = dt.timedelta(days=30)
 GRACE = dt.timedelta(seconds=RENEWAL_GRACE)
 
-_FOUND_WS = "rjs ws init DIR --ca CADIR"
+_RENEW_WS = "rjs ws renew DIR --ca CADIR"
 LONG_LIVED = {
     "answer": (
         "the operator invites this compute server anew, into a new folder",
@@ -26,8 +26,8 @@ LONG_LIVED = {
         "make the request again; the key stays, and so does what was sealed for it",
         "rjs cert request --encryption",
     ),
-    "intermediate": ("found the web server anew: without it nobody joins or renews", _FOUND_WS),
-    "record": ("found the web server anew: without it lists of what is revoked go stale", _FOUND_WS),
+    "intermediate": ("the operator certifies it again: without it nobody joins or renews", _RENEW_WS),
+    "record": ("the operator certifies it again: without it lists of what is revoked go stale", _RENEW_WS),
     "root": ("the organisation ends with it: found a new one, and let everybody join", "rjs ca init CADIR"),
 }
 """Who mends the end of each certificate that does not renew itself, and with what."""

@@ -17,6 +17,7 @@ class Met(Enum):
     REFUSED = "refused"
     TIMEOUT = "timeout"
     NO_ROUTE = "no-route"
+    PROXY = "proxy"
     NOT_TLS = "not-tls"
     DISTRUSTED = "distrusted"  # we refused what it showed
     UNWANTED = "unwanted"  # it refused what we showed
@@ -82,6 +83,10 @@ def _unreached(knock: Knock) -> Finding:
         Met.NO_ROUTE: (
             "door-no-route", f"{host} cannot be reached from this network: {knock.words}",
             "check cable, wireless network and VPN, and that the address is right", typed("ip", "route", "get", host),
+        ),
+        Met.PROXY: (
+            "proxy-fails", knock.words,
+            "correct proxy in config.toml, or let whoever runs it allow CONNECT there", "",
         ),
         Met.NOT_TLS: (
             "door-not-ours", f"what listens there is no server of RJS: {knock.words}",
@@ -180,8 +185,10 @@ def judge_port(facts: PortFacts) -> Finding:
     return fault(subject, "port-deaf", sentence, remedy, "nft list ruleset", "iptables -S")
 
 
-def judge_proxy(environment: str) -> Finding:
-    """The HTTP proxy that the environment names: other programs use it, sessions do not."""
+def judge_proxy(environment: str, used: str = "") -> Finding:
+    """The HTTP proxy that the settings name; and one that the environment names, which other programs use."""
+    if used:
+        return well("proxy", f"the web server is reached through {used}")
     if environment:
         sentence = f"the environment names the proxy {environment}; sessions dial directly all the same"
         return notice("proxy", "proxy-not-used", sentence)

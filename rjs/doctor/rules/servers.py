@@ -15,7 +15,7 @@ Document = Mapping[str, Any]
 
 def judge_server(role: str, document: Document, folder: str) -> list[Finding]:
     """Everything that the server of this role tells of itself."""
-    return [*_renewal(document), *_troubles(document), *_ROLES[role](document, folder)]
+    return [*_renewal(document), *_ROLES[role](document, folder)]
 
 
 def _renewal(document: Document) -> list[Finding]:
@@ -26,18 +26,17 @@ def _renewal(document: Document) -> list[Finding]:
     return [fault("renewal", "renewal-fails", f"the certificate is not renewed: {trouble}", remedy)]
 
 
-def _troubles(document: Document) -> list[Finding]:
-    """What the server itself reports as wrong with its disk, database or descriptors."""
-    troubles = document.get("troubles") or ()
-    remedy = "the server heals by itself when the cause is gone; see disk and open files"
-    return [fault("server", "server-troubled", str(each), remedy) for each in troubles]
-
-
 # --- the web server ---------------------------------------------------------------------------------------
 
 
 def _ws(document: Document, folder: str) -> list[Finding]:
-    return [_authority(document), _luses(document), _accounts(document), *_undelivered(document)]
+    return [
+        _authority(document),
+        *_mandates(document),
+        _luses(document),
+        _accounts(document),
+        *_undelivered(document),
+    ]
 
 
 def _authority(document: Document) -> Finding:
@@ -52,6 +51,13 @@ def _authority(document: Document) -> Finding:
         "that folder from a copy"
     )
     return fault("authority", "authority-dead", sentence, remedy)
+
+
+def _mandates(document: Document) -> list[Finding]:
+    """What the operator gave the web server, and soon ends."""
+    warnings = _of(document, "mandates").get("warnings") or ()
+    remedy = "the operator does that in time"
+    return [notice("mandates", "mandate-ends", str(each), remedy) for each in warnings]
 
 
 def _luses(document: Document) -> Finding:

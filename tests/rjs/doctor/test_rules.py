@@ -7,6 +7,7 @@ import datetime as dt
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -52,7 +53,7 @@ FOLDER = FolderFacts("/s", "cs", "desk", "ada", "ada", 0o700, 7, None, True)
         ({"role": "user", "answers": False, "holder": None}, ["ok"]),
     ],
 )
-def test_state_folders(change: dict[str, object], expected: list[str]) -> None:
+def test_state_folders(change: dict[str, Any], expected: list[str]) -> None:
     """Modes, owners, and who holds it."""
     assert told(judge_folder(attrs.evolve(FOLDER, **change))) == expected
 
@@ -176,7 +177,7 @@ DISK = DiskFacts("/s", 50 * GIB, 100 * GIB, 10**6, 10**7, False)
         ({"free": 0, "free_inodes": 0}, ["fault disk-full", "fault inodes-exhausted"]),
     ],
 )
-def test_disks(change: dict[str, int], expected: list[str]) -> None:
+def test_disks(change: dict[str, Any], expected: list[str]) -> None:
     """Bytes, inodes, and a mount that cannot be written."""
     assert told(judge_disk(attrs.evolve(DISK, **change))) == expected
 
@@ -208,6 +209,7 @@ def test_open_files(facts: FilesFacts, expected: list[str]) -> None:
         (Met.NO_ROUTE, "", "fault door-no-route"),
         (Met.NOT_TLS, "", "fault door-not-ours"),
         (Met.SILENT, "", "fault door-silent"),
+        (Met.PROXY, "", "fault proxy-fails"),
         (Met.DISTRUSTED, "identity.other_root", "fault door-other-cluster"),
         (Met.DISTRUSTED, "identity.role", "fault door-wrong-role"),
         (Met.DISTRUSTED, "identity.not_yet_valid", "fault door-certificate-dates"),
@@ -232,6 +234,7 @@ def test_a_proxy_is_mentioned_where_it_may_matter() -> None:
     )
     assert told(judge_proxy("proxy.example:3128")) == ["notice proxy-not-used"]
     assert told(judge_proxy("")) == ["ok"]
+    assert "through p:1" in judge_proxy("proxy.example:3128", "p:1").sentence
 
 
 @pytest.mark.parametrize(
@@ -381,6 +384,8 @@ CS = {"lus": "x", "confined": True, "mflops": 5.0, "measured": "y", "answers_wai
         ("ws", WS | {"lus": []}, ["fault no-lus"]),
         ("ws", WS | {"accounts": 0}, ["notice no-accounts"]),
         ("ws", WS | {"authority": {"issues": False, "trouble": "it ended"}}, ["fault authority-dead"]),
+        ("ws", WS | {"mandates": {"warnings": ["it ends"]}}, ["notice mandate-ends"]),
+        ("ws", WS | {"undeliverable": ["ada"]}, ["fault answers-stuck"]),
         ("ws", WS | {"certificate": {"trouble": "away"}}, ["fault renewal-fails"]),
         ("lus", LUS, []),
         ("lus", LUS | {"ws": {"connected": False, "trouble": "away"}}, ["fault ws-away"]),
@@ -457,7 +462,7 @@ CODE = re.compile(r"[a-z]+(?:-[a-z]+)+")
 
 def test_the_page_lists_every_code() -> None:
     """docs/doctor.md names each code that can be found, and no other."""
-    named = set(re.findall(r"^\| `([a-z-]+)` \|", PAGE.read_text(), re.MULTILINE))
+    named = set(re.findall(r"^\| `([a-z][a-z-]+)` \|", PAGE.read_text(), re.MULTILINE))
     assert codes_in_sources() == named
 
 
