@@ -62,8 +62,8 @@ class Report:
     history: Path
     events: Sequence[AnyEvent] = attrs.field(repr=False)
     violations: Sequence[Violation]
-    tracebacks: dict[str, int]
-    """How many each server's log has: a fault of the machine is no defect, so these are for people to look at."""
+    critical: dict[str, int]
+    """How many critical lines each server's log has. Where a machine is at fault that may be right: people look."""
 
     def count(self, kind: type[AnyEvent]) -> int:
         """How many events of this kind there are."""
@@ -101,7 +101,9 @@ class Report:
         for percent in (50, 90, 99, 100) if latencies else ():
             value = latencies[min(len(latencies) - 1, len(latencies) * percent // 100)]
             told.append((f"seconds to an answer, {percent} %", f"{value:.2f}"))
-        told += [(f"tracebacks of {name}", str(count)) for name, count in self.tracebacks.items() if count]
+        told += [
+            (f"critical log lines of {name}", str(count)) for name, count in self.critical.items() if count
+        ]
         told += [("violations", str(len(self.violations))), ("history", str(self.history))]
         return told
 
@@ -124,12 +126,12 @@ def run(folder: Path, plan: Plan, say: Callable[[str], object] = lambda _: None)
         _Run(plan, machines, submitter, list(schedule(plan.seed, hosts, plan.seconds, plan.pause)), say).go()
         history.tell_all(read_log(log, {each.job[:16]: each.job for each in submitter.all}))
         history.tell_all(aftermath(made, person))
-        tracebacks = {
-            server.name: server.log.read_text(errors="replace").count("Traceback")
+        critical = {
+            server.name: server.log.read_text(errors="replace").count("#critical]")
             for server in made.servers.values()
         }
     history.close()
-    return Report(plan, history.path, history.events, check(history.events), tracebacks)
+    return Report(plan, history.path, history.events, check(history.events), critical)
 
 
 @attrs.define
@@ -154,8 +156,10 @@ class _Run:
         healed = steady_seconds()
         while self._is_busy() and steady_seconds() < healed + HEALING:
             self._step(steady_seconds() - began)
-        for machine in reversed(self.machines.values()):
+        for machine in self.machines.values():
             machine.stop()
+        for machine in self.machines.values():
+            machine.stopped()
 
     @property
     def _history(self) -> HistoryFile:

@@ -19,13 +19,14 @@ from history import Accepted, AnswerSeen, Cancelled, HistoryFile, Refused, Submi
 from machines import Site
 from payload import SCRIPT
 
-from rjs.identity.certificates import Identity
 from rjs.packing import gather, write_signed
 from rjs.state import signing_identity
 
 CLIENT, FILE = "client", "file"
 CLIENT_PATIENCE = 40.0
 """Seconds until a client is killed that got no answer."""
+CLIENT_TRIES = 60
+"""How often somebody submits a job until he or she believes that it will not be taken."""
 AGAIN = 1.5
 """Seconds until a submitter tries again."""
 VALID = timedelta(days=7)
@@ -81,6 +82,7 @@ class Submission:
     _client: subprocess.Popen[bytes] | None = None
     _canceller: subprocess.Popen[bytes] | None = None
     _began: float = 0.0
+    _tries: int = 0
     _seen: set[str] = attrs.field(factory=set)
     _cancel_over: bool = False
 
@@ -103,7 +105,7 @@ class Submission:
         elif self._client is not None:
             self._watch_client(now)
         elif now >= self._next:
-            self._began = now
+            self._began, self._tries = now, self._tries + 1
             self._client = self.site.person_popen(self.person, "submit", self.bundle)
 
     def _submit_file(self, now: float) -> None:
@@ -131,7 +133,7 @@ class Submission:
         self._client, self._next = None, now + AGAIN
         if status == 0:
             self._heard_accepted(now)
-        elif "refused" in said and "try again" not in said:
+        elif self._tries >= CLIENT_TRIES:
             self._heard_refused(said)
 
     def _heard_accepted(self, now: float) -> None:
@@ -209,25 +211,38 @@ class Submitter:
 
     def _begin(self, order: Order) -> Submission:
         number = len(self.done) + len(self.under_way) + 1
-        bundle, job = self._sign(order, f"job-{number}")
+        bundle, job = sign(
+            self.person,
+            f"job-{number}",
+            tasks=order.tasks,
+            log=self.log,
+            values=order.values,
+            longest=order.longest,
+        )
         self.history.tell(Submitting(job=job, tasks=order.tasks, values=order.values, way=order.way))
         return Submission(self.site, self.person, self.history, order, bundle, job)
 
-    def _sign(self, order: Order, name: str) -> tuple[Path, str]:
-        folder = self.person.folder / "work"
-        folder.mkdir(exist_ok=True)
-        (folder / "run.py").write_text(SCRIPT)
-        (folder / "job.toml").write_text(
-            f'name = "{name}"\nruntime = "python"\nentry = "run.py"\ntasks = {order.tasks}\n'
-            f'args = ["{self.log}", "{order.values}", "{order.longest}"]\n'
-            '[needs]\nmemory = "128 MiB"\ndisk = "16 MiB"\nwall_time = "2 min"\n'
-        )
-        bundle, me = self.person.folder / f"{name}.jar", self._identity()
-        job = write_signed(
-            gather(folder), bundle, key=me.key, chain=me.chain, now=datetime.now(UTC), nonce=os.urandom(16),
-            valid=VALID,
-        )  # fmt: skip
-        return bundle, job
 
-    def _identity(self) -> Identity:
-        return signing_identity(self.person.folder)
+def sign(
+    person: Person, name: str, *, tasks: int, log: Path, values: int, longest: float = 0.0, mark: str = ""
+) -> tuple[Path, str]:
+    """A signed bundle of the payload, and its job's id. The arguments are the payload's."""
+    folder = person.folder / "work"
+    folder.mkdir(exist_ok=True)
+    (folder / "run.py").write_text(SCRIPT)
+    (folder / "job.toml").write_text(
+        f'name = "{name}"\nruntime = "python"\nentry = "run.py"\ntasks = {tasks}\n'
+        f'args = ["{log}", "{values}", "{longest}", "{mark}"]\n'
+        '[needs]\nmemory = "128 MiB"\ndisk = "16 MiB"\nwall_time = "2 min"\n'
+    )
+    bundle, me = person.folder / f"{name}.jar", signing_identity(person.folder)
+    job = write_signed(
+        gather(folder),
+        bundle,
+        key=me.key,
+        chain=me.chain,
+        now=datetime.now(UTC),
+        nonce=os.urandom(16),
+        valid=VALID,
+    )
+    return bundle, job

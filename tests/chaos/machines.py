@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from cluster import RJS, STOP, Cluster, Person, Server, using, wait_for
+from cluster import RJS, STOP, Cluster, Person, Server, wait_for
 from faults import Fault, Kind
 from history import FaultBegan, FaultEnded, HistoryFile, ServerEnded, ServerStarted
 from netns import Lan
@@ -153,14 +153,14 @@ class Machine:
         """Note whether the server has ended; start one that should run."""
         process = self.server.process
         if process is not None and process.poll() is not None:
-            self.history.tell(
-                ServerEnded(server=self.name, status=process.returncode, wanted=self._wanted_end)
-            )
-            self.server.process = None
             self._start_at = now if self._wanted_end else now + AGAIN
-            self._wanted_end = False
+            self._note_end(process.returncode)
         if self.server.process is None and now >= self._start_at and not self._is_down:
             self._start()
+
+    def _note_end(self, status: int) -> None:
+        self.history.tell(ServerEnded(server=self.name, status=status, wanted=self._wanted_end))
+        self.server.process, self._wanted_end = None, False
 
     @property
     def _is_down(self) -> bool:
@@ -218,17 +218,20 @@ class Machine:
         self.history.tell(FaultEnded(kind=fault.kind, host=self.name))
 
     def stop(self) -> None:
-        """The run is over: end the server in an orderly way, or at any rate."""
+        """The run is over: the server is told to end. ``stopped`` waits for that."""
+        self._end(signal.SIGTERM)
+
+    def stopped(self) -> None:
+        """Returns when it has ended, in an orderly way or at any rate."""
         process = self.server.process
         if process is None:
             return
-        self._end(signal.SIGTERM)
         try:
             process.wait(STOP)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        self.look(float("-inf"))
+        self._note_end(process.returncode)
 
     def _end(self, number: signal.Signals) -> None:
         self._wanted_end = self.server.process is not None
@@ -258,8 +261,3 @@ def _run(*argv: str) -> None:
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
     if done.returncode:
         raise RuntimeError(f"{' '.join(argv)}: {done.stderr.strip()}")
-
-
-def processes_left(made: Site) -> int:
-    """How many processes still use the site's folder."""
-    return len(using(made.folder))
