@@ -11,11 +11,12 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.logger import Logger
 
-from cs import ledger, limits
+from cs import job_library, ledger, limits
 from cs.api import CsDoor
 from cs.attempt import Owner, Preparation
 from cs.bundles import Bundles
 from cs.config import ACCEPTED, CsSettings
+from cs.control_channel import JobDesk
 from cs.java import Java, find_java
 from cs.linpack import LinpackRecord, load_or_measure
 from cs.lookup_servers import LookupServers
@@ -121,10 +122,11 @@ class ComputeServer:
         self._shell = self._build_shell(cluster)
         self._book.changed = self._shell.judge_again
         self._keeper = TokenKeeper(self._state.identity().token(), self._renewed, self._reactor, self._wall)
-        context = server_context(self._keeper.identity, Role, self._wall)
-        self._keeper.renewed = context.renew
+        self._context = context = server_context(self._keeper.identity, Role, self._wall)
+        self._keeper.renewed = self._show
         self._shell.served = self._keeper.poke
         me = Self(self._member.name.uri(), self._member.cluster, self._boot.id, self._boot.count, __version__)
+        self._shell.jobs = self._jobs = self._job_desk(me)
         door = CsDoor(self._shell)
         guarded = GuardedDoor(door, self._book)
         self._acceptor = Acceptor(self._reactor, me, guarded, context, limits.LUS_SESSIONS)
@@ -179,12 +181,26 @@ class ComputeServer:
         wheels.sweep()
         preparation = Preparation(
             owner, bundles, self._storage, workers, self._trust.current, self._offering.now, wheels, self._java,
-            self._book.check_signer, self._book.check_fresh, self._wall,
+            self._book.check_signer, self._book.check_fresh, self._wall, job_library.provide(cluster / "python"),
         )  # fmt: skip
         return Shell(
             TaskMachine(spool.recover()), owner, preparation, spool, work, self._spawner, self._new_spawner, workers,
             self._reactor, self._tasks, self._describe, Refusals(self._state.path),
         )  # fmt: skip
+
+    def _job_desk(self, me: Self) -> JobDesk:
+        doors = private_folder(self._state.path / limits.DOORS)
+        for left in doors.iterdir():
+            left.unlink()
+        return JobDesk(
+            self._reactor, self._tasks, self._shell.workers, me, self._member.id, doors,
+            lambda: self._keeper.identity, lambda: self._shell.session, self._wall,
+        )  # fmt: skip
+
+    def _show(self, identity: Identity) -> None:
+        """Our certificate was renewed: every door shows it from the next connection on."""
+        self._context.renew(identity)
+        self._jobs.renewed(identity)
 
     def _new_spawner(self) -> Spawner:
         assert isinstance(self._reactor, PosixReactorBase)

@@ -76,6 +76,8 @@ class Preparation:
     check_fresh: Callable[[], object] = lambda: None
     """Refuses to start anything while it is not known what was revoked lately."""
     wall: Wall = utc_now
+    library: Path | None = None
+    """Where Python jobs find ``rjs``."""
 
     async def prepare(
         self, attempt: AttemptId, job: JobBrief, session: Session, workplace: Workplace
@@ -149,6 +151,7 @@ class Preparation:
             bundle=bundle,
             descriptor=descriptor,
             java=self.java,
+            library=self.library,
         )
 
 

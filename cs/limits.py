@@ -94,6 +94,38 @@ TRUST_LABEL = 200
 TRUST_PLACES = 100
 """Network places in one grant: the owner is to know them."""
 
+# --- control channel and door for jobs ------------------------------------------------------------------
+
+CONTROL_LINE = 64 * KIB
+"""Bytes of one line: a token request is 1 KiB; what comes later has room."""
+
+CONTROL_LINES = 100
+CONTROL_LINES_A_SECOND = 20
+"""Lines of one job in a burst, and a second: each is parsed in the reactor."""
+
+CONTROL_FAULTS = 20
+"""Lines refused, after which the channel is closed: a program with a mistake finds it in the first ones."""
+
+TOKEN_PATIENCE = 30.0
+"""Seconds that a job waits for its token: a LUS may have lost its WS. It may ask again."""
+
+DOORS = "doors"
+"""The folder of the doors in the state folder: a socket's path is short, as short as that of ``status.sock``."""
+
+DOOR_SESSIONS = 8
+"""Connections at once at an attempt's door: each costs a TLS session."""
+
+DOOR_FILE = 256 * MIB
+DOOR_BYTES = GIB
+"""Bytes of one file, and of all, that a job writes through its door: as much as its answer may have."""
+
+DOOR_UNFINISHED = 8
+"""Files of which parts came, at a time."""
+
+CHECKPOINT_FILES = 1_000
+CHECKPOINT_BYTES = 256 * MIB
+"""What a checkpoint folder may hold: it is to travel in a later release."""
+
 # --- Java -----------------------------------------------------------------------------------------------
 
 JAVA_ANSWER = 10.0

@@ -48,3 +48,7 @@ class Prepared:
     """In the descriptor's order, for a Java job."""
     java: Java | None = None
     """This machine's."""
+    library: Path | None = None
+    """The folder in which a Python job finds ``rjs``."""
+    door: Path | None = None
+    """Where the attempt's door will be, if the job asks for a token."""

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from cs import attempt as steps
 from cs import limits
+from cs.control_channel import JobDesk, JobLink
 from cs.prepared import Prepared
 from cs.refusals import Refusals
 from cs.spawner.client import Spawner
@@ -67,6 +68,8 @@ class Shell:
     tasks: Tasks
     describe: Callable[[], m.CsState]
     refusals: Refusals = attrs.field(factory=Refusals)
+    jobs: JobDesk | None = None
+    """What running jobs ask of us; without one, nobody hears them."""
     session: Session | None = None
     served: Callable[[], object] = lambda: None
     lease_until: float = 0.0
@@ -228,7 +231,10 @@ class Shell:
         started = self.preparation.wall()
         if not self.spawner.alive:
             self.spawner = self.new_spawner()
-        running = self.spawner.run(steps.request_of(prepared))
+        link = None if self.jobs is None else self.jobs.begin(prepared, self.spawner)
+        if link is not None:
+            self.spawner.heard, prepared = link.heard, link.prepared
+        running = _run_linked(self.spawner.run(steps.request_of(prepared)), link)
         done: Deferred[Ended] = Deferred.fromCoroutine(running)
         if not done.called:
             crash_point("cs.task.spawned")
@@ -343,3 +349,12 @@ class Shell:
         if self.machine.slot is Slot.RUNNING:
             self.spawner.stop(limits.STOP_GRACE)
         await self.spawner.close()
+
+
+async def _run_linked(running: Coroutine[Any, Any, Ended], link: JobLink | None) -> Ended:
+    """How the process ended, once nothing more is done for it."""
+    try:
+        return await running
+    finally:
+        if link is not None:
+            await link.end()

@@ -46,6 +46,8 @@ class Workplace:
         self.out = self.job / ANSWER_FOLDER
         self.answer_jars = self.job / ANSWER_JARS
         self.temporary = self.path / "tmp"
+        self.checkpoint = self.path / "checkpoint"
+        self.staging = self.path / "door"
         self.stdout = self.path / STDOUT_NAME
         self.stderr = self.path / STDERR_NAME
 
@@ -53,6 +55,7 @@ class Workplace:
         """Make the folder; ``job/`` is made by unpacking."""
         self.path.mkdir(mode=0o700)
         self.temporary.mkdir(mode=0o700)
+        self.checkpoint.mkdir(mode=0o700)
 
     def add_answer_folders(self, *, java: bool) -> None:
         """Make the folders, in the unpacked job, that outputs are expected in."""

@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from lus.bundle_cache import BundleCache
+from lus.job_relay import JobRelay
 from lus.shell import Shell
 from rjs.crash_points import crash_point
 from rjs.errors import RefusedError
@@ -80,9 +81,14 @@ class CsDoor:
     bundles: BundleCache
     numbers: DialNumbers = attrs.field(factory=DialNumbers)
     welcome: frozenset[Role] = frozenset({Role.CS, Role.EXPIRED})
+    jobs: JobRelay = attrs.field(init=False)
     routes: Routes = attrs.field(init=False)
     _described: set[Session] = attrs.field(factory=set)
     _renewing: set[str] = attrs.field(factory=set)
+
+    @jobs.default
+    def _jobs(self) -> JobRelay:
+        return JobRelay(self.shell)
 
     @routes.default
     def _routes(self) -> Routes:
@@ -92,6 +98,7 @@ class CsDoor:
             m.AttemptEnded: self._attempt_ended,
             m.AnswerOffer: self._offered,
             m.BlobRead: self._bundle_bytes,
+            **self.jobs.routes(),
         }
 
     def opened(self, session: Session) -> None:
@@ -125,6 +132,7 @@ class CsDoor:
         _log.info("lost {name}: {reason}", name=session.peer.common_name, reason=reason)
         if self.shell.servers.get(cs) is session:
             del self.shell.servers[cs]
+            self.jobs.forget(cs)
             self.shell.perform(self.shell.board.cs_lost(cs))
 
     def _state(self, session: Session, message: m.CsState) -> None:

@@ -28,6 +28,7 @@ from ws.homes import check_bundle_name
 from ws.instructions import SendGrant, SendLeaseEnded
 from ws.intake import Intake
 from ws.job import Blocked, JobState
+from ws.job_tokens import JobTokenDesk, Progress, ProgressBook, check_current
 from ws.members import Members
 from ws.shell import Shell
 
@@ -43,6 +44,7 @@ class WsDoor:
     answers: AnswerDesk
     members: Members
     workers: Workers
+    progress: ProgressBook = attrs.field(default=attrs.Factory(lambda own: ProgressBook(own.shell), takes_self=True))
     luses: dict[str, Session] = attrs.field(factory=dict)
     _uploading: Counter[str] = attrs.field(factory=Counter)
     welcome: frozenset[Role] = frozenset({Role.LUS, Role.USER, Role.ADMIN, Role.INVITATION, Role.EXPIRED})
@@ -67,6 +69,8 @@ class WsDoor:
             m.TaskPlaced: self._placed,
             m.TaskAdopt: self._adopt,
             m.AttemptEnded: self._attempt_ended,
+            m.AttemptProgress: self._progressed,
+            m.JobToken: self._job_token,
             m.AnswerOffer: self._offered,
             m.BlobRead: self._blob,
         }
@@ -194,7 +198,11 @@ class WsDoor:
         if lease is not None:
             cs = lease.cs_name
         name = "placed" if lease is not None and lease.placed is not None else stands.name.lower()
-        return m.TaskLine(task=task, state=name, cs=cs, attempts=attempts, detail=detail[:4096])
+        told = self.progress.of_task(state.job.id, task)
+        return m.TaskLine(
+            task=task, state=name, cs=cs, attempts=attempts, detail=detail[:4096],
+            progress=None if told is None else told.fraction, said="" if told is None else told.text,
+        )  # fmt: skip
 
     # --- LUSs ---------------------------------------------------------------------------------------
 
@@ -232,6 +240,15 @@ class WsDoor:
         )
         await self.shell.perform(instructions)
         return reply
+
+    async def _job_token(self, session: Session, message: m.JobToken) -> m.JobTokenIssued:
+        lus = _current(self, session)
+        return m.JobTokenIssued(chain=await JobTokenDesk(self.shell, self.members).certify(lus, message.request))
+
+    def _progressed(self, session: Session, message: m.AttemptProgress) -> None:
+        check_current(self.shell.queue, _current(self, session), message.attempt, message.cs)
+        self.progress.note(Progress(message.attempt, message.fraction, message.text))
+        self.shell.changed(BundleId(message.attempt.job))
 
     async def _attempt_ended(self, session: Session, message: m.AttemptEnded) -> None:
         crash_point("ws.end.received")

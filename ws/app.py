@@ -46,6 +46,7 @@ from ws.config import WsSettings
 from ws.homes import Homes
 from ws.intake import Intake
 from ws.job_sets import JobSets
+from ws.job_tokens import ProgressBook
 from ws.members import Members
 from ws.revocations import RevocationDesk
 from ws.seals import Seals
@@ -195,16 +196,18 @@ class WebServer:
             shell, bundles, homes, JobSets(homes), workers, member.cluster, members.signers, revocations.check_upload,
         )  # fmt: skip
         staging = private_folder(folder / "staging")
+        progress = ProgressBook(shell)
         status = StatusFiles(
-            homes, workers, reactor, self._tasks, lambda job: queue.jobs[job], queue.why_unserved
-        )
+            homes, workers, reactor, self._tasks, lambda job: queue.jobs[job], queue.why_unserved,
+            progress.of_job,
+        )  # fmt: skip
         delivery = Delivery(storage, homes, workers, self._tasks, staging)
         shell.changed, shell.answer_ready = status.changed, delivery.wake
         answers = AnswerDesk(
             shell, workers, staging, root, lambda: members.answer_keys, Seals(bundles),
             check_signer=book.check_answer,
         )  # fmt: skip
-        door = WsDoor(shell, intake, answers, members, workers)
+        door = WsDoor(shell, intake, answers, members, workers, progress)
         me = Self(member.name.uri(), member.cluster, self._boot.id, self._boot.count, __version__)
         context = server_context(keeper.identity, Role, self._wall)
         keeper.renewed = context.renew

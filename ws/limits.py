@@ -48,6 +48,9 @@ JOBS = 100_000
 USER_JOBS = 10_000
 """The same for one user."""
 
+PROGRESS_KEPT = 4_096
+"""Words of progress kept before those of attempts that ended are thrown out: half a KiB each."""
+
 TICK = 1.0
 """Seconds between looks at leases and bundles that may have run out."""
 

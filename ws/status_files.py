@@ -6,8 +6,10 @@ The text is made from the queue; writing is throttled for a job that runs and im
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import islice
+from types import MappingProxyType
 from typing import TypeAlias
 
 from twisted.logger import Logger
@@ -18,6 +20,7 @@ from rjs.ids import BundleId
 from ws import limits
 from ws.homes import Homes
 from ws.job import JobState
+from ws.job_tokens import Progress
 
 _log = Logger("ws.status")
 
@@ -39,6 +42,7 @@ class StatusFiles:
         tasks: Tasks,
         job: Callable[[BundleId], JobState],
         unserved: Callable[[], str] = lambda: "",
+        progress: Callable[[BundleId], Mapping[int, Progress]] = lambda _: {},
     ) -> None:
         self._homes = homes
         self._workers = workers
@@ -46,6 +50,7 @@ class StatusFiles:
         self._tasks = tasks
         self._job = job
         self._unserved = unserved
+        self._progress = progress
         self._live: dict[_File, BundleId] = {}
         self._notes: dict[_File, tuple[BundleId, str]] = {}
         self._due: dict[_File, _Text] = {}
@@ -106,7 +111,7 @@ class StatusFiles:
 
     def _text(self, state: JobState) -> str:
         job, note = self._notes.get((state.job.user, state.job.file_name), (None, ""))
-        text = job_text(state, self._unserved())
+        text = job_text(state, self._unserved(), self._progress(state.job.id))
         return text if job != state.job.id else f"{note}\nan earlier file of this name is this job:\n{text}"
 
     def _write_soon(self, file: _File, text: _Text) -> None:
@@ -157,8 +162,9 @@ class StatusFiles:
                       account=account, error=error)  # fmt: skip
 
 
-def job_text(state: JobState, unserved: str) -> str:
-    """What the file of an accepted job says; ``unserved``: what keeps every job waiting."""
+def job_text(state: JobState, unserved: str, progress: Mapping[int, Progress] = MappingProxyType({})) -> str:
+    """What the file of an accepted job says; ``unserved``: what keeps every job waiting; ``progress``: what its
+    running tasks told."""
     line = state.line(unserved)
     accepted = dt.datetime.fromtimestamp(line.accepted, dt.UTC)
     lines = [
@@ -176,4 +182,5 @@ def job_text(state: JobState, unserved: str) -> str:
     for task, story in sorted(state.stories.items())[: limits.STORIES]:
         detail = " ".join(story.detail.split())
         lines.append(f"task {task}: {state.state(task).name.lower()}; {detail}")
+    lines += [f"task {task}: {told.words()}" for task, told in islice(progress.items(), limits.STORIES)]
     return "\n".join(lines) + "\n"

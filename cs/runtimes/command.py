@@ -11,6 +11,7 @@ from cs.prepared import Prepared
 from cs.runtimes.java import java_argv
 from cs.runtimes.native import native_argv
 from cs.runtimes.python import python_argv_of
+from rjs.identity.job_tokens import job_name
 
 _ARGV: Final[Mapping[str, Callable[[Prepared], list[str]]]] = {
     "python": python_argv_of,
@@ -43,9 +44,15 @@ def command_of(prepared: Prepared) -> Command:
         "LANG": "C.UTF-8",
         "HOME": str(place.job),
         "TMPDIR": str(place.temporary),
+        "RJS_NAME": job_name(prepared.attempt).uri(),
         "RJS_TASK_INDEX": str(prepared.attempt.task),
         "RJS_TASK_COUNT": str(prepared.descriptor.tasks),
         "RJS_OUTPUT": str(place.out),
+        "RJS_CHECKPOINT": str(place.checkpoint),
         **dict.fromkeys(_THREADS, str(max(1, prepared.descriptor.needs.cores))),
     }
+    if prepared.door is not None:
+        environment["RJS_DOOR"] = str(prepared.door)
+    if prepared.library is not None and prepared.descriptor.runtime == "python":
+        environment["PYTHONPATH"] = str(prepared.library)
     return Command(tuple(argv), environment)

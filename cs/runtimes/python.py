@@ -9,6 +9,9 @@ from typing import Final
 from cs.prepared import Prepared
 from rjs.child_python import JOB_PYTHON
 
+_PYTHON: Final = tuple(flag for flag in JOB_PYTHON if flag != "-E")
+"""Without ``-E``: an attempt's environment is complete, and has of Python's variables only our own PYTHONPATH."""
+
 _BOOT: Final = """\
 import sys
 count, *rest = sys.argv[1:]
@@ -43,9 +46,9 @@ def python_argv(script: Path, args: Sequence[str] = (), paths: Sequence[Path] = 
     are. A function's ``sys.path[0]`` is the job's folder, ``sys.argv[0]`` its reference, and what it returns the exit
     status, as with a console script.
     """
-    start = _boot(_SCRIPT, paths) if paths else JOB_PYTHON
+    start = _boot(_SCRIPT, paths) if paths else _PYTHON
     return [*start, str(script), *args]
 
 
 def _boot(code: str, paths: Sequence[Path]) -> list[str]:
-    return [*JOB_PYTHON, "-c", _BOOT + code, str(len(paths)), *map(str, paths)]
+    return [*_PYTHON, "-c", _BOOT + code, str(len(paths)), *map(str, paths)]

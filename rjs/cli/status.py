@@ -10,7 +10,7 @@ import click
 from rjs.cli.console import json_option, print_json, print_table, safe_text, say
 
 if TYPE_CHECKING:
-    from rjs.wire.messages import JobLine, JobShown
+    from rjs.wire.messages import JobLine, JobShown, TaskLine
 
 
 @click.command("status")
@@ -72,12 +72,20 @@ def _show(shown: JobShown) -> None:
         )
     click.echo()
     rows = [
-        [task.task, task.state, task.cs or None, task.attempts, _first(task.detail)] for task in shown.tasks
+        [task.task, task.state, _progress(task), task.cs or None, task.attempts, _first(task.detail)]
+        for task in shown.tasks
     ]
-    print_table(["TASK", "STATE", "COMPUTE SERVER", "TROUBLES", "LAST TROUBLE"], rows)
+    print_table(["TASK", "STATE", "PROGRESS", "COMPUTE SERVER", "TROUBLES", "LAST TROUBLE"], rows)
     _show_tails(shown)
     if len(shown.tasks) < shown.job.tasks:
         say(f"the first {len(shown.tasks)} of {shown.job.tasks} tasks")
+
+
+def _progress(task: TaskLine) -> str | None:
+    """What a running task told of itself."""
+    if task.progress is None:
+        return None
+    return f"{task.progress:.0%}" + (f", {safe_text(task.said)}" if task.said else "")
 
 
 def _first(detail: str) -> str | None:

@@ -27,8 +27,8 @@ REMOVED: Final[Mapping[str, str]] = MappingProxyType(
 ADDED: Final[Mapping[str, str]] = MappingProxyType({"annotationlib": "3.14", "compression": "3.14"})
 """Public modules that are newer than Python 3.11, and the version that first has each (PEP 749, PEP 784)."""
 
-STANDARD: Final = frozenset({*sys.stdlib_module_names, *REMOVED, *ADDED, "__main__"})
-"""Modules that a compute server has, though REMOVED and ADDED depend on its Python."""
+STANDARD: Final = frozenset({*sys.stdlib_module_names, *REMOVED, *ADDED, "__main__", "rjs"})
+"""Modules that a compute server has (of ``rjs`` it is ``rjs.task``), though REMOVED and ADDED depend on its Python."""
 
 
 def hint_about(module: str) -> str:

@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from functools import partial
 from typing import Any
 
@@ -31,6 +32,7 @@ from twisted.internet.interfaces import (
     IListeningPort,
     IProtocolFactory,
     IReactorTCP,
+    IReactorUNIX,
     IStreamClientEndpoint,
 )
 from twisted.logger import Logger
@@ -96,6 +98,18 @@ class Acceptor:
         host = self._port.getHost()
         assert isinstance(host, IPv4Address | IPv6Address)
         return host.port
+
+    def listen_at(self, path: Path) -> None:
+        """Bind a Unix socket at ``path``, which only this account can connect to. Raises UnreachableError."""
+        factory = TlsDoor(self._creator, False, FrameFactory(self._accept), self._reactor)
+        try:
+            self._port = IReactorUNIX(self._reactor).listenUNIX(
+                str(path),
+                factory,  # type: ignore[arg-type]  # it may refuse a connection with None
+                mode=0o600,
+            )
+        except (CannotListenError, OSError) as error:
+            raise UnreachableError(f"cannot listen at {path}: {error}") from error
 
     async def close(self, sentence: str) -> None:
         """Stop listening, say goodbye to everyone, and return when they are gone."""

@@ -478,6 +478,8 @@ def set_user_timeout(transport: object, seconds: float) -> None:
     handle = getattr(transport, "getHandle", lambda: None)()
     raw = getattr(transport, "socket", None)
     for candidate in (raw, handle):
+        if isinstance(candidate, socket.socket) and candidate.family == socket.AF_UNIX:
+            return
         if isinstance(candidate, socket.socket) and hasattr(socket, "TCP_USER_TIMEOUT"):
             candidate.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
             candidate.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

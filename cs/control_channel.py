@@ -1,0 +1,184 @@
+"""What a compute server does for a running job: hears its control channel, has its tokens made, opens its door.
+
+A ``JobDesk`` serves every attempt in turn. For one that says nothing it costs a few objects; the door is
+opened when the first token has come.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import attrs
+from twisted.internet.base import ReactorBase
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.logger import Logger
+
+from cs import limits
+from cs.control import ControlLines, Fault, Progress, TokenAsked, answer_line
+from cs.job_door import JobDoor
+from cs.prepared import Prepared
+from rjs.background import Tasks, Workers
+from rjs.errors import RefusedError, RjsError, UnreachableError
+from rjs.identity.certificates import Identity
+from rjs.identity.job_tokens import ask_job_token, check_job_request
+from rjs.identity.names import Role
+from rjs.identity.tls import ServerContext, server_context
+from rjs.limits import PROGRESS_PAUSE
+from rjs.newest import Newest
+from rjs.wall_time import Wall, utc_now
+from rjs.wire import messages as m
+from rjs.wire.dial import Acceptor
+from rjs.wire.session import Self, Session
+
+_log = Logger("cs.control")
+
+
+class Voice(Protocol):
+    """The part of a spawner through which an attempt is spoken to."""
+
+    def say(self, data: bytes) -> None:
+        """Write to its control channel."""
+        ...
+
+    def hush(self) -> None:
+        """Close that."""
+        ...
+
+
+@attrs.define(eq=False)
+class JobDesk:
+    """Everything that serving jobs needs. ``folder`` is where doors are, with a short path; ``session`` is that with
+    the LUS, None while there is none."""
+
+    reactor: ReactorBase
+    tasks: Tasks
+    workers: Workers
+    me: Self
+    cs: str
+    folder: Path
+    identity: Callable[[], Identity]
+    session: Callable[[], Session | None] = lambda: None
+    wall: Wall = utc_now
+    _numbers: itertools.count[int] = attrs.field(factory=itertools.count)
+    contexts: set[ServerContext] = attrs.field(factory=set)
+    """Those of open doors."""
+
+    def renewed(self, identity: Identity) -> None:
+        """The compute server has a new certificate: doors show it from the next connection on."""
+        for context in self.contexts:
+            context.renew(identity)
+
+    def begin(self, prepared: Prepared, voice: Voice) -> JobLink:
+        """Serve an attempt whose process is about to start."""
+        return JobLink(self, attrs.evolve(prepared, door=self.folder / str(next(self._numbers))), voice)
+
+    async def certified(self, prepared: Prepared, request: bytes) -> tuple[bytes, ...]:
+        """The chain for a job's PKCS#10 request. Raises RefusedError, UnreachableError."""
+        check_job_request(request, prepared.attempt)
+        session = self.session()
+        if session is None:
+            raise UnreachableError("no lookup server is here to carry the request to the web server")
+        asked = ask_job_token(self.identity(), prepared.attempt, request, self.wall())
+        coming = Deferred.fromCoroutine(session.request(m.JobToken(request=asked), m.JobTokenIssued))
+        coming.addTimeout(limits.TOKEN_PATIENCE, self.reactor)
+        try:
+            return (await coming).chain
+        except TimeoutError:
+            raise UnreachableError("the web server did not answer in time") from None
+
+    def tell_progress(self, prepared: Prepared, said: Progress) -> None:
+        """Tell the WS, if there is a way to it now."""
+        session = self.session()
+        if session is not None:
+            session.tell(
+                m.AttemptProgress(
+                    attempt=prepared.attempt, cs=self.cs, fraction=said.fraction, text=said.text
+                )
+            )
+
+
+class JobLink:
+    """One attempt that is served. ``prepared`` knows its door."""
+
+    def __init__(self, desk: JobDesk, prepared: Prepared, voice: Voice) -> None:
+        self.prepared = prepared
+        self._desk = desk
+        self._voice = voice
+        self._lines = ControlLines(desk.reactor.seconds())
+        self._progress: Newest[Progress] = Newest(
+            desk.reactor, PROGRESS_PAUSE, lambda said: desk.tell_progress(prepared, said)
+        )
+        self._asking = False
+        self._over = False
+        self._door: JobDoor | None = None
+        self._acceptor: Acceptor | None = None
+        self._context: ServerContext | None = None
+
+    def heard(self, data: bytes) -> None:
+        """What the job wrote to its control channel."""
+        for asked in self._lines.heard(data, self._desk.reactor.seconds()):
+            match asked:
+                case Progress():
+                    self._progress.offer(asked)
+                case TokenAsked() if not self._asking:
+                    self._asking = True
+                    self._desk.tasks.spawn("job token", self._give_token(asked))
+                case TokenAsked(_, identifier):
+                    busy = Fault("busy", "a token is being asked for already; wait for it", identifier)
+                    self._voice.say(busy.line())
+                case Fault():
+                    self._voice.say(asked.line())
+                    if asked.last:
+                        self._voice.hush()
+
+    async def end(self) -> None:
+        """Its process has ended: the door is shut now, and nothing is written for it any more on return."""
+        self._over = True
+        self._lines.closed = True
+        self._progress.close()
+        if self._context is not None:
+            self._desk.contexts.discard(self._context)
+        if self._acceptor is not None:
+            self._desk.tasks.spawn("closing of a door", self._acceptor.close("the attempt has ended"))
+        if self._door is not None:
+            await self._door.end()
+
+    async def _give_token(self, asked: TokenAsked) -> None:
+        try:
+            chain = await self._desk.certified(self.prepared, asked.request)
+            if not self._over:
+                self._open_door()
+                self._answer(asked, chain)
+        except RjsError as error:
+            if not self._over:
+                self._voice.say(_fault_of(error, asked).line())
+        finally:
+            self._asking = False
+
+    def _answer(self, asked: TokenAsked, chain: tuple[bytes, ...]) -> None:
+        encoded = [base64.b64encode(each).decode("ascii") for each in chain]
+        fields = {"chain": encoded, "cluster": self._desk.me.cluster, "cs": self._desk.cs}
+        self._voice.say(answer_line(asked.id, fields))
+
+    def _open_door(self) -> None:
+        if self._acceptor is not None or self.prepared.door is None:
+            return
+        desk = self._desk
+        self._door = JobDoor(self.prepared, desk.workers, self._progress.offer)
+        context = server_context(desk.identity(), {Role.JOB}, desk.wall)
+        acceptor = Acceptor(desk.reactor, desk.me, self._door, context, limits.DOOR_SESSIONS)
+        acceptor.listen_at(self.prepared.door)
+        desk.contexts.add(context)
+        self._acceptor, self._context = acceptor, context
+        _log.info("a door is open for task {task} of {job}", task=self.prepared.attempt.task,
+                  job=self.prepared.attempt.job[:16])  # fmt: skip
+
+
+def _fault_of(error: RjsError, asked: TokenAsked) -> Fault:
+    if isinstance(error, RefusedError):
+        return Fault(error.code, error.sentence, asked.id)
+    return Fault("unreachable", f"{error}; ask again later", asked.id)
