@@ -272,7 +272,7 @@ SEEDS = {
     "somebody else's file": Seed("cs1", foreign, "foreign-files", "chown"),
     "nobody at the address": Seed("lus", ws_at(f"{LOOPBACK}:1"), "door-refused", "config.toml"),
     "a name that is none": Seed("lus", ws_at("no-such-host.invalid:9000"), "door-no-name", "DNS"),
-    "a proxy that is none": Seed("lus", set_to('proxy = "http://u:secret@127.0.0.1:1"'), "proxy-fails", "config.toml"),
+    "a proxy that is none": Seed("lus", set_to('proxy = "http://u:secret@127.0.0.1:1"'), "proxy-fails", "proxy in"),
     "home that cannot be written": Seed("ws", closed_home, "home-not-writable", "chmod u+rwx"),
     "home that lacks a folder": Seed("ws", no_ans, "home-incomplete", "mkdir"),
     "operator's folder beside the web server": Seed("ws", ca_beside, "ca-beside-ws", "rjs ca passphrase"),
