@@ -10,7 +10,7 @@ PYTEST := env -u PYTHONPATH PYTHONSAFEPATH=1 $(BIN)/python -m pytest
 
 # What the tests drive, as command=Debian package.
 TOOLS := sshd=openssh-server scp=openssh-client ip=iproute2 iptables=iptables \
-	jarsigner=default-jdk-headless openssl=openssl unshare=util-linux ss=iproute2 unzip=unzip cc=gcc
+	jarsigner=default-jdk-headless openssl=openssl unshare=util-linux ss=iproute2 unzip=unzip cc=gcc faketime=faketime
 
 # Real JARs, which the tests sign and verify: Debian packages, one a line.
 JAR_PACKAGES := $(shell cat tests/integration/java-packages.txt)
@@ -43,7 +43,7 @@ lint: $(TESTABLE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(INSTALLED)
+bench: tools $(TESTABLE)
 	@set -e; for file in bench/*.py; do $(BIN)/python -P "$$file"; done
 
 tools:

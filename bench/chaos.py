@@ -16,11 +16,11 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / name) for name in ("chaos", "integration")]
 
-from campaign import Plan, run
-from checker import check
-from history import read_history
+from campaign import Plan, run  # noqa: E402 - they are no installed modules
+from checker import check  # noqa: E402
+from history import read_history  # noqa: E402
 
-from rjs.cli.console import print_table, say
+from rjs.cli.console import print_table, say  # noqa: E402
 
 
 def main() -> int:

@@ -31,8 +31,8 @@ from history import (
     Submitting,
 )
 from load import Submitter, orders
-from machines import LOOKUP_SERVERS, Machine, site
 from payload import read_log
+from sites import LOOKUP_SERVERS, Machine, site
 
 from rjs.clock import steady_seconds
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import attrs
 from cluster import Person
 from history import Accepted, AnswerSeen, Cancelled, HistoryFile, Refused, Submitting
-from machines import Site
 from payload import SCRIPT
+from sites import Site
 
 from rjs.packing import gather, write_signed
 from rjs.state import signing_identity

@@ -23,7 +23,6 @@ from faults import Fault, Kind
 from history import FaultBegan, FaultEnded, HistoryFile, ServerEnded, ServerStarted
 from netns import Lan
 
-from rjs.errors import UnreachableError
 from rjs.limits import MIB
 
 DESK = "desk"
@@ -56,20 +55,15 @@ class Site(Cluster):
         self.found()
         person = self.add_user(PERSON)
         for name in LOOKUP_SERVERS:
-            self._join(name).start()
+            self.add_lus(name)
         for name in compute_servers:
             self.add_cs(name, person)
-        wait_for(lambda: set(compute_servers) <= self.reachable(), story=self.story)
+        wait_for(lambda: set(compute_servers) <= self._found_by(), story=self.story)
         return person
 
-    def reachable(self) -> set[str]:
+    def _found_by(self) -> set[str]:
         """The names of the CSs that one of the LUSs has a session with."""
-        found: set[str] = set()
-        for name in LOOKUP_SERVERS:
-            with suppress(UnreachableError):
-                servers = self[name].document()["servers"]
-                found |= {each["name"] for each in servers if each["state"] in ("free", "busy")}
-        return found
+        return set().union(*map(self.reachable, LOOKUP_SERVERS))
 
     def popen(self, host: str, argv: Sequence[str | Path], **options: Any) -> subprocess.Popen[bytes]:
         """Start a server with the host's clock and disk."""
