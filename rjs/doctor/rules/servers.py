@@ -15,7 +15,7 @@ Document = Mapping[str, Any]
 
 def judge_server(role: str, document: Document, folder: str) -> list[Finding]:
     """Everything that the server of this role tells of itself."""
-    return [*_renewal(document), *_ROLES[role](document, folder)]
+    return [*_renewal(document), *_disk(document), *_ROLES[role](document, folder)]
 
 
 def _renewal(document: Document) -> list[Finding]:
@@ -26,17 +26,20 @@ def _renewal(document: Document) -> list[Finding]:
     return [fault("renewal", "renewal-fails", f"the certificate is not renewed: {trouble}", remedy)]
 
 
+def _disk(document: Document) -> list[Finding]:
+    """What keeps the server from writing, in its own words: it sees its quota and its disk's errors."""
+    disk = _of(document, "disk")
+    if not disk.get("fault"):
+        return []
+    remedy = "make room, or mend the disk: the server takes nothing new in before, loses nothing, and goes on by itself"
+    return [fault("disk", "server-lacks-disk", str(disk.get("sentence")), remedy)]
+
+
 # --- the web server ---------------------------------------------------------------------------------------
 
 
 def _ws(document: Document, folder: str) -> list[Finding]:
-    return [
-        _authority(document),
-        *_mandates(document),
-        _luses(document),
-        _accounts(document),
-        *_undelivered(document),
-    ]
+    return [_authority(document), *_mandates(document), _luses(document), _accounts(document)]
 
 
 def _authority(document: Document) -> Finding:
@@ -76,15 +79,6 @@ def _accounts(document: Document) -> Finding:
         command = "rjs ca invite CADIR --ws HOST:PORT --role user --name ACCOUNT"
         return notice("accounts", "no-accounts", sentence, "invite somebody", command)
     return well("accounts", f"{count} accounts, {document.get('jobs')} jobs known")
-
-
-def _undelivered(document: Document) -> list[Finding]:
-    stuck = document.get("undeliverable") or ()
-    if not stuck:
-        return []
-    sentence = f"answers wait that cannot be written into the homes of {', '.join(map(str, stuck))}"
-    remedy = "make ans/ writable for the web server's account, or make room; they are tried again every few seconds"
-    return [fault("answers", "answers-stuck", sentence, remedy)]
 
 
 # --- the lookup server ------------------------------------------------------------------------------------
@@ -140,10 +134,12 @@ def _served(document: Document) -> Finding:
     lus = document.get("lus")
     if lus:
         return well("lookup server", f"served by {lus}")
-    sentence = "no lookup server has found this machine: it gets no work"
+    known = _of(document, "lookup_servers")
+    tried = "; ".join(f"{name}: {trouble}" for name, trouble in known.items() if trouble)
+    sentence = f"no lookup server serves this machine, so it gets no work; {tried or 'none has found it'}"
     remedy = (
         "see multicast: where it is blocked, let UDP port 5353 through on both machines; let this server's TCP port "
-        "through; and see that a lookup server of this cluster runs on this network"
+        "through, or name a lookup server in config.toml (lus); and see that one of this cluster runs"
     )
     port = document.get("port")
     command = f"firewall-cmd --permanent --add-service=mdns --add-port={port}/tcp && firewall-cmd --reload"
