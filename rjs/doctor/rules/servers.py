@@ -31,7 +31,7 @@ def _disk(document: Document) -> list[Finding]:
     disk = _of(document, "disk")
     if not disk.get("fault"):
         return []
-    remedy = "make room, or mend the disk: the server takes nothing new in before, loses nothing, and goes on by itself"
+    remedy = "make room, or mend the disk: nothing new is taken in before, nothing is lost, and it goes on by itself"
     return [fault("disk", "server-lacks-disk", str(disk.get("sentence")), remedy)]
 
 
