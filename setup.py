@@ -44,6 +44,7 @@ setup(
         "rjs.roles": [
             "ws.init = ws.app:init",
             "ws.run = ws.app:run",
+            "ws.follow_orders = ws.offline:follow_orders",
             "ws.backup = ws.backup:backup",
             "ws.restore = ws.restore:restore",
             "ws.settings = ws.config:WsSettings",

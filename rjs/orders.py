@@ -38,12 +38,13 @@ class _Refusal(msgspec.Struct, frozen=True):
 
 
 class Orders(Generic[Order]):
-    """The orders of one kind in ``folder``: files named ``*.KIND``."""
+    """The orders of one kind in ``folder``: files named ``*.KIND``, of at most ``longest`` bytes."""
 
-    def __init__(self, folder: Path, kind: str, form: type[Order]) -> None:
+    def __init__(self, folder: Path, kind: str, form: type[Order], longest: int = IDENTITY_FILE) -> None:
         self._folder = folder
         self._suffix = f".{kind}"
         self._form = form
+        self._longest = longest
 
     def place(self, order: Order) -> Path:
         """Have ``order`` followed; durable on return. The file is gone when it was."""
@@ -55,7 +56,7 @@ class Orders(Generic[Order]):
         """The orders that wait; one that cannot be read is refused here."""
         for path in sorted(self._folder.glob(f"*{self._suffix}")):
             try:
-                yield path, msgspec.json.decode(read_small(path, IDENTITY_FILE), type=self._form)
+                yield path, msgspec.json.decode(read_small(path, self._longest), type=self._form)
             except (msgspec.MsgspecError, RefusedError, UnicodeDecodeError) as error:
                 settle(path, RefusedError("order", f"the order cannot be read: {error}"))
 

@@ -47,7 +47,9 @@ class WsDoor:
     progress: ProgressBook = attrs.field(default=attrs.Factory(lambda own: ProgressBook(own.shell), takes_self=True))
     luses: dict[str, Session] = attrs.field(factory=dict)
     _uploading: Counter[str] = attrs.field(factory=Counter)
-    welcome: frozenset[Role] = frozenset({Role.LUS, Role.USER, Role.ADMIN, Role.INVITATION, Role.EXPIRED})
+    welcome: frozenset[Role] = frozenset(
+        {Role.LUS, Role.USER, Role.ADMIN, Role.INVITATION, Role.EXPIRED, Role.GUEST}
+    )
 
     def __attrs_post_init__(self) -> None:
         self.shell.to_lus = self._to_lus
@@ -61,6 +63,7 @@ class WsDoor:
             m.MemberRenew: self._renew_member,
             m.JobSubmit: self._submit,
             m.JobList: self._list,
+            m.MemberPresent: self._present,
             m.JobShow: self._show,
             m.JobCancel: self._cancel,
             m.TaskWant: self._want,
@@ -126,6 +129,9 @@ class WsDoor:
         return m.MemberRenewed(chain=await self.members.renew(session.peer, message.request))
 
     # --- people -------------------------------------------------------------------------------------
+
+    async def _present(self, session: Session, message: m.MemberPresent) -> m.MemberEnrolled:
+        return m.MemberEnrolled(chain=await self.members.present(session.peer, message.request))
 
     async def _submit(self, session: Session, message: m.JobSubmit) -> m.JobAccepted:
         check_bundle_name(message.name)

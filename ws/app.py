@@ -37,8 +37,7 @@ from rjs.wire.session import Self
 from ws import limits, store
 from ws.answers import AnswerDesk, Delivery
 from ws.api import WsDoor
-from ws.authority.child import AuthorityChild
-from ws.authority.messages import Begin
+from ws.authority.child import AuthorityChild, begin_of
 from ws.backup import clear_snapshots, follow_snapshot_orders
 from ws.bundles import Bundles
 from ws.certificate import OwnCertificate
@@ -47,6 +46,7 @@ from ws.homes import Homes
 from ws.intake import Intake
 from ws.job_sets import JobSets
 from ws.job_tokens import ProgressBook
+from ws.mandates import Mandates
 from ws.members import Members
 from ws.revocations import RevocationDesk
 from ws.seals import Seals
@@ -121,11 +121,15 @@ class WebServer:
     async def start(self) -> None:
         """Read the journal, recover what a crash left, and open the door."""
         member, folder = self._state.member(Role.WS), self._state.cluster()
-        self._authority = self._new_authority(member)
+        self._authority = self._new_authority()
         await self._authority.start()
+        orders = private_folder(folder / ORDERS)
+        mandates = Mandates(self._authority, self._state.identity().root(), folder, orders)
+        await mandates.begin()  # it may be what lets the authority issue again
+        await mandates.tell(self._wall())
         certificate = OwnCertificate(member, self._authority)
         keeper = TokenKeeper(await certificate.next(), certificate.next, self._reactor, self._wall)
-        parts = self._build(member, folder, self._authority, keeper)
+        parts = self._build(member, folder, self._authority, keeper, mandates)
         await parts.members.load()
         forget_refusals(parts.revocations.orders)
         await parts.revocations.renew()
@@ -143,6 +147,8 @@ class WebServer:
         self._tasks.repeat(self._reactor, "delivery", limits.RESCAN, parts.delivery.retry)
         self._tasks.spawn("own certificate", keeper.run())
         self._tasks.repeat(self._reactor, "list of the revoked", REVOCATIONS_REISSUE, parts.revocations.renew)
+        self._tasks.repeat(self._reactor, "operator's orders", limits.ORDERS, mandates.follow_orders)
+        self._tasks.repeat(self._reactor, "what ends", limits.TELL_ENDS, lambda: mandates.tell(self._wall()))
         self._tasks.repeat(self._reactor, "orders to revoke", limits.ORDERS, parts.revocations.follow_orders)
         self._tasks.repeat(
             self._reactor, "copies", limits.ORDERS, lambda: follow_snapshot_orders(folder, parts.storage)
@@ -166,19 +172,18 @@ class WebServer:
         await parts.authority.close()
         await parts.storage.close()
 
-    def _new_authority(self, member: Member) -> AuthorityChild:
+    def _new_authority(self) -> AuthorityChild:
         assert isinstance(self._reactor, PosixReactorBase)
-        begin = Begin(
-            folder=str(self._state.identity().authority),
-            user=self._settings.authority_user,
-            name=member.name.uri(),
-            common_name=member.common_name,
-            lifetime=self._settings.token_lifetime,
-            job_lifetime=self._settings.job_token_lifetime,
-        )
-        return AuthorityChild(self._reactor, begin)
+        return AuthorityChild(self._reactor, begin_of(self._state.identity(), self._settings))
 
-    def _build(self, member: Member, folder: Path, authority: AuthorityChild, keeper: TokenKeeper) -> _Parts:
+    def _build(
+        self,
+        member: Member,
+        folder: Path,
+        authority: AuthorityChild,
+        keeper: TokenKeeper,
+        mandates: Mandates,
+    ) -> _Parts:
         reactor, workers = self._reactor, ThreadWorkers(self._reactor)
         database = open_database(folder / "ws.sqlite", store.MIGRATIONS, application_id=store.APPLICATION_ID)
         queue = store.load_queue(database, reactor.seconds())
@@ -186,12 +191,13 @@ class WebServer:
         shell = Shell(queue, storage, reactor, lambda why: fail_stop(reactor, why), self._wall)
         homes = Homes(private_folder(self._state.path / self._settings.homes))
         root = self._state.identity().root()
-        members = Members(storage, workers, homes, authority, root, wall=self._wall)
+        members = Members(
+            storage, workers, homes, authority, root, wall=self._wall, accepted=lambda: mandates.acceptance
+        )
         bundles = Bundles(private_folder(folder / "bundles"))
         book = RevocationBook(root, folder / REVOCATIONS, self._wall)
         members.check_caller = book.check_caller
-        orders = private_folder(folder / ORDERS)
-        revocations = RevocationDesk(book, authority, root, shell, members, self._tasks, orders)
+        revocations = RevocationDesk(book, authority, root, shell, members, self._tasks, mandates.orders)
         intake = Intake(
             shell, bundles, homes, JobSets(homes), workers, member.cluster, members.signers, revocations.check_upload,
         )  # fmt: skip
@@ -210,6 +216,7 @@ class WebServer:
         door = WsDoor(shell, intake, answers, members, workers, progress)
         me = Self(member.name.uri(), member.cluster, self._boot.id, self._boot.count, __version__)
         context = server_context(keeper.identity, Role, self._wall)
+        context.guests = mandates.guest
         keeper.renewed = context.renew
         guarded = GuardedDoor(door, book, revocations.routes())
         acceptor = Acceptor(reactor, me, guarded, context, limits.SESSIONS)
@@ -239,6 +246,7 @@ class WebServer:
             authority,
             keeper,
             revocations,
+            mandates,
         )
 
     async def _tick(self, parts: _Parts) -> None:
@@ -257,7 +265,9 @@ class WebServer:
             "lus": sorted(session.peer.common_name for session in parts.door.luses.values()),
             "certificate": parts.keeper.document(),
             "authority": parts.authority.document(),
+            "mandates": parts.mandates.document(self._wall()),
             "revocations": parts.revocations.book.document(),
+            "clock": parts.acceptor.clock_facts(parts.door.luses.values()),
             "accounts": len(parts.members.accounts),
             "jobs": len(parts.shell.queue.jobs),
             "live": lines[: limits.LIST_JOBS],
@@ -281,5 +291,6 @@ class _Parts:
     authority: AuthorityChild
     keeper: TokenKeeper
     revocations: RevocationDesk
+    mandates: Mandates
     port: int = 0
     status_port: IListeningPort | None = None

@@ -17,12 +17,17 @@ from twisted.logger import Logger
 
 from rjs.background import Workers
 from rjs.errors import RefusedError
+from rjs.identity.accepted_cas import Acceptance
+from rjs.identity.ca import cluster_of
 from rjs.identity.enrolment import CheckedEnrolment, EnrolmentRequest, check_enrolment
+from rjs.identity.foreign import guest_name
 from rjs.identity.keys import Chain, spki_digest
 from rjs.identity.names import RjsName, Role
 from rjs.identity.paths import read_chain
 from rjs.identity.peers import PeerIdentity
+from rjs.identity.presenting import AccountTakenError, PresentationRequest, check_presentation
 from rjs.identity.renewal import RenewalRequest, check_renewal
+from rjs.limits import FOREIGN_SIGNERS
 from rjs.storage import Connection, Storage
 from rjs.wall_time import Wall, utc_now
 from ws import store
@@ -50,6 +55,8 @@ class Members:
     joined: dict[str, float] = attrs.field(factory=dict)
     new_home: Callable[[], object] = lambda: None
     wall: Wall = utc_now
+    accepted: Callable[[], Acceptance | None] = lambda: None
+    """What the operator says of other CAs now."""
     check_caller: Callable[[Chain, RjsName], None] = lambda chain, name: None
     """Raises RevokedError for an invitation that is revoked, or whom it invites: whoever carried it is not."""
 
@@ -102,6 +109,31 @@ class Members:
             raise RefusedError("not-yours", f"{peer.name.uri()} cannot ask for a certificate of {name.uri()}")
         chain = await self.issuer.renew(request)
         _log.info("renewed the certificate of {name}", name=name.uri())
+        return chain
+
+    async def present(self, peer: PeerIdentity, request: PresentationRequest) -> tuple[bytes, ...]:
+        """The token chain of whoever presents a certificate of another CA, DER, leaf first; the account is made where
+        there is none, and lists its signing key. Raises RefusedError."""
+        now = self.wall()
+        checked = check_presentation(request, self.accepted(), cluster_of(self.root), now)
+        if guest_name(checked.meant.path[0]) != peer.name:
+            raise RefusedError("not-yours", f"{peer.name.uri()} shows another certificate than it presents")
+        account, spki = checked.meant.account, checked.signing_spki
+        if not checked.meant.listed and await self.storage.read(partial(store.is_invited, account=account)):
+            raise AccountTakenError(account)
+        chain = await self.issuer.present(request)
+        recorded = await self.storage.write(
+            partial(store.record_guest, account=account, signing_spki=spki, wall=now.timestamp())
+        )
+        if not recorded:
+            raise RefusedError(
+                "too-many-signers",
+                f"the account {account} lists {FOREIGN_SIGNERS} signing keys; use one of its folders",
+            )
+        self.accounts, self.answer_keys, self.joined = await self.storage.read(_mirror)
+        await self.workers.run(partial(self.homes.create, account))
+        self.new_home()
+        _log.info("{name} presented {evidence}", name=checked.meant.name.uri(), evidence=checked.evidence)
         return chain
 
 

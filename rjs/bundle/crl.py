@@ -39,6 +39,12 @@ def load_crls(data: bytes) -> tuple[RevocationList, ...]:
         ) from None
 
 
+def complete_serials(lists: Iterable[RevocationList], issuer: x509.Certificate) -> set[int] | None:
+    """The serial numbers in the complete lists among these that ``issuer`` signed; None where there is none."""
+    complete = [each for each in lists if _is_complete(each, issuer)]
+    return {entry.serial_number for each in complete for entry in each} if complete else None
+
+
 def check_revocation(
     path: Sequence[x509.Certificate], lists: Iterable[RevocationList], *, at: datetime
 ) -> None:

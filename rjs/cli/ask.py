@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from rjs.cli.console import say
 from rjs.cli.group import person_folder
+from rjs.cli.passphrases import Passphrases
 from rjs.client import run_client, with_own_ws
 from rjs.errors import UsageError
 from rjs.identity.folder import IdentityFolder
@@ -23,7 +24,11 @@ def ask(question: Message, kind: type[Reply]) -> Reply:
     identity = IdentityFolder(sole_cluster(person_folder()) / "identity")
     return run_client(
         lambda reactor: with_own_ws(
-            reactor, identity, lambda session: session.request(question, kind), tell=say
+            reactor,
+            identity,
+            lambda session: session.request(question, kind),
+            tell=say,
+            ask_passphrase=Passphrases(None),
         )
     )
 

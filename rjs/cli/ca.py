@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +19,10 @@ from rjs.cli.passphrases import (
     passphrase_option,
     replacement,
 )
+
+if TYPE_CHECKING:
+    from rjs.identity.ca import OperatorFolder
+    from rjs.identity.succession import SuccessionRequest
 
 _CERTIFICATES = {"signing key": "signing.pem", "encryption key": "encryption.pem"}
 """What a certificate is called beside the request that it was made of."""
@@ -122,11 +127,11 @@ def invite(
 @passphrase_option
 @json_option
 def issue(cadir: Path, request: Path, out: Path | None, passphrase_file: Path | None, as_json: bool) -> None:
-    """Certify a person's signing or encryption key.
+    """Certify a person's signing or encryption key, or a web server for another year.
 
     REQUEST is the signing-request.pem or encryption-request.pem that `rjs join` made for that person. By this the
     operator vouches that the key is theirs. The certificate goes into the same folder as the request came from, as
-    signing.pem or encryption.pem.
+    signing.pem or encryption.pem. Of the request that `rjs ws request` made, it makes ws-certificates.pem.
 
     \b
     Example:
@@ -137,11 +142,16 @@ def issue(cadir: Path, request: Path, out: Path | None, passphrase_file: Path | 
     from rjs.identity.certificates import common_name_of
     from rjs.identity.issued import issued_to_person, record_issued
     from rjs.identity.keys import save_chain, spki_digest
+    from rjs.identity.succession import read_request_file
     from rjs.limits import IDENTITY_FILE
 
-    now = datetime.now(UTC)
+    now, data = datetime.now(UTC), read_small(request, IDENTITY_FILE)
     operator = OperatorFolder.open(cadir, Passphrases(passphrase_file))
-    chain = operator.issue(read_small(request, IDENTITY_FILE), now)
+    succession = read_request_file(data)
+    if succession is not None:
+        _issue_to_web_server(operator, succession, out or request.with_name("ws-certificates.pem"))
+        return
+    chain = operator.issue(data, now)
     issued = issued_to_person(chain[0], now)
     record_issued(cadir, [issued])
     target = out or request.with_name(_CERTIFICATES[issued.kind])
@@ -153,6 +163,21 @@ def issue(cadir: Path, request: Path, out: Path | None, passphrase_file: Path | 
         )
         return
     say(f"certified the {issued.kind} {key} of {account} until {until:%Y-%m-%d}: {target}")
+
+
+def _issue_to_web_server(operator: OperatorFolder, request: SuccessionRequest, out: Path) -> None:
+    """Certify a web server's next token intermediate and record key."""
+    from rjs.identity.issued import issued_to_authority, record_issued
+    from rjs.identity.keys import save_chain, spki_digest
+    from rjs.identity.succession import certify_successors
+
+    now = datetime.now(UTC)
+    chain = certify_successors(operator, request, now)
+    record_issued(operator.path, issued_to_authority(chain, now))
+    save_chain(out, chain)
+    keys = ", ".join(spki_digest(each)[:16] for each in chain[:2])
+    say(f"certified the keys {keys} of the web server until {chain[0].not_valid_after_utc:%Y-%m-%d}: {out}")
+    say(f"next: rjs ws certify DIR {out}")
 
 
 @click.command("passphrase")

@@ -27,10 +27,17 @@ class Branch(NamedTuple):
 CA: Final = {
     "init": Leaf("rjs.cli.ca:init", "Make an operator's folder with a new organisation root."),
     "invite": Leaf("rjs.cli.ca:invite", "Write invitations, each one line and good for one use."),
-    "issue": Leaf("rjs.cli.ca:issue", "Certify a person's signing or encryption key."),
+    "issue": Leaf(
+        "rjs.cli.ca:issue", "Certify a person's signing or encryption key, or a web server for another year."
+    ),
     "passphrase": Leaf(
         "rjs.cli.ca:passphrase", "Change the passphrase of the operator's keys, set one, or take it off."
     ),
+    "accept": Leaf(
+        "rjs.cli.ca_accept:accept", "Accept another CA: who holds a certificate of it becomes a user."
+    ),
+    "withdraw": Leaf("rjs.cli.ca_accept:withdraw", "Accept another CA no more."),
+    "accepted": Leaf("rjs.cli.ca_accept:accepted", "List the other CAs that are accepted."),
     "list": Leaf("rjs.cli.ca:list_issued", "List what `rjs ca` has issued from this folder."),
 }
 
@@ -41,6 +48,17 @@ WS: Final = {
     "restore": Leaf("rjs.cli.ws_backup:restore", "Make a folder the web server that a backup is of."),
     "revoke": Leaf("rjs.cli.ws_revoke:revoke", "Revoke a member, a signer or a certificate."),
     "revoked": Leaf("rjs.cli.ws_revoke:revoked", "List what is revoked."),
+    "accept": Leaf("rjs.cli.ws_certify:accept", "Go by the operator's statement of accepted CAs."),
+    "request": Leaf(
+        "rjs.cli.ws_certify:request", "Ask to be certified again: the token intermediate and the record key."
+    ),
+    "certify": Leaf(
+        "rjs.cli.ws_certify:certify", "Issue by the certificates that the operator made of a request."
+    ),
+    "renew": Leaf(
+        "rjs.cli.ws_certify:renew",
+        "Certify the web server for another year: request, issue and certify in one.",
+    ),
 }
 
 LUS: Final = {
@@ -78,6 +96,9 @@ COMMANDS: Final[Mapping[str, Leaf | Branch]] = {
     "cancel": Leaf("rjs.cli.cancel:command", "End what has not ended of a job."),
     "revoke": Leaf("rjs.cli.revoke:command", "Revoke a member, a signer or a certificate, as an admin."),
     "join": Leaf("rjs.cli.join:command", "Become a member of a cluster by an invitation."),
+    "present": Leaf(
+        "rjs.cli.present:command", "Become a user by a certificate of another CA that the operator accepts."
+    ),
     "ca": Branch("Keep the organisation root: invite members, certify signing keys.", CA),
     "ws": Branch("Found and run the web server.", WS),
     "lus": Branch("Run a lookup server.", LUS),

@@ -21,7 +21,7 @@ from cryptography import x509
 
 from rjs.files import make_private_folder
 from rjs.identity.authority import EnrolmentAuthority
-from rjs.identity.certificates import Issuer, Subject, mint, organisation_of, self_signed_root
+from rjs.identity.certificates import Identity, Issuer, Subject, mint, organisation_of, self_signed_root
 from rjs.identity.errors import IdentityError
 from rjs.identity.invitation import Invitation
 from rjs.identity.keys import (
@@ -33,6 +33,7 @@ from rjs.identity.keys import (
     kept_key,
     load_chain,
     load_private,
+    new_key,
     save_chain,
     spki_digest,
 )
@@ -43,6 +44,7 @@ from rjs.identity.profiles import Kind
 from rjs.identity.requests import read_request
 from rjs.ids import ClusterId
 from rjs.limits import (
+    ACCEPTANCE_LIFETIME,
     ENCRYPTION_LIFETIME,
     ENROLMENT_CA_LIFETIME,
     INVITATION_LIFETIME,
@@ -162,6 +164,12 @@ class OperatorFolder:
         """The certificate of a web server's record key, for one year."""
         subject = Subject(public_key, "record of revocations", RECORD_LIFETIME)
         return mint(Kind.RECORD, subject, self._root_issuer(), now)
+
+    def acceptance_identity(self, now: dt.datetime) -> Identity:
+        """A one-time key with its certificate, to say with which other CAs are accepted; it lives in memory only."""
+        key = new_key()
+        subject = Subject(key.public_key(), "acceptance of other CAs", ACCEPTANCE_LIFETIME)
+        return Identity(key, (mint(Kind.ACCEPTANCE, subject, self._root_issuer(), now), self.root))
 
     def _root_issuer(self) -> Issuer:
         return Issuer(load_private(self.path / "root.key", self._ask), self.root)

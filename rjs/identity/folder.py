@@ -8,6 +8,7 @@
 ``signing.key signing-request.pem``   user: signs bundles; ``rjs ca issue`` makes ``signing.pem`` of the request
 ``encryption.key`` and its like       user: opens sealed answers (``encryption.py``)
 ``authority/``                        web server: its authority's ``intermediate.*``, ``record.*``, log and list
+``revocations``                       person: the list of what is revoked that was fetched last
 ``joining``                           serial number of the invitation that is being used
 ``member.json``                       role, id, name, cluster, addresses of the web server and of lookup servers
 ====================================  =====================================================================
@@ -200,6 +201,31 @@ class IdentityFolder:
             answer_certificate=self._certify_answer(invitation, now) if subject.role is Role.CS else None,
             signing_request=(self._request_signing(subject.id, ask) if subject.role is Role.USER else None),
         )
+
+    def begin_presenting(self, root: x509.Certificate) -> tuple[PrivateKey, PrivateKey | None]:
+        """Begin to join by presenting a certificate of another CA, or to present again; the token key to be
+        certified, and before the folder is joined the key that signs jobs. Durable, and the same until it is kept."""
+        if self.is_joined:
+            path = self.path / _NEXT_KEY
+            key = kept_key(path)
+            if spki_digest(key) == spki_digest(
+                self.token().key
+            ):  # killed between the two steps of ``keep_token``
+                path.unlink()
+                key = kept_key(path)
+            return key, None
+        make_private_folder(self.path)
+        save_chain(self.path / "root.pem", [root])
+        return self._joining_key(), kept_key(self.path / "signing.key")
+
+    def complete_presenting(self, token_chain: Chain, ws: tuple[str, ...], now: dt.datetime) -> Member:
+        """Keep the token certificate that the web server issued for the account that it found; the folder is joined
+        on return. Raises IdentityError when the certificate is not for our key and organisation."""
+        name = token_name(token_chain[0])
+        self._keep_token(token_chain, name, now)
+        self._request_signing(name.id)
+        make_encryption_key(self.path, name.id, organisation_of(self.root()), now)
+        return self._join(name, name.id, self.root(), ws)
 
     def complete(self, invitation: Invitation, token_chain: Chain, now: dt.datetime) -> Member:
         """Keep the token certificate that the web server issued; the folder is joined on return.

@@ -46,6 +46,16 @@ def issued_to_person(certificate: x509.Certificate, now: dt.datetime) -> Issued:
     return Issued(now, what, sole_uri(certificate), serial_of(certificate), until)
 
 
+def issued_to_authority(chain: Iterable[x509.Certificate], now: dt.datetime) -> list[Issued]:
+    """The lines for the certificates of a web server's authority, without the root."""
+    found = [(each, profile_of(each).kind) for each in chain]
+    return [
+        Issued(now, kind.value, "web server", serial_of(each), each.not_valid_after_utc)
+        for each, kind in found
+        if kind is not Kind.ROOT
+    ]
+
+
 def record_issued(folder: Path, issued: Iterable[Issued]) -> None:
     """Append to the record of the operator's folder; durable on return. Two commands at once lose nothing."""
     lines = b"".join(msgspec.json.encode(each) + b"\n" for each in issued)

@@ -80,14 +80,15 @@ class PresentationRequest(msgspec.Struct, frozen=True):
 
 
 class PresentationStatement(msgspec.Struct, frozen=True):
-    """What is signed: the cluster, PKCS#10 requests of the token key and of the key that signs jobs, 16 random bytes,
-    and the Unix time. Both requests name ``rjs://guest/<SHA-256 of the certificate>``."""
+    """What is signed: the cluster, the PKCS#10 request of the token key, 16 random bytes, the Unix time, and,
+    where the account is to list it, the request of a key that signs jobs. Both name ``rjs://guest/<SHA-256 of the
+    certificate>``."""
 
     cluster: str
     token_request: bytes
-    signing_request: bytes
     nonce: Annotated[bytes, msgspec.Meta(min_length=_NONCE, max_length=_NONCE)]
     made: float
+    signing_request: bytes | None = None
 
 
 @attrs.frozen
@@ -100,19 +101,24 @@ class CheckedPresentation:
     meant: Meant
     token_public_key: PublicKey
     token_spki: SpkiDigest
-    signing_spki: SpkiDigest
+    signing_spki: SpkiDigest | None
     until: dt.datetime
     evidence: str
 
 
 def ask_token(
-    foreign: ForeignIdentity, token_key: PrivateKey, signing_key: PrivateKey, cluster: str, now: dt.datetime
+    foreign: ForeignIdentity,
+    token_key: PrivateKey,
+    signing_key: PrivateKey | None,
+    cluster: str,
+    now: dt.datetime,
 ) -> PresentationRequest:
-    """The request of whoever holds ``foreign`` for a token for ``token_key``; jobs will be signed with
+    """The request of whoever holds ``foreign`` for a token for ``token_key``; the account shall list
     ``signing_key``."""
     uri = guest_name(foreign.leaf).uri()
-    token, signing = (request_der(make_request(key, uri, "guest")) for key in (token_key, signing_key))
-    said = PresentationStatement(cluster, token, signing, os.urandom(_NONCE), now.timestamp())
+    token = request_der(make_request(token_key, uri, "guest"))
+    signing = None if signing_key is None else request_der(make_request(signing_key, uri, "guest"))
+    said = PresentationStatement(cluster, token, os.urandom(_NONCE), now.timestamp(), signing)
     statement = msgspec.msgpack.encode(said)
     chain = tuple(each.public_bytes(Encoding.DER) for each in foreign.chain)
     return PresentationRequest(statement, _sign(foreign.key, statement), chain)
@@ -145,10 +151,10 @@ def check_presentation(
     if not abs(said.made - now.timestamp()) <= CLOCK_SKEW:  # a NaN is refused too
         raise IdentityError("clock", clocks_apart(said.made, now))
     uri = guest_name(chain[0]).uri()
-    token_key, signing_key = (
-        _requested(each, uri) for each in (said.token_request, said.signing_request)
-    )  # 4
-    token_spki, signing_spki = spki_digest(token_key), spki_digest(signing_key)
+    token_key = _requested(said.token_request, uri)  # 4
+    signing_key = None if said.signing_request is None else _requested(said.signing_request, uri)
+    token_spki = spki_digest(token_key)
+    signing_spki = None if signing_key is None else spki_digest(signing_key)
     if len({token_spki, signing_spki, _foreign_spki(public_key)}) < 3:  # 5
         raise IdentityError("shared_key", "one key stands in two places; each purpose has its own")
     digest = hashlib.sha256(request.statement).digest()

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from twisted.internet.base import ReactorBase
 
-from rjs.client import PersonDoor, run_client
+from rjs.client import run_client
 from rjs.errors import RjsError
 from rjs.identity.ca import cluster_of
 from rjs.identity.certificates import Identity
 from rjs.identity.keys import load_chain, load_private
 from rjs.identity.names import Role
 from rjs.identity.tls import client_context
+from rjs.person_door import PersonDoor
 from rjs.wire import messages as m
 from rjs.wire.dial import dial
 from rjs.wire.session import Self

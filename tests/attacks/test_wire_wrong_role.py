@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from cs.api import CsDoor as CsDoorForLus
 from lus.api import CsDoor as LusDoorForCs
 from lus.api import WsDoor as LusDoorForWs
-from rjs.client import PersonDoor
+from rjs.person_door import PersonDoor
 from rjs.errors import RefusedError
 from rjs.identity.names import Role
 from rjs.identity.testing import Organisation

@@ -14,7 +14,7 @@ import pytest
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
 
-from rjs.client import PersonDoor, digest_of, renew_alone, with_own_ws, with_ws
+from rjs.client import digest_of, renew_alone, with_own_ws, with_ws
 from rjs.errors import RefusedError, UnreachableError
 from rjs.identity.certificates import Identity
 from rjs.identity.folder import IdentityFolder
@@ -22,6 +22,7 @@ from rjs.identity.names import Role
 from rjs.identity.requests import read_request
 from rjs.identity.testing import Organisation
 from rjs.identity.tls import server_context
+from rjs.person_door import PersonDoor
 from rjs.wire import messages as m
 from rjs.wire.blobs import read_blob
 from rjs.wire.dial import Acceptor, OwnCertificateError

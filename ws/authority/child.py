@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import os
 import socket
 import subprocess
 from collections.abc import Callable
@@ -26,10 +27,12 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from rjs.authority_separation import Separation, authority_separation
 from rjs.child_python import module_argv
 from rjs.errors import ConfigError, ProtocolError, RefusedError
 from rjs.identity.accepted_cas import SignedAcceptance
 from rjs.identity.enrolment import EnrolmentRequest
+from rjs.identity.folder import IdentityFolder
 from rjs.identity.job_tokens import JobTokenRequest
 from rjs.identity.presenting import PresentationRequest
 from rjs.identity.renewal import RenewalRequest
@@ -63,6 +66,7 @@ from ws.authority.messages import (
     TookOver,
     frame,
 )
+from ws.config import WsSettings
 
 _log = Logger("ws.authority")
 
@@ -127,6 +131,19 @@ class _Waiting:
     answer: Deferred[Any]
 
 
+def begin_of(identity: IdentityFolder, settings: WsSettings) -> Begin:
+    """How the authority of the web server with this folder and these settings begins."""
+    member = identity.member()
+    return Begin(
+        folder=str(identity.authority),
+        user=settings.authority_user,
+        name=member.name.uri(),
+        common_name=member.common_name,
+        lifetime=settings.token_lifetime,
+        job_lifetime=settings.job_token_lifetime,
+    )
+
+
 class AuthorityChild:
     """One token authority, whichever process it is just now. ``trouble`` says why it cannot issue, or is empty."""
 
@@ -151,6 +168,20 @@ class AuthorityChild:
         return None if self.ready is None else dt.datetime.fromtimestamp(self.ready.not_after, dt.UTC)
 
     @property
+    def record_not_after(self) -> dt.datetime | None:
+        """When its record key's certificate ends, and with it all lists; None while it is not known."""
+        return None if self.ready is None else dt.datetime.fromtimestamp(self.ready.record_not_after, dt.UTC)
+
+    @property
+    def separation(self) -> Separation | None:
+        """Whether its keys are out of this process's reach; None while there is none."""
+        if self.ready is None:
+            return None
+        return authority_separation(
+            ws_is_root=os.geteuid() == 0, authority_user=self.ready.user, apart=self.ready.apart
+        )
+
+    @property
     def pid(self) -> int | None:
         """The process number; None while there is none."""
         return None if self._process is None else self._process.pid
@@ -165,6 +196,8 @@ class AuthorityChild:
             "own_account": self.ready is not None and self.ready.apart,
             "until": None if until is None else until.isoformat(timespec="seconds"),
             "restarts": self.restarts,
+            "separate": self.separation is not None and self.separation.holds,
+            "separation": "" if self.separation is None else self.separation.sentence,
         }
 
     async def start(self) -> None:
@@ -290,8 +323,9 @@ class AuthorityChild:
 
     def _serves(self, ready: Ready) -> None:
         self.ready, self.trouble = ready, ""
-        account = ready.user if ready.apart else f"{ready.user}, the web server's own account"
-        _log.info("the token authority (process {pid}) runs as {account}", pid=self.pid, account=account)
+        _log.info("the token authority is process {pid}", pid=self.pid)
+        if self.separation is not None and not self.separation.holds:
+            _log.warn("{separation}", separation=self.separation.sentence)
         for asked in list(self._asked.values()):
             assert self._process is not None
             self._process.send(asked.question)
