@@ -166,6 +166,63 @@ def test_every_task_ends_exactly_once(logged_failures: list[str]) -> None:
     check_seeds(SEEDS, logged_failures)
 
 
+def disturb(cluster: SimulatedCluster) -> None:
+    """A LUS or the WS is killed, or what is between them stalls or is cut, for less than a lease."""
+    random = cluster.random
+    place = random.choice([each for each in cluster.places if each[0] is not Role.CS])
+    between = [each for each in cluster.links if each.dialled.name.role is Role.WS]
+    match random.choice(("kill", "kill", "cut", "stall")):
+        case "cut" if between:
+            cluster.cut(random.choice(between), cluster.clock.now + 15 * random.random())
+        case "stall" if between:
+            random.choice(between).stall(15 * random.random())
+        case _:
+            cluster.kill(place, 15 * random.random())
+
+
+def run_disturbed(seed: int) -> SimulatedCluster:
+    """Long tasks, and one disturbance after the other, each of which heals within a lease."""
+    cluster = SimulatedCluster(seed, luses=1 + seed % 2, css=1 + seed % 3)
+    cluster.faulty = False
+    cluster.task_seconds = cluster.random.choice((5.0, 40.0, 100.0))
+    cluster.clock.pass_until(cluster.clock.now + 10)
+    cluster.submit(6, 1e6)
+    for _ in range(8):
+        cluster.clock.pass_until(cluster.clock.now + 40 + cluster.random.expovariate(0.2))
+        disturb(cluster)
+        cluster.check()
+    calm = cluster.clock.now
+    while unrest := cluster.unrest():
+        assert cluster.clock.now < calm + 1500, f"it never comes to an end: {unrest}"
+        cluster.clock.pass_until(cluster.clock.now + 5)
+        cluster.check()
+    return cluster
+
+
+def check_undisturbed(count: int, failures: list[str]) -> None:
+    for seed in seeds(count):
+        try:
+            cluster = run_disturbed(seed)
+            check_outcome(cluster)
+            assert cluster.needless == []
+            assert failures == []
+        except Exception as error:
+            error.add_note(f"to repeat: RJS_SEED={seed}; logged: {failures}")
+            raise
+
+
+def test_nothing_is_run_again_that_need_not_be(logged_failures: list[str]) -> None:
+    """What runs on a living CS is not started again because a LUS or the WS was away for less than a lease."""
+    check_undisturbed(100, logged_failures)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_nothing_is_run_again_whatever_the_seed(logged_failures: list[str]) -> None:
+    """The same for many more seeds."""
+    check_undisturbed(int(os.environ.get("RJS_SEEDS", "5000")), logged_failures)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_every_task_ends_exactly_once_whatever_the_seed(logged_failures: list[str]) -> None:

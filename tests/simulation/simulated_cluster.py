@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -51,6 +52,7 @@ from ws.answers import AnswerDesk
 from ws.job import Job
 
 DESCRIPTOR = Descriptor(name="job", runtime="python", entry="run.py")
+RUNS = (Slot.RUNNING, Slot.COLLECTING)
 OFFER = Offer(memory=GIB, cores=1, disk=GIB, python="3.11.7")
 
 P = ParamSpec("P")
@@ -145,7 +147,7 @@ class LookupServer(Server):
 
     def refused(self, called: RjsName) -> None:
         """Nobody listens there."""
-        if self.reached.pop(called, None) is not None:
+        if self.reached.pop(called, None) is not None and called.role is Role.CS:
             self.shell.perform(self.board.cs_dead(called.id, self.timers.seconds()))
 
 
@@ -186,9 +188,10 @@ class Spawner:
     alive: bool = True
     _running: Deferred[Ended] | None = None
 
-    async def run(self, _: object) -> Ended:
+    async def run(self, prepared: Any) -> Ended:
         """See cs.spawner.client."""
         assert self._running is None, "two attempts at once"
+        self.cluster.began(prepared.attempt)
         random, running = self.cluster.random, Deferred[Ended]()
         self._running = running
         outcome: Ended | Exception = _ended(0)
@@ -302,6 +305,8 @@ class SimulatedCluster:
         self.cs_disks = {number: (Spool(), disk(ledger.MIGRATIONS)) for number in range(css)}
         self.defects: list[str] = []
         self.accepted: dict[BundleId, int] = {}
+        self.starts: Counter[tuple[str, int]] = Counter()
+        self.needless: list[str] = []
         self.faulty = True
         self.task_seconds: float | None = None
         self.links: list[Link] = []
@@ -424,6 +429,26 @@ class SimulatedCluster:
         row = self.disk.execute(query, (attempt.job, attempt.task)).fetchone()
         if reply.verdict in ("committed", "duplicate") and row != (TaskState.COMMITTED,):
             self.defects.append(f"{attempt} was acknowledged and is not on the disk")
+
+    def began(self, attempt: AttemptId) -> None:
+        """An attempt starts: needlessly, while the task runs on another living CS, or is done there, and the WS knows
+        that it was placed there."""
+        self.starts[attempt.job, attempt.task] += 1
+        for place, server in self.running.items():
+            if place[0] is Role.CS:
+                machine = server.machine
+                has = {*machine.holding, *((machine.attempt,) if machine.slot in RUNS else ())} - {attempt}
+                self.needless += [
+                    f"{attempt} started while {place} has {each}"
+                    for each in has
+                    if (each.job, each.task) == (attempt.job, attempt.task) and self._is_placed(each)
+                ]
+
+    def _is_placed(self, attempt: AttemptId) -> bool:
+        query = "SELECT 1 FROM placements WHERE (job, task, generation, lease, sequence) = (?, ?, ?, ?, ?)"
+        fence = attempt.fence
+        key = (attempt.job, attempt.task, fence.generation, fence.lease, fence.sequence)
+        return self.disk.execute(query, key).fetchone() is not None
 
     def check(self) -> None:
         """The invariants of every machine."""
