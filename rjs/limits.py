@@ -333,6 +333,10 @@ REVOKED = 4_096
 REVOCATIONS_BYTES = 640 * KIB
 """Longest list; with its chain it fits in a frame."""
 
+REVOCATION_LAPSE = 30 * _DAY
+"""Seconds for which the entry of a certificate that cannot be renewed any more stays in the list: a web server whose
+clock is ahead by less forgets nothing too early, and with one that is ahead by more nobody can speak."""
+
 REVOCATION_REASON = 100
 """Characters of the reason of one entry."""
 
@@ -485,3 +489,17 @@ question within milliseconds, and a question may be lost."""
 
 LIST_PATIENCE = 10.0
 """Seconds that a command, its own work done, waits for that list."""
+
+# --- rjs.disk -------------------------------------------------------------------------------------------
+
+DISK_RESERVE = 64 * MIB
+"""Bytes free below which nothing new is taken in: what was begun needs them."""
+
+DISK_FILES = 1_000
+"""Files that may still be made, below which nothing new is taken in."""
+
+DISK_LOOK = 2.0
+"""Seconds between looks at the disk: each writes one small file durably."""
+
+DISK_CHILDREN = 5.0
+"""Seconds that the children of a server that starts again have to end."""

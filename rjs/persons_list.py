@@ -13,9 +13,10 @@ from twisted.internet.defer import Deferred, TimeoutError
 from rjs.background import Timers
 from rjs.errors import RefusedError, UnreachableError
 from rjs.identity.folder import IdentityFolder
-from rjs.identity.revocation import Revocations, check_succession, read_revocations
+from rjs.identity.revocation import Revocations, check_floor, check_succession, read_revocations
 from rjs.identity.revocation_file import REVOCATIONS, keep_revocations, kept_revocations
 from rjs.limits import LIST_PATIENCE
+from rjs.wall_time import utc_now
 from rjs.wire import messages as m
 from rjs.wire.session import Session
 
@@ -45,7 +46,9 @@ async def fetch_list(timers: Timers, session: Session, folder: IdentityFolder) -
     if isinstance(told, m.RevocationList):
         offered = read_revocations(told.list, folder.root())
         if held is not None:
-            check_succession(held, offered)
+            check_succession(held, offered, utc_now())
+        else:
+            check_floor(offered, utc_now())
         keep_revocations(_path(folder), offered)
 
 

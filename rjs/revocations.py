@@ -27,6 +27,7 @@ from rjs.identity.revocation import (
     Revocations,
     RevokedError,
     What,
+    check_floor,
     check_fresh,
     check_succession,
     read_revocations,
@@ -67,7 +68,9 @@ class RevocationBook:
         if self.current is not None:
             if offered.is_same(self.current):
                 return
-            check_succession(self.current, offered)
+            check_succession(self.current, offered, self._wall())
+        else:
+            check_floor(offered, self._wall())
         self.current = offered
         try:
             keep_revocations(self._path, offered)

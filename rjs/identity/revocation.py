@@ -27,7 +27,7 @@ from rjs.identity.errors import IdentityError
 from rjs.identity.invitation import serial_of
 from rjs.identity.keys import Chain, our_public_key
 from rjs.identity.names import INVITED, RjsName, Role
-from rjs.identity.paths import check_chain, check_periods, read_chain
+from rjs.identity.paths import check_chain, check_periods, if_wrong, read_chain
 from rjs.identity.peers import PeerIdentity
 from rjs.identity.profiles import Kind
 from rjs.identity.proofs import check_statement, sign_statement
@@ -35,6 +35,8 @@ from rjs.identity.renewal import Der
 from rjs.limits import (
     CHAIN_LENGTH,
     CLOCK_SKEW,
+    RENEWAL_GRACE,
+    REVOCATION_LAPSE,
     REVOCATION_REASON,
     REVOCATIONS_BYTES,
     REVOCATIONS_VALID,
@@ -59,12 +61,14 @@ class What(enum.StrEnum):
 
 class Revoked(msgspec.Struct, frozen=True, array_like=True):
     """One entry. ``id`` is a serial number or an SPKI digest in lower-case hex digits, or ``rjs://<role>/<id>``;
-    ``when`` is Unix time."""
+    ``when`` is Unix time. ``lapses``: the Unix time from which the entry says nothing any more, because a certificate
+    could not even renew itself then; 0: never."""
 
     what: What
     id: Annotated[str, msgspec.Meta(max_length=64)]
     when: Time
     reason: Annotated[str, msgspec.Meta(max_length=REVOCATION_REASON)] = ""
+    lapses: Time = 0.0
 
     @property
     def key(self) -> tuple[What, str]:
@@ -89,13 +93,18 @@ class SignedRevocations(msgspec.Struct, frozen=True):
 
 
 class RevocationStatement(msgspec.Struct, frozen=True):
-    """What is signed: the cluster, the list's number, when it was issued, until when it is gone by (Unix times)."""
+    """What is signed: the cluster, the list's number, when it was issued, until when it is gone by (Unix times).
+
+    ``floor``: entries that lapsed by then may be missing, and for every reader it is later than that, whatever its
+    clock says.
+    """
 
     cluster: str
     number: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
     issued: Time
     until: Time
     entries: Annotated[tuple[Revoked, ...], msgspec.Meta(max_length=REVOKED)] = ()
+    floor: Time = 0.0
 
 
 class RevokedError(RefusedError):
@@ -142,10 +151,14 @@ class Revocations:
         return self.signed.statement == other.signed.statement
 
     def covers(self, entries: Iterable[Revoked]) -> bool:
-        """Whether every one of ``entries`` is in it, as late or later."""
-        return all(
-            (mine := self._entries.get(each.key)) is not None and mine.when >= each.when for each in entries
-        )
+        """Whether every one of ``entries`` is in it, as late or later and for as long or longer, or has lapsed."""
+        return all(self._covers(each) for each in entries)
+
+    def _covers(self, entry: Revoked) -> bool:
+        mine = self._entries.get(entry.key)
+        if mine is None:
+            return 0 < entry.lapses <= self.said.floor
+        return mine.when >= entry.when and mine.lapses == _longer(mine.lapses, entry.lapses)
 
     def signer(self, spki: str) -> Revoked | None:
         """The entry of this signing key, or of this key of a signing CA."""
@@ -172,7 +185,14 @@ class Revocations:
     def caller(self, chain: Chain, name: RjsName) -> Revoked | None:
         """The entry that revokes this chain of a token certificate or an invitation, which is for ``name``."""
         issued = chain[0].not_valid_before_utc.timestamp() + CLOCK_SKEW
-        return self.member(name, issued) or self.certificates(chain)
+        return self.member(name, issued) or self.certificates(chain) or self._lapsed(chain[0])
+
+    def _lapsed(self, leaf: x509.Certificate) -> Revoked | None:
+        """An entry in the place of one that may have lapsed: a clock that was set back makes no certificate good."""
+        end = leaf.not_valid_after_utc.timestamp() + RENEWAL_GRACE
+        if end > self.said.floor:
+            return None
+        return Revoked(What.CERTIFICATE, serial_of(leaf), end, "it ended too long ago: is this clock right?")
 
     def peer(self, peer: PeerIdentity) -> Revoked | None:
         """The entry that revokes who is at the other end; an invitation is revoked with whom it invites."""
@@ -181,12 +201,12 @@ class Revocations:
 
 
 def sign_revocations(
-    record: Identity, number: int, entries: Iterable[Revoked], now: dt.datetime
+    record: Identity, number: int, entries: Iterable[Revoked], now: dt.datetime, floor: float = 0.0
 ) -> Revocations:
     """A new list, by the holder of a record key. Raises IdentityError beyond the caps."""
     issued = now.timestamp()
     said = RevocationStatement(
-        cluster_of(record.root), number, issued, issued + REVOCATIONS_VALID, tuple(entries)
+        cluster_of(record.root), number, issued, issued + REVOCATIONS_VALID, tuple(entries), floor
     )
     statement = msgspec.msgpack.encode(said)
     if len(said.entries) > REVOKED or len(statement) > REVOCATIONS_BYTES:
@@ -244,6 +264,8 @@ def check_entry(entry: Revoked) -> None:
         raise IdentityError(
             "revocations", f"a reason is one line of at most {REVOCATION_REASON} printable characters"
         )
+    if entry.lapses and entry.what is not What.CERTIFICATE:
+        raise IdentityError("revocations", "what is revoked of a member or a signer never lapses")
     if entry.what is What.MEMBER:
         if RjsName.parse(entry.id).role not in INVITED:
             raise IdentityError("name", f"{entry.id} is no member that was invited, and cannot be revoked")
@@ -255,8 +277,28 @@ def check_entry(entry: Revoked) -> None:
         )
 
 
-def check_succession(held: Revocations, offered: Revocations) -> None:
-    """Refuse ``offered`` in the place of ``held`` unless it is newer and takes nothing back. Raises IdentityError."""
+def check_floor(offered: Revocations, now: dt.datetime) -> None:
+    """Refuse a list that leaves out what has not lapsed yet by our own clock. Raises IdentityError."""
+    if offered.said.floor > now.timestamp() + CLOCK_SKEW:
+        floor = dt.datetime.fromtimestamp(offered.said.floor, dt.UTC)
+        raise IdentityError(
+            "revocations_early",
+            f"list {offered.number} leaves out what lapses at {floor:%Y-%m-%d %H:%M:%S}Z; {if_wrong(now)}, or the "
+            f"web server's",
+        )
+
+
+def check_succession(held: Revocations, offered: Revocations, now: dt.datetime) -> None:
+    """Refuse ``offered`` in the place of ``held`` unless it is newer and takes nothing back. Raises IdentityError.
+
+    A floor goes back only where it was raised by a clock that ran ahead: it lies in the future.
+    """
+    check_floor(offered, now)
+    if offered.said.floor < held.said.floor <= now.timestamp() + CLOCK_SKEW:
+        raise IdentityError(
+            "revocations_rolled_back",
+            f"list {offered.number} forgets what list {held.number} says has lapsed",
+        )
     if offered.number <= held.number:
         raise IdentityError(
             "revocations_rolled_back",
@@ -281,10 +323,33 @@ def check_fresh(held: Revocations | None, now: dt.datetime) -> None:
 
 
 def with_entries(held: Iterable[Revoked], added: Iterable[Revoked]) -> tuple[Revoked, ...]:
-    """All entries of both; of two for the same, the later one."""
+    """All entries of both; of two for the same, the later one, for as long as either lasts."""
     found: dict[tuple[What, str], Revoked] = {}
     for each in (*held, *added):
         known = found.get(each.key)
-        if known is None or known.when < each.when:
-            found[each.key] = each
+        if known is not None:
+            later = known if known.when >= each.when else each
+            each = msgspec.structs.replace(later, lapses=_longer(known.lapses, each.lapses))
+        found[each.key] = each
     return tuple(found.values())
+
+
+def without_lapsed(
+    entries: Iterable[Revoked], floor: float, now: dt.datetime
+) -> tuple[tuple[Revoked, ...], float]:
+    """The entries that still matter, and the floor that stands for the others.
+
+    One stays for ``REVOCATION_LAPSE`` seconds longer than it need: a clock that is ahead by less drops nothing early.
+    """
+    kept, dropped = [], [floor if floor <= now.timestamp() + CLOCK_SKEW else 0.0]
+    for each in entries:
+        if each.lapses and each.lapses + REVOCATION_LAPSE <= now.timestamp():
+            dropped.append(each.lapses)
+        else:
+            kept.append(each)
+    return tuple(kept), max(dropped)
+
+
+def _longer(one: float, other: float) -> float:
+    """The later of two times at which something lapses; 0 is never."""
+    return max(one, other) if one and other else 0.0

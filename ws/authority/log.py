@@ -72,6 +72,19 @@ def read_log(folder: Path) -> Iterator[IssuedToken]:
                 raise ConfigError(f"{path}, line {number}: {error}; restore it from a copy") from error
 
 
+def token_end(folder: Path, serial: str) -> float:
+    """Until when the token certificate with this serial number was valid (Unix time); 0 for one that is not listed.
+
+    The log is read through for it, which is done for whoever revokes a certificate.
+    """
+    decoder, wanted = msgspec.json.Decoder(IssuedToken), f'"{serial}"'.encode()
+    with (folder / LOG).open("rb") as file:
+        for line in file:
+            if wanted in line and (issued := decoder.decode(line)).serial == serial:
+                return issued.until.timestamp()
+    return 0.0
+
+
 @attrs.frozen
 class History:
     """What binds an authority of what was issued before. ``used``: which key each invitation, by serial number, has

@@ -7,8 +7,10 @@ twice for the same it answers the same, so that a question may be repeated after
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 
 import attrs
+import msgspec
 from cryptography import x509
 
 from rjs.identity.certificates import Identity
@@ -25,18 +27,22 @@ from rjs.identity.revocation import (
     read_revocations,
     sign_revocations,
     with_entries,
+    without_lapsed,
 )
 from rjs.identity.succession import ended
+from rjs.limits import RENEWAL_GRACE
 
 
 @attrs.define(eq=False)
 class Register:
     """The record key with the newest list, None before the first. ``ours`` are certificates without which there is no
-    cluster."""
+    cluster. ``token_end`` says until when a token certificate was valid (Unix time), by its serial number; 0 for those
+    of other kinds."""
 
     record: Identity
     ours: tuple[x509.Certificate, ...]
     newest: Revocations | None = None
+    token_end: Callable[[str], float] = lambda serial: 0.0
 
     def __attrs_post_init__(self) -> None:
         if check_chain(self.record.chain, self.record.root, now=None) is not Kind.RECORD:
@@ -57,10 +63,16 @@ class Register:
             raise IdentityError(
                 "own_certificate", "nobody would be left: that certificate is the web server's own"
             )
-        if self.newest is not None and self.newest.covers([entry]):
+        lapses = self._lapses(entry)
+        if self.newest is not None and self.newest.covers([msgspec.structs.replace(entry, lapses=lapses)]):
             return self.newest
-        stamped = Revoked(entry.what, entry.id, max(entry.when, now.timestamp()), entry.reason)
+        stamped = Revoked(entry.what, entry.id, max(entry.when, now.timestamp()), entry.reason, lapses)
         return self._next((stamped,), now)
+
+    def _lapses(self, entry: Revoked) -> float:
+        """When the entry will say nothing any more: what the web server says of that counts for nothing."""
+        end = self.token_end(entry.id) if entry.what is What.CERTIFICATE else 0.0
+        return end + RENEWAL_GRACE if end else 0.0
 
     def renew(self, known: SignedRevocations | None, now: dt.datetime) -> Revocations:
         """The next list, with all that stands in ``known`` too: a list that a reader has, and that was lost here with
@@ -71,8 +83,9 @@ class Register:
         return self._next(() if other is None else other.said.entries, now)
 
     def _next(self, added: tuple[Revoked, ...], now: dt.datetime, above: int = 0) -> Revocations:
-        held = () if self.newest is None else self.newest.said.entries
+        held, floor = ((), 0.0) if self.newest is None else (self.newest.said.entries, self.newest.said.floor)
         if now > self.not_after:
             raise ended("record key", self.not_after)
         number = max(above, 0 if self.newest is None else self.newest.number) + 1
-        return sign_revocations(self.record, number, with_entries(held, added), now)
+        entries, floor = without_lapsed(with_entries(held, added), floor, now)
+        return sign_revocations(self.record, number, entries, now, floor)

@@ -192,13 +192,13 @@ def test_nothing_is_taken_back(organisation: Organisation, listed: Revocations, 
     """A lower or equal number is refused, and a higher one that lacks an entry, or has an earlier time for it."""
     sign = lambda number, entries: sign_revocations(organisation.record, number, entries, now)  # noqa: E731
     entries = listed.said.entries
-    check_succession(listed, sign(8, entries))
-    check_succession(listed, sign(90, (*entries, signer("e"))))
-    check_succession(listed, sign(8, (member(now.timestamp() + 5), signer())))
+    check_succession(listed, sign(8, entries), now)
+    check_succession(listed, sign(90, (*entries, signer("e"))), now)
+    check_succession(listed, sign(8, (member(now.timestamp() + 5), signer())), now)
     for wrong in (sign(6, entries), sign(7, (*entries, signer("e"))), sign(8, entries[:1]), sign(8, ()),
                   sign(8, (entries[0], signer(when=1e9 - 1)))):  # fmt: skip
         with pytest.raises(IdentityError, match="revocations_rolled_back"):
-            check_succession(listed, wrong)
+            check_succession(listed, wrong, now)
 
 
 def test_lists_are_put_together(listed: Revocations) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rjs.errors import ConfigError
-from ws.authority.log import LOG, IssuedToken, IssueLog, history, read_log
+from ws.authority.log import LOG, IssuedToken, IssueLog, history, read_log, token_end
 
 NOW = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
 
@@ -75,3 +75,12 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic"):
         IssueLog(tmp_path)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_certificates_end_is_found(tmp_path: Path) -> None:
+    """By its whole serial number, and by that alone."""
+    log = IssueLog(tmp_path)
+    log.append(line(number) for number in range(0xA0, 0xB0))
+    log.close()
+    assert token_end(tmp_path, "a7") == NOW.timestamp()
+    assert [token_end(tmp_path, serial) for serial in ("a", "ia7", "b0", "serial")] == [0.0] * 4

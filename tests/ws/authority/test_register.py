@@ -14,6 +14,7 @@ from rjs.identity.names import RjsName, Role
 from rjs.identity.renewal import ask_renewal
 from rjs.identity.revocation import Revocations, Revoked, What, read_revocations, sign_revocations
 from rjs.identity.testing import Organisation
+from rjs.limits import RENEWAL_GRACE, REVOCATION_LAPSE
 from ws.authority.log import History
 from ws.authority.messages import Renew
 from ws.authority.rates import Rates
@@ -110,3 +111,28 @@ def test_the_authority_renews_nothing_that_is_revoked(
     assert error.value.code == "revoked"
     other = ask_renewal(organisation.member(Role.CS, "d" * 32), new_key(), NOW)
     assert authority.decide(Renew(2, other), NOW, 0.0).chain
+
+
+def test_what_cannot_be_renewed_any_more_lapses(organisation: Organisation) -> None:
+    """The register knows when, whatever the web server says; in time the entry is gone, and asked for again by a web
+    server that knows it, it stays gone."""
+    end = NOW.timestamp() + 3600
+    register = Register(
+        organisation.record,
+        organisation.intermediate.chain,
+        token_end=lambda serial: end if serial == "b1" else 0.0,
+    )
+    keep(register, register.revoke(Revoked(What.CERTIFICATE, "b1", NOW.timestamp(), "lost", 1.0), NOW))
+    keep(register, register.revoke(Revoked(What.CERTIFICATE, "b2", NOW.timestamp(), "lost", 1.0), NOW))
+    first = keep(register, register.revoke(signer("a"), NOW))
+    assert [each.lapses for each in first.said.entries] == [end + RENEWAL_GRACE, 0.0, 0.0]
+    assert register.revoke(Revoked(What.CERTIFICATE, "b1", NOW.timestamp()), NOW) is register.newest
+    later = NOW + dt.timedelta(seconds=3600 + RENEWAL_GRACE + REVOCATION_LAPSE)
+    assert len(keep(register, register.renew(None, later - dt.timedelta(seconds=1))).said.entries) == 3
+    last = keep(register, register.renew(first.signed, later))
+    assert [each.id for each in last.said.entries] == [
+        "b2",
+        "a" * 64,
+    ] and last.said.floor == end + RENEWAL_GRACE
+    assert last.covers(first.said.entries)
+    assert len(keep(register, register.renew(first.signed, later)).said.entries) == 2
