@@ -136,13 +136,15 @@ _ears = ThreadPoolExecutor(2, thread_name_prefix="doctor-ears")
 def examine(path: Path, wall: Wall = utc_now) -> tuple[Patient | None, list[Finding]]:
     """Whose folder this is, if that can be told, and everything that was found."""
     path = path.resolve()
-    if not path.is_dir():
+    try:
+        os.listdir(path)  # noqa: PTH208 - whether that may be done
+    except (FileNotFoundError, NotADirectoryError):
         remedy = "use an invitation, or name another folder"
         sentence = f"there is no folder {path}: nobody has joined there"
         command = typed("rjs", "--home", str(path), "join", "INVITATION")
         return None, [fault("state folder", "folder-missing", sentence, remedy, command)]
-    if not os.access(path, os.R_OK | os.X_OK):
-        return None, other_account(look_at_folder(path, None, Running(None, "", None)))
+    except OSError as error:
+        return None, _closed(path, error)
     try:
         cluster = sole_cluster(path)
         member = _member(cluster / "identity")
@@ -164,14 +166,25 @@ def examine_operator(path: Path) -> list[Finding]:
 def _done(check: Check, patient: Patient) -> list[Finding]:
     try:
         return check(patient)
-    except OSError as error:
+    except (OSError, RjsError) as error:
         return [_unseen(check.__name__.strip("_").replace("_", " "), error)]
 
 
-def _unseen(subject: str, error: OSError) -> Finding:
-    where = f"{error.filename}: " if error.filename else ""
-    sentence = f"it could not be looked at: {where}{error.strerror or error}"
-    return notice(subject, "not-seen", sentence, "run this as the account that owns the folder")
+def _closed(path: Path, error: OSError) -> list[Finding]:
+    """A folder that this account may not look into."""
+    try:
+        facts = look_at_folder(path, None, Running(None, "", None))
+    except OSError:
+        return [_unseen("state folder", error)]
+    return other_account(facts) or [_unseen("state folder", error)]
+
+
+def _unseen(subject: str, error: OSError | RjsError) -> Finding:
+    words = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        words = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    remedy = "run this as the account that owns the folder, and see that the file is a plain one"
+    return notice(subject, "not-seen", f"it could not be looked at: {words}", remedy)
 
 
 def _not_joined(path: Path, error: RjsError) -> Finding:
@@ -245,8 +258,7 @@ def _holder(patient: Patient) -> Holder:
 
 
 def _clock(patient: Patient) -> list[Finding]:
-    told = patient.document.get("clock")
-    told = told if isinstance(told, dict) else {}
+    told = patient.document.get("clock") or {}
     skews = [each.skew for each in patient.knocks if each.skew is not None]
     skews += [Skew(peer, -ahead) for peer, ahead in told.get("ahead", {}).items()]
     return judge_clock(patient.wall(), skews, machine.counts_sleep(), told.get("trouble", ""))

@@ -213,6 +213,15 @@ def garbage(name: str) -> Callable[[Path, Path], None]:
     return plant
 
 
+def pipe(name: str) -> Callable[[Path, Path], None]:
+    def plant(folder: Path, outside: Path) -> None:
+        path = next(folder.glob("clusters/*")) / name
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+
+    return plant
+
+
 def opened(folder: Path, outside: Path) -> None:
     folder.chmod(0o755)
 
@@ -268,6 +277,7 @@ SEEDS = {
     "trust that ended": Seed("cs1", trust_ended, "trust-ended", "rjs trust add"),
     "list of the revoked damaged": Seed("cs1", garbage("revocations"), "revocations-damaged", "mv "),
     "database damaged": Seed("cs1", garbage("ledger.sqlite"), "database-damaged", "restore"),
+    "database that is a pipe": Seed("cs1", pipe("ledger.sqlite"), "database-damaged", "restore"),
     "folder that all can enter": Seed("cs1", opened, "folder-open", "chmod 700"),
     "somebody else's file": Seed("cs1", foreign, "foreign-files", "chown"),
     "nobody at the address": Seed("lus", ws_at(f"{LOOPBACK}:1"), "door-refused", "config.toml"),
@@ -327,6 +337,20 @@ def codes(findings: Sequence[Finding]) -> set[str]:
 
 
 @pytest.mark.usefixtures("hurried")
+def test_what_cannot_be_read_keeps_nothing_else_from_being_told(cluster: Cluster, tmp_path: Path) -> None:
+    """A pipe where a file should be is named and not waited for; a hostile name reaches no terminal as it is."""
+    folder = copy_of(cluster, "cs1", tmp_path)
+    pipe("revocations")(folder, tmp_path)
+    member = identity_of(folder) / "member.json"
+    member.write_text(json.dumps(json.loads(member.read_text()) | {"common_name": "a\x1b[2Jb"}))
+    found = examine(folder)[1]
+    assert [each.subject for each in found if each.code == "not-seen"] == ["revocations"]
+    assert {"trust store", "clock"} <= {each.subject for each in found}
+    shown = cluster.rjs("doctor", "--no-canary", folder).stdout
+    assert "\x1b" not in shown and "a\\x1b[2Jb" in shown
+
+
+@pytest.mark.usefixtures("hurried")
 def test_a_port_that_somebody_has(cluster: Cluster, tmp_path: Path) -> None:
     """The server could not start."""
     folder = copy_of(cluster, "cs1", tmp_path)
@@ -374,6 +398,30 @@ def small_disk(path: Path, options: str) -> Iterator[Path]:
         yield path
     finally:
         subprocess.run(["umount", path], check=True)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_another_account_is_told_what_it_cannot_see(cluster: Cluster, tmp_path: Path) -> None:
+    """Nothing is guessed: the account to ask is named where that can be seen, and no fault is made of a right."""
+    (tmp_path / "cs").mkdir(mode=0o700)
+    with as_nobody():
+        assert codes(examine(tmp_path / "cs")[1]) == {"not-seen"}  # not even whose it is
+    for each in (tmp_path, *tmp_path.parents[:2]):
+        each.chmod(0o755)
+    with as_nobody():
+        (found,) = examine(tmp_path / "cs")[1]
+        assert found.code == "other-account" and found.commands[0].startswith("sudo -u root rjs doctor /")
+        assert codes(examine_operator(tmp_path / "cs")) == {"ca-unreadable"}
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """As an account without rights, for this process's own eyes."""
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def test_the_operators_folder(cluster: Cluster, tmp_path: Path) -> None:

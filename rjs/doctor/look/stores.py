@@ -95,6 +95,8 @@ def look_at_database(path: Path, runs: bool) -> DatabaseFacts:
     facts = DatabaseFacts(str(path))
     if not path.exists():
         return attrs.evolve(facts, unchecked="there is none before the first start")
+    if not path.is_file():
+        return attrs.evolve(facts, problem="it is no plain file")  # a pipe would be waited for
     if runs:
         return attrs.evolve(facts, unchecked="the running server holds it, and reports its faults")
     journal = path.with_name(f"{path.name}-wal")
