@@ -69,6 +69,9 @@ def test_a_compute_server_lives_behind_a_lookup_server(cluster: Cluster, tmp_pat
     cluster.rjs("ws", "revoke", cluster["ws"].folder, "cs1", "--reason", "stolen")
     wait_for(lambda: server.document()["revocations"]["number"] > before, story=cluster.story)
     wait_for(lambda: server.document()["lus"] is None, story=cluster.story)
+    cluster.ada.rjs("status")  # fetches the list
+    told = cluster.ada.rjs("verify", cluster.ada.delivered(job)[0], "--answer", status=1).stderr
+    assert told.startswith("refused: revoked: ") and "(stolen)" in told
     refused = cluster.rjs("join", invited(cluster, "cs", "cs1"), server.folder, host="cs1", status=1)
     assert "identity.already_joined" in refused.stderr
 

@@ -36,8 +36,8 @@ from rjs.limits import RENEWAL_GRACE
 @attrs.define(eq=False)
 class Register:
     """The record key with the newest list, None before the first. ``ours`` are certificates without which there is no
-    cluster. ``token_end`` says until when a token certificate was valid (Unix time), by its serial number; 0 for those
-    of other kinds."""
+    cluster. ``token_end`` says until when a token certificate was valid (Unix time), by its serial number; 0 for
+    those of other kinds."""
 
     record: Identity
     ours: tuple[x509.Certificate, ...]
