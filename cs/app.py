@@ -35,6 +35,7 @@ from rjs.config import read_config
 from rjs.discovery import Announcement, Link, Service
 from rjs.errors import ConfigError, UnreachableError
 from rjs.identity.certificates import Identity
+from rjs.identity.lifetimes import check_renewable
 from rjs.identity.names import Role
 from rjs.identity.revocation_file import REVOCATIONS
 from rjs.identity.tls import ClientContext, client_context, server_context
@@ -224,6 +225,7 @@ class ComputeServer:
     async def _renewed(self) -> Identity:
         """The next certificate, carried by the LUS that serves us; it dials anew where the old one had expired."""
         session, expired = self._shell.session, self._keeper.expired
+        check_renewable(self._keeper.identity.chain, self._wall())  # beyond the grace, that is all that is the matter
         if session is None:
             raise UnreachableError("no lookup server is here to carry the request to the web server")
         identity = await renew_over(self._reactor, session, self._state.identity(), self._wall)
