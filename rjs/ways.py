@@ -29,6 +29,9 @@ from rjs.wire.session import Door, Self, Session
 
 T = TypeVar("T")
 
+_TRIED = 2
+"""Addresses of one announced server that are tried: an IPv4 and an IPv6 one, most often."""
+
 _REMEDY = (
     "see that the web server runs and is reached from here, or from a lookup server on this LAN (the operator names "
     "one with rjs ca invite --lus HOST:PORT)"
@@ -90,7 +93,7 @@ async def announced_ways(
         await sleep(reactor, LAN_LOOK)
     finally:
         await link.stop()
-    return [Way(Role.LUS, each.addresses[0], each.port) for each in found.values()]
+    return [Way(Role.LUS, host, each.port) for each in found.values() for host in each.addresses[:_TRIED]]
 
 
 async def by_first_way(
