@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import attrs
@@ -21,6 +22,7 @@ from rjs.limits import DIAL_BACKOFF_MOST
 from rjs.wire.dial import RefusedConnectionError
 
 CS, BOOT = ServerId("c" * 32), BootId("b" * 32)
+LUS, OTHER = ServerId("1" * 32), ServerId("2" * 32)
 SEEN = Seen(Service.CS, CS, BOOT, ("10.0.0.1", "10.0.0.2"), 9002, 1)
 
 
@@ -68,9 +70,12 @@ class Lan:
 
         monkeypatch.setattr(lus.contacts, "dial", fake)
         nothing = cast(Any, None)
+        self.theirs: FakeSession | None = None
+        """The session that the CS dialled."""
         self.contacts = Contacts(
-            cast(Any, self.clock), nothing, nothing, self.tasks, lambda cs: nothing, self.dead.append
-        )
+            cast(Any, self.clock), cast(Any, SimpleNamespace(name=f"rjs://lus/{LUS}")), nothing, self.tasks,
+            lambda cs: nothing, self.dead.append, current=lambda cs: cast(Any, self.theirs),
+        )  # fmt: skip
 
     def pass_time(self, seconds: float, announced: Seen | None = None) -> None:
         for step in range(round(seconds * 10)):
@@ -196,4 +201,92 @@ def test_stopping_closes_the_session(lan: Lan) -> None:
     lan.tasks.cancel_all()
     assert session.closed == ["closing"]
     session.end()
+    assert lan.contacts.known == {} and lan.clock.getDelayedCalls() == []
+
+
+# --- who else dials ---------------------------------------------------------------------------------------
+
+
+def test_a_cs_that_dialled_us_is_dialled_once(lan: Lan) -> None:
+    """While the CS's own session lives, one dial finds out whether its door can be reached, and no more."""
+    lan.theirs = FakeSession()
+    lan.pass_time(120, announced=SEEN)
+    assert len(lan.dialled) == 2 and 0.5 * limits.DOOR_LOOK <= lan.dialled[0][0] <= 1.6 * limits.DOOR_LOOK
+    session, lan.theirs = lan.theirs, None
+    session.end()
+    lan.pass_time(1, announced=SEEN)
+    assert len(lan.dialled) > 2
+
+
+def test_whose_door_was_reached_is_known_dead_whoever_dialled(lan: Lan) -> None:
+    """A CS whose door we reached, and that is now there by a session of its own, is known dead when that session ends
+    and its door refuses; while the session lives a refusal proves nothing."""
+    ours = FakeSession()
+    lan.hosts["10.0.0.1"] = lambda: ours
+    lan.contacts.seen(SEEN)
+    lan.pass_time(1)
+    lan.hosts["10.0.0.1"] = refused
+    lan.theirs = FakeSession()
+    ours.end()
+    lan.pass_time(20, announced=SEEN)
+    assert lan.dead == []
+    session, lan.theirs = lan.theirs, None
+    session.end()
+    lan.pass_time(1, announced=SEEN)
+    assert lan.dead == [CS]
+
+
+def test_a_cs_that_serves_another_is_left_to_it(lan: Lan) -> None:
+    """Announced as served elsewhere it is hardly dialled; announced as free it is dialled at once."""
+    elsewhere = attrs.evolve(SEEN, serves=OTHER)
+    lan.pass_time(100, announced=elsewhere)
+    rounds = len(lan.dialled) / 2
+    assert rounds <= 100 / (0.5 * limits.SERVED_ELSEWHERE)
+    lan.contacts.seen(SEEN)
+    lan.pass_time(0.1)
+    assert len(lan.dialled) / 2 == rounds + 1
+    lan.pass_time(10, announced=attrs.evolve(SEEN, serves=LUS))
+    assert len(lan.dialled) / 2 > rounds + 1  # it serves us, it says: our session with it broke
+
+
+def test_a_cs_that_says_so_itself_is_left_too(lan: Lan) -> None:
+    """One that closes our session because it serves another is not dialled in a storm, also if it announces nothing
+    of it; a restart of it is dialled soon."""
+
+    class Serving(FakeSession):
+        def gone(self) -> Deferred[str]:
+            ended: Deferred[str] = Deferred()
+            ended.callback("serving-another: this compute server serves another now")
+            return ended
+
+    lan.hosts["10.0.0.1"] = Serving
+    lan.pass_time(100, announced=SEEN)
+    tried = len(lan.dialled)
+    assert tried <= 1 + 100 / (0.5 * limits.SERVED_ELSEWHERE)
+    lan.contacts.seen(attrs.evolve(SEEN, boot=BootId("d" * 32)))
+    lan.pass_time(2 * limits.WOKEN)
+    assert len(lan.dialled) == tried + 1
+
+
+def test_changing_announcements_are_no_tight_loop(lan: Lan) -> None:
+    """Whoever announces a CS's boot anew and anew makes us dial no more than twice a second."""
+    for number in range(600):
+        lan.contacts.seen(attrs.evolve(SEEN, boot=BootId(f"{number:032x}")))
+        lan.clock.advance(0.05)
+    assert len(lan.dialled) / 2 <= 30 / limits.WOKEN + 10
+
+
+def test_few_that_were_never_reached_are_dialled_at_a_time(lan: Lan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flood of names behind which nobody answers takes few sockets, and none from those who were reached."""
+    hanging: list[str] = []
+
+    async def hang(reactor: Any, host: str, *_: Any) -> Any:
+        hanging.append(host)
+        return await Deferred[Any]()
+
+    monkeypatch.setattr(lus.contacts, "dial", hang)
+    for number in range(2 * limits.DIALS_AT_ONCE):
+        lan.contacts.seen(attrs.evolve(SEEN, id=ServerId(f"{number:032x}")))
+    assert len(hanging) == limits.DIALS_AT_ONCE
+    lan.tasks.cancel_all()
     assert lan.contacts.known == {} and lan.clock.getDelayedCalls() == []
