@@ -12,8 +12,8 @@ from rjs.cli.group import person_folder
 from rjs.cli.passphrases import Passphrases, passphrase_option
 
 if TYPE_CHECKING:
-    from rjs.doctor.examine import Patient
     from rjs.doctor.finding import Finding
+    from rjs.doctor.patient import Patient
 
 _folder = click.Path(file_okay=False, path_type=Path)
 

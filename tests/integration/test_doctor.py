@@ -266,6 +266,7 @@ SEEDS = {
     ),
     "damaged membership": Seed("cs1", no_member, "membership-damaged", "from a copy"),
     "typo in the settings": Seed("cs1", typo, "config-wrong", "config.toml"),
+    "a proxy that is no address": Seed("lus", set_to('proxy = "proxy:3128"'), "config-wrong", "config.toml"),
     "no settings": Seed("cs1", no_config, "config-missing", "touch"),
     "no word on the sandbox": Seed("cs1", set_to('unconfined = ""'), "unconfined-not-accepted", '"i accept"'),
     "java that is not there": Seed("cs1", set_to('java = "/opt/no/java"'), "java-missing", '"none"'),
