@@ -13,13 +13,13 @@ from jobs import write_job
 
 pytestmark = pytest.mark.integration
 
-LIFETIME = 4
+LIFETIME = 3
 
 PRYING = """
 import json, os, sys
 from pathlib import Path
 
-SIGNS = (b"PRIVATE KEY", b"BEGIN CERTIFICATE", b"rjs://job/" + b"secret")
+SIGNS = (b"PRIVATE " + b"KEY", b"BEGIN " + b"CERTIFICATE", b"rjs://" + b"cs/")
 
 def read(path):
     try:
@@ -37,7 +37,6 @@ def links():
 def hunted(when):
     places = [path for root, _, names in os.walk(Path(os.environ["HOME"]).parent)
               for path in (os.path.join(root, name) for name in names)]
-    places = [path for path in places if not path.endswith("run.py")]
     places += [f"/proc/self/{name}" for name in ("environ", "cmdline", "maps", "mounts", "status")]
     kinds = {number: link for number, link in links() if number > 2}
     return {
