@@ -1,8 +1,8 @@
 """What an announcement says, as records and back: pure, strict, made for hostile input.
 
 An announcement is one DNS-SD instance. Its name is the server's id, its host is ``<id>.local.``, and its TXT
-record (RFC 6763 section 6) holds ``id``, ``boot``, ``cluster`` and ``v``, the wire protocol's version. Further
-keys are for later releases and ignored.
+record (RFC 6763 section 6) holds ``id``, ``boot``, ``cluster``, ``v``, the wire protocol's version, and of a CS
+``lus``, whom it serves. Further keys are for later releases and ignored.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from rjs import limits
 pytestmark = pytest.mark.integration
 
 AT_ONCE = 10.0
-"""Seconds for what takes a third of one on an idle machine (``bench/discovery.py``), the starts of processes included."""
+"""Seconds for what takes a third of one on an idle machine (``bench/discovery.py``), starts of processes included."""
 AGAIN = 3 * limits.DISCOVERY_RENEWAL
 """Seconds until a server is seen again. The browser looks at its next renewal after the announcer's next repeat, so
 two renewals are exactly the worst case; the third is a busy machine's."""

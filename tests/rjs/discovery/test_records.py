@@ -139,3 +139,15 @@ def test_addresses_are_needed_and_capped() -> None:
         else:
             with pytest.raises(NotOursError, match="no address"):
                 parse_announcement(*arguments)
+
+
+def test_whom_a_cs_serves() -> None:
+    """A CS may announce the LUS that it serves; a malformed one makes the announcement nobody's."""
+    cs, lus, boot, cluster = ServerId("a" * 32), ServerId("b" * 32), BootId("c" * 32), ClusterId("d" * 16)
+    for serves in (None, lus):
+        said = Announcement(Service.CS, cs, boot, cluster, 9002, serves=serves)
+        seen = parse_announcement(Service.CS, cluster, said.name, said.text, 9002, ("10.0.0.1",))
+        assert seen.serves == serves
+    wrong = said.text.replace(b"lus=b", b"lus=B")
+    with pytest.raises(NotOursError):
+        parse_announcement(Service.CS, cluster, said.name, wrong, 9002, ("10.0.0.1",))
