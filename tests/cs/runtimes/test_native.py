@@ -41,7 +41,7 @@ def test_a_compiled_program(prepare: Prepare, run: Run, tmp_path: Path) -> None:
     assert ended.exit_status == 4
     assert said.splitlines()[-1] == "one two words 1"
     assert sorted(line.partition("=")[0] for line in said.splitlines()[:-1]) == [
-        "RJS_OUTPUT", "RJS_TASK_COUNT", "RJS_TASK_INDEX",
+        "RJS_CHECKPOINT", "RJS_CONTROL", "RJS_NAME", "RJS_OUTPUT", "RJS_TASK_COUNT", "RJS_TASK_INDEX",
     ]  # fmt: skip
 
 
