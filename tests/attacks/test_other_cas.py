@@ -185,7 +185,7 @@ def test_an_invited_account_is_not_taken_over() -> None:
     with pytest.raises(RefusedError, match="account-taken"):
         present(who, authority)
     authority.authority.acceptance = TABLE
-    assert present(who, authority)
+    assert present(who, authority).chain
 
 
 def test_a_revoked_person_does_not_come_back() -> None:

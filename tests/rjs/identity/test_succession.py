@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from rjs.identity.names import RjsName, Role
 from rjs.identity.operator_acceptance import accept, stated
 from rjs.identity.paths import check_chain
 from rjs.identity.profiles import Kind
+from rjs.identity.requests import make_request, request_der
 from rjs.identity.revocation import read_revocations, sign_revocations
 from rjs.identity.succession import ask_succession, certify_successors, check_succession_request
 from rjs.identity.testing import WS_ADDRESS
@@ -85,7 +87,7 @@ def test_killed_at_any_step(office: Office, killed_at: KilledAt) -> None:
     """After a death at each change of the disk the authority opens, and the same certificates finish it."""
     for step in count(1):
         encoded = office.certified(office.now)
-        killed = killed_at(step, lambda given=encoded: take_over(office.folder, given, office.operator.root))
+        killed = killed_at(step, partial(take_over, office.folder, encoded, office.operator.root))
         office.tokens(), office.record()
         take_over(office.folder, encoded, office.operator.root)
         assert office.tokens().chain[0].public_bytes(Encoding.DER) in encoded
@@ -100,7 +102,7 @@ def test_killed_while_finishing(office: Office, killed_at: KilledAt) -> None:
     """A death during the repair of a death leaves nothing worse."""
     for step in count(1):
         encoded = office.certified(office.now)
-        assert killed_at(7, lambda given=encoded: take_over(office.folder, given, office.operator.root))
+        assert killed_at(7, partial(take_over, office.folder, encoded, office.operator.root))
         killed = killed_at(step, lambda: finish(office.folder))
         office.tokens(), office.record()
         take_over(office.folder, encoded, office.operator.root)
@@ -155,8 +157,6 @@ def test_after_the_year_it_says_what_to_do_and_can_be_certified(office: Office) 
     late = office.now + YEAR + dt.timedelta(days=1)
     own = RjsName(Role.WS, "a" * 32)
     authority = Authority(office.tokens(), own, "x", 3600, History(), Rates(0.0))
-    from rjs.identity.requests import make_request, request_der
-
     asked = Own(1, request_der(make_request(new_key(), own.uri(), "x")))
     with pytest.raises(RefusedError, match="rjs ws renew DIR --ca CADIR"):
         authority.decide(asked, late, 0.0)
@@ -173,7 +173,7 @@ def test_a_statement_is_whole_wherever_the_operator_dies(office: Office, killed_
     numbers = []
     for step in count(1):
         ca = ForeignCa(office.now, f"CA {step % 10}").accepted(domain=f"u{step}.example.org")
-        killed = killed_at(step, lambda said=ca: accept(office.operator, said, office.now))
+        killed = killed_at(step, partial(accept, office.operator, ca, office.now))
         kept = kept_acceptance(office.operator.path / ACCEPTED_CAS, office.operator.root)
         numbers.append(0 if kept is None else kept.number)
         if not killed:
