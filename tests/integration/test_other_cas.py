@@ -59,8 +59,8 @@ def test_from_a_certificate_to_a_user(cluster: Cluster, tmp_path: Path, kind: st
     passphrase = tmp_path / "passphrase"
     passphrase.write_text(SECRET)
     passphrase.chmod(0o600)
-    where = ["--ws", cluster.address, "--root", cluster.root]
-    pem = ["present", tmp_path / "ada.pem", "--key", tmp_path / "ada.key", *where]
+    where: list[str | Path] = ["--ws", cluster.address, "--root", cluster.root]
+    pem: list[str | Path] = ["present", tmp_path / "ada.pem", "--key", tmp_path / "ada.key", *where]
     stranger = cluster.rjs(*pem, home=tmp_path / "one", status=3)
     assert "refused our certificate" in stranger.stderr
 
@@ -68,7 +68,7 @@ def test_from_a_certificate_to_a_user(cluster: Cluster, tmp_path: Path, kind: st
     cluster.rjs("ws", "accept", ws, operator / "accepted-cas")
     old = (operator / "accepted-cas").read_bytes()
     assert "rjs://user/ada" in cluster.rjs(*pem, home=tmp_path / "one").stderr
-    p12 = ["present", tmp_path / "ada.p12", "--passphrase-file", passphrase, *where]
+    p12: list[str | Path] = ["present", tmp_path / "ada.p12", "--passphrase-file", passphrase, *where]
     cluster.rjs(*p12, home=tmp_path / "two")
     for home in ("one", "two"):
         assert json.loads(cluster.rjs("status", "--json", home=tmp_path / home).stdout) is not None
