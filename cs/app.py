@@ -33,6 +33,7 @@ from rjs import __version__
 from rjs.background import Tasks, ThreadWorkers
 from rjs.config import read_config
 from rjs.discovery import Announcement, Link, Service
+from rjs.disk import DiskWatch, await_disk, restart
 from rjs.errors import ConfigError, UnreachableError
 from rjs.identity.certificates import Identity
 from rjs.identity.lifetimes import check_renewable
@@ -40,7 +41,7 @@ from rjs.identity.names import Role
 from rjs.identity.revocation_file import REVOCATIONS
 from rjs.identity.tls import ClientContext, client_context, server_context
 from rjs.ids import ServerId
-from rjs.limits import MIB
+from rjs.limits import DISK_LOOK, MIB
 from rjs.process import run_server
 from rjs.renewal import TokenKeeper, renew_over
 from rjs.revocations import GuardedDoor, RevocationBook
@@ -60,6 +61,7 @@ def run(folder: Path) -> int:
 
     Raises ConfigError while this release has no sandbox and the owner has not accepted that.
     """
+    await_disk(folder, "cs")
     with StateFolder.enter(folder) as state:
         state.member(Role.CS)
         settings = read_config(CsSettings, folder)
@@ -120,6 +122,9 @@ class ComputeServer:
         )
         await self._storage.write(partial(ledger.forget_expired, wall=self._wall().timestamp()))
         self._book = RevocationBook(self._state.identity().root(), cluster / REVOCATIONS, self._wall)
+        self._disk = DiskWatch(
+            self._state.path, ThreadWorkers(self._reactor), lambda _: self._shell.offer_changed()
+        )
         self._shell = self._build_shell(cluster)
         self._book.changed = self._shell.judge_again
         self._keeper = TokenKeeper(self._state.identity().token(), self._renewed, self._reactor, self._wall)
@@ -139,6 +144,7 @@ class ComputeServer:
         self._link = Link(self._reactor, self._settings.interfaces)
         self._announce(None)
         self._link.browse(Service.LUS, self._member.cluster, self._lookup.seen)
+        self._tasks.repeat(self._reactor, "disk", DISK_LOOK, self._look_at_disk)
         self._tasks.spawn("own certificate", self._keeper.run())
         self._tasks.repeat(self._reactor, "announcement", limits.SERVED_LOOK, self._look_at_lus)
         self._tasks.repeat(self._reactor, "trust", limits.TRUST_LOOK, self._look_at_trust)
@@ -182,7 +188,7 @@ class ComputeServer:
         wheels.sweep()
         preparation = Preparation(
             owner, bundles, self._storage, workers, self._trust.current, self._offering.now, wheels, self._java,
-            self._book.check_signer, self._book.check_fresh, self._wall, job_library.provide(cluster / "python"),
+            self._book.check_signer, self._check_ready, self._wall, job_library.provide(cluster / "python"),
         )  # fmt: skip
         return Shell(
             TaskMachine(spool.recover()), owner, preparation, spool, work, self._spawner, self._new_spawner, workers,
@@ -217,7 +223,7 @@ class ComputeServer:
             mflops=owner.mflops,
             offer=self._offer,
             trust_epoch=self._trust_epoch,
-            busy=machine.attempt is not None,
+            busy=machine.attempt is not None or bool(self._disk.state.code),
             running=() if machine.attempt is None else (machine.attempt,),
             holding=machine.untold,
         )
@@ -225,7 +231,9 @@ class ComputeServer:
     async def _renewed(self) -> Identity:
         """The next certificate, carried by the LUS that serves us; it dials anew where the old one had expired."""
         session, expired = self._shell.session, self._keeper.expired
-        check_renewable(self._keeper.identity.chain, self._wall())  # beyond the grace, that is all that is the matter
+        check_renewable(
+            self._keeper.identity.chain, self._wall()
+        )  # beyond the grace, that is all that is the matter
         if session is None:
             raise UnreachableError("no lookup server is here to carry the request to the web server")
         identity = await renew_over(self._reactor, session, self._state.identity(), self._wall)
@@ -253,6 +261,17 @@ class ComputeServer:
             self._announce(serves)
         self._looked = serves
 
+    def _check_ready(self) -> None:
+        """Raises RefusedError while nothing new is to be started here."""
+        self._book.check_fresh()
+        self._disk.check_room()
+
+    async def _look_at_disk(self) -> None:
+        """A ledger that could not be written takes nothing more before the next start."""
+        await self._disk.look()
+        if self._storage.broken and self._disk.state.writable:
+            restart(self._storage.broken)
+
     def _look_at_trust(self) -> None:
         """The owner changed the trust store: what was refused before is worth offering again."""
         trust = self._trust.current()
@@ -275,6 +294,7 @@ class ComputeServer:
             "port": self._port,
             "certificate": self._keeper.document(),
             "revocations": self._book.document(),
+            "disk": self._disk.document(),
             "clock": self._acceptor.clock_facts([] if session is None else [session]),
             "mflops": self._record.median_mflops,
             "measured": self._record.date,

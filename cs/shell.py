@@ -42,6 +42,7 @@ from cs.workplace import Workplace
 from rjs.attempts import AttemptId
 from rjs.background import Tasks, Timers, Workers, sleep
 from rjs.crash_points import crash_point
+from rjs.disk import is_of_disk
 from rjs.errors import RefusedError
 from rjs.leases import holder_until
 from rjs.limits import CS_LEASE
@@ -266,7 +267,9 @@ class Shell:
         try:
             await self.workers.run(partial(self.spool.keep, attempt, sign))
         except (RefusedError, OSError) as error:
-            self.perform(self.machine.not_collected(attempt, steps.not_an_answer(prepared, error)))
+            ours = isinstance(error, OSError) and is_of_disk(error)
+            why = steps.not_an_answer(prepared, error)
+            self.perform(self.machine.not_collected(attempt, why, ours=ours))
         except CancelledError:
             raise
         except Exception as error:  # whatever a task left there must not keep the slot

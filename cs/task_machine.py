@@ -257,10 +257,11 @@ class TaskMachine:
         self.holding[attempt] = None
         return [Offer(attempt), CleanUp(attempt), *self._free()]
 
-    def not_collected(self, attempt: AttemptId, sentence: str) -> list[Instruction]:
-        """The outputs cannot become an answer."""
+    def not_collected(self, attempt: AttemptId, sentence: str, *, ours: bool = False) -> list[Instruction]:
+        """The outputs cannot become an answer. ``ours``: it is this machine's fault, so another one gets the task."""
         self._expect(attempt, Slot.COLLECTING)
-        return [*self._report(attempt, "failed", sentence, ""), CleanUp(attempt), *self._free()]
+        kind = "returned" if ours else "failed"
+        return [*self._report(attempt, kind, sentence, ""), CleanUp(attempt), *self._free()]
 
     def closing(self) -> list[Instruction]:
         """The CS shuts down: the running task goes back."""

@@ -22,6 +22,7 @@ from rjs.background import Tasks, ThreadWorkers
 from rjs.client import renew_alone
 from rjs.config import read_config
 from rjs.discovery import Announcement, Link, Service
+from rjs.disk import DiskWatch, await_disk
 from rjs.errors import UnreachableError
 from rjs.identity.certificates import Identity
 from rjs.identity.names import RjsName, Role
@@ -29,7 +30,7 @@ from rjs.identity.revocation import What
 from rjs.identity.revocation_file import REVOCATIONS
 from rjs.identity.tls import client_context, server_context
 from rjs.ids import ServerId
-from rjs.limits import LUS_RENEWAL
+from rjs.limits import DISK_LOOK, LUS_RENEWAL
 from rjs.process import run_server
 from rjs.renewal import TokenKeeper, renew_over
 from rjs.revocations import GuardedDoor, RevocationBook
@@ -45,6 +46,7 @@ _log = Logger("lus")
 
 def run(folder: Path) -> int:
     """Run the lookup server of this state folder until it is told to stop; the exit status."""
+    await_disk(folder, "lus")
     with StateFolder.enter(folder) as state:
         state.member(Role.LUS)
         settings = read_config(LusSettings, folder)
@@ -71,6 +73,7 @@ class LookupServer:
         self._keeper = TokenKeeper(state.identity().token(), self._renewed, reactor, wall)
         self._settings = settings
         self._tasks = Tasks("lus")
+        self._disk = DiskWatch(state.path, ThreadWorkers(reactor))
         self._shell = Shell(Board(), reactor, self._tasks)
         me = Self(self._member.name.uri(), self._member.cluster, boot.id, boot.count, __version__)
         self._bundles = BundleCache(
@@ -118,6 +121,7 @@ class LookupServer:
         self._tasks.spawn("own certificate", self._keeper.run())
         self._tasks.spawn("session with the WS", self._ws.run())
         self._tasks.repeat(self._reactor, "leases of CSs", limits.TICK, self._tick)
+        self._tasks.repeat(self._reactor, "disk", DISK_LOOK, self._disk.look)
         self._tasks.repeat(self._reactor, "renewal", LUS_RENEWAL, self._shell.renew)
         self._status = serve_status(self._reactor, self._state.path, self._document)
         _log.info("lookup server {name} of cluster {cluster} serves on port {port}",
@@ -172,6 +176,7 @@ class LookupServer:
             "port": self._port,
             "certificate": self._keeper.document(),
             "revocations": self._book.document(),
+            "disk": self._disk.document(),
             "clock": self._acceptor.clock_facts(
                 [*([self._shell.ws] if self._shell.ws else []), *self._shell.servers.values()]
             ),

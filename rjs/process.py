@@ -99,10 +99,3 @@ class _Run:
     def _unclean(self, failure: Failure) -> None:
         _log.failure("could not stop cleanly", failure)
         self._status = self._status or 1
-
-
-def fail_stop(reactor: ReactorBase, why: str) -> None:
-    """State could not be made durable: what memory says is ahead of the disk, so this process must end."""
-    _log.critical("stopping at once: {why}", why=why)
-    sys.stderr.flush()
-    os._exit(70)

@@ -94,6 +94,9 @@ def read_status(folder: Path, start: str = "") -> Any:
                 f"no server runs in {folder} ({error.strerror or error}){remedy}"
             ) from error
     try:
-        return msgspec.json.decode(document)
+        told = msgspec.json.decode(document)
     except msgspec.DecodeError:
         raise UnreachableError(f"the server in {folder} cannot tell its status; its log says why") from None
+    if isinstance(told, dict) and "waits" in told:
+        raise UnreachableError(f"the server in {folder} does not serve yet: {told['waits']}")
+    return told

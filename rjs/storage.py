@@ -277,6 +277,11 @@ class StorageThread:
         self._thread = threading.Thread(target=self._work, name="storage", daemon=True)
         self._thread.start()
 
+    @property
+    def broken(self) -> str:
+        """Why nothing can be written any more, until the next start; empty while all is well."""
+        return self._commit.broken or ""
+
     def write(self, operation: Callable[[Connection], T], *, always: bool = False) -> Deferred[T]:
         """See Storage."""
         if self._commit.broken is not None:

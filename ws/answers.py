@@ -22,6 +22,7 @@ from rjs.attempts import AttemptId
 from rjs.background import Tasks, Workers
 from rjs.bundle.verify import Signer
 from rjs.crash_points import crash_point
+from rjs.disk import is_of_disk
 from rjs.errors import OverloadedError, RefusedError
 from rjs.files import sync_folder
 from rjs.limits import BLOB_READS
@@ -65,6 +66,12 @@ class AnswerDesk:
                 verdict = await self._commit(session, offer)
             except OverloadedError as error:
                 verdict = Verdict("retry", error.code, error.sentence)
+            except OSError as error:
+                if not is_of_disk(error):
+                    raise
+                verdict = Verdict(
+                    "retry", "disk", f"the web server's disk takes nothing now: {error.strerror}"
+                )
             except RefusedError as error:
                 verdict = Verdict("refused", error.code, error.sentence)
         if verdict.verdict == "refused":

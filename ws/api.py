@@ -44,7 +44,9 @@ class WsDoor:
     answers: AnswerDesk
     members: Members
     workers: Workers
-    progress: ProgressBook = attrs.field(default=attrs.Factory(lambda own: ProgressBook(own.shell), takes_self=True))
+    progress: ProgressBook = attrs.field(
+        default=attrs.Factory(lambda own: ProgressBook(own.shell), takes_self=True)
+    )
     luses: dict[str, Session] = attrs.field(factory=dict)
     _uploading: Counter[str] = attrs.field(factory=Counter)
     welcome: frozenset[Role] = frozenset(
@@ -61,9 +63,9 @@ class WsDoor:
         return {
             m.MemberEnrol: self._enrol,
             m.MemberRenew: self._renew_member,
+            m.MemberPresent: self._present,
             m.JobSubmit: self._submit,
             m.JobList: self._list,
-            m.MemberPresent: self._present,
             m.JobShow: self._show,
             m.JobCancel: self._cancel,
             m.TaskWant: self._want,
@@ -128,12 +130,13 @@ class WsDoor:
     async def _renew_member(self, session: Session, message: m.MemberRenew) -> m.MemberRenewed:
         return m.MemberRenewed(chain=await self.members.renew(session.peer, message.request))
 
-    # --- people -------------------------------------------------------------------------------------
-
     async def _present(self, session: Session, message: m.MemberPresent) -> m.MemberEnrolled:
         return m.MemberEnrolled(chain=await self.members.present(session.peer, message.request))
 
+    # --- people -------------------------------------------------------------------------------------
+
     async def _submit(self, session: Session, message: m.JobSubmit) -> m.JobAccepted:
+        self.intake.check_room()
         check_bundle_name(message.name)
         if message.size > limits.BUNDLE:
             raise RefusedError("too-large", f"a bundle has at most {limits.BUNDLE} bytes here")
@@ -249,7 +252,9 @@ class WsDoor:
 
     async def _job_token(self, session: Session, message: m.JobToken) -> m.JobTokenIssued:
         lus = _current(self, session)
-        return m.JobTokenIssued(chain=await JobTokenDesk(self.shell, self.members).certify(lus, message.request))
+        return m.JobTokenIssued(
+            chain=await JobTokenDesk(self.shell, self.members).certify(lus, message.request)
+        )
 
     def _progressed(self, session: Session, message: m.AttemptProgress) -> None:
         check_current(self.shell.queue, _current(self, session), message.attempt, message.cs)

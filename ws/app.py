@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from rjs import __version__
 from rjs.background import Tasks, ThreadWorkers
 from rjs.config import read_config, write_config
+from rjs.disk import DiskWatch, await_disk, restart
 from rjs.identity.ca import OperatorFolder
 from rjs.identity.folder import IdentityFolder, Member
 from rjs.identity.invitation import check_addresses
@@ -23,9 +24,9 @@ from rjs.identity.keys import AskPassphrase
 from rjs.identity.names import Role
 from rjs.identity.revocation_file import REVOCATIONS
 from rjs.identity.tls import server_context
-from rjs.limits import REVOCATIONS_REISSUE
+from rjs.limits import DISK_LOOK, REVOCATIONS_REISSUE
 from rjs.orders import ORDERS, forget_refusals
-from rjs.process import fail_stop, run_server
+from rjs.process import run_server
 from rjs.renewal import TokenKeeper
 from rjs.revocations import GuardedDoor, RevocationBook
 from rjs.state import Boot, StateFolder, cluster_folder, make_state_folder, private_folder
@@ -90,6 +91,7 @@ def init(
 
 def run(folder: Path) -> int:
     """Run the web server of this state folder until it is told to stop; the exit status."""
+    await_disk(folder, "ws")
     with StateFolder.enter(folder) as state:
         state.member(Role.WS)
         settings = read_config(WsSettings, folder)
@@ -145,6 +147,7 @@ class WebServer:
         parts.watcher.start()
         self._tasks.repeat(self._reactor, "leases and expiry", limits.TICK, lambda: self._tick(parts))
         self._tasks.repeat(self._reactor, "delivery", limits.RESCAN, parts.delivery.retry)
+        self._tasks.repeat(self._reactor, "disk", DISK_LOOK, parts.disk.look)
         self._tasks.spawn("own certificate", keeper.run())
         self._tasks.repeat(self._reactor, "list of the revoked", REVOCATIONS_REISSUE, parts.revocations.renew)
         self._tasks.repeat(self._reactor, "operator's orders", limits.ORDERS, mandates.follow_orders)
@@ -188,7 +191,8 @@ class WebServer:
         database = open_database(folder / "ws.sqlite", store.MIGRATIONS, application_id=store.APPLICATION_ID)
         queue = store.load_queue(database, reactor.seconds())
         storage = StorageThread(reactor, database)
-        shell = Shell(queue, storage, reactor, lambda why: fail_stop(reactor, why), self._wall)
+        disk = DiskWatch(self._state.path, workers, lambda _: watcher.wake())
+        shell = Shell(queue, storage, reactor, restart, self._wall)
         homes = Homes(private_folder(self._state.path / self._settings.homes))
         root = self._state.identity().root()
         members = Members(
@@ -213,6 +217,7 @@ class WebServer:
             shell, workers, staging, root, lambda: members.answer_keys, Seals(bundles),
             check_signer=book.check_answer,
         )  # fmt: skip
+        intake.check_room = disk.check_room
         door = WsDoor(shell, intake, answers, members, workers, progress)
         me = Self(member.name.uri(), member.cluster, self._boot.id, self._boot.count, __version__)
         context = server_context(keeper.identity, Role, self._wall)
@@ -247,6 +252,7 @@ class WebServer:
             keeper,
             revocations,
             mandates,
+            disk,
         )
 
     async def _tick(self, parts: _Parts) -> None:
@@ -268,6 +274,7 @@ class WebServer:
             "mandates": parts.mandates.document(self._wall()),
             "revocations": parts.revocations.book.document(),
             "clock": parts.acceptor.clock_facts(parts.door.luses.values()),
+            "disk": parts.disk.document(),
             "accounts": len(parts.members.accounts),
             "jobs": len(parts.shell.queue.jobs),
             "live": lines[: limits.LIST_JOBS],
@@ -292,5 +299,6 @@ class _Parts:
     keeper: TokenKeeper
     revocations: RevocationDesk
     mandates: Mandates
+    disk: DiskWatch
     port: int = 0
     status_port: IListeningPort | None = None

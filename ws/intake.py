@@ -54,11 +54,14 @@ class Intake:
     signers: Callable[[str], frozenset[str]]
     check_upload: Callable[[str, Signer], object] = lambda account, signer: None
     """Refuses an account, or a signer, that is revoked."""
+    check_room: Callable[[], None] = lambda: None
+    """Refuses everybody while the disk has no room for anything new."""
     _accepting: set[str] = attrs.field(factory=set)
 
     async def take_found(self, found: Found) -> Job:
         """Make a job of a file in ``jobs/``. Raises RefusedError with what is wrong with it (``may_pass`` says
         whether for ever), and OSError when it cannot be read."""
+        self.check_room()
         if found.waits:
             raise IncompleteSetError("set-incomplete", found.waits)
         if found.size > limits.BUNDLE:

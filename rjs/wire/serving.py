@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from rjs import limits
 from rjs.background import Tasks
+from rjs.disk import is_of_disk
 from rjs.errors import ProtocolError, RefusedError, RjsError
 from rjs.wire import messages as m
 from rjs.wire.access import decide
@@ -152,6 +153,10 @@ class Serving:
             self._refuse(message, error.code, error.sentence)
         elif isinstance(error, RjsError):
             self._refuse(message, "failed", str(error))
+        elif isinstance(error, OSError) and is_of_disk(error):
+            self._refuse(
+                message, "disk", f"this side's disk takes nothing now ({error.strerror}); ask again later"
+            )
         else:
             _log.failure("{tag} of {peer} failed", tag=m.tag_of(message), peer=self._session.peer.name.uri())
             self._refuse(message, "internal", "a defect on this side; its log has the details")

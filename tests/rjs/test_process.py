@@ -81,9 +81,3 @@ def test_a_stop_that_fails_or_hangs_is_told_and_ends(stop: str, words: str) -> N
     """Whoever stops a server gets it stopped in bounded time, with the reason and another exit status than 0."""
     code, out, err = run(stop=stop, end=signal.SIGTERM)
     assert (code, out) == (1, "serves\n") and "could not stop cleanly" in err and words in err
-
-
-def test_fail_stop_ends_at_once() -> None:
-    """When state cannot be made durable the process ends without another word to anybody."""
-    code, out, _ = run(start="process.fail_stop(self.reactor, 'the disk is full')")
-    assert (code, out) == (70, "")
