@@ -27,6 +27,8 @@ CLIENT_PATIENCE = 40.0
 """Seconds until a client is killed that got no answer."""
 CLIENT_TRIES = 60
 """How often somebody submits a job until he or she believes that it will not be taken."""
+LOOK = 0.25
+"""Seconds between two looks at a job: what they add to a latency at most."""
 AGAIN = 1.5
 """Seconds until a submitter tries again."""
 VALID = timedelta(days=7)
@@ -92,7 +94,9 @@ class Submission:
             self._submit(now)
         else:
             self._cancel(now)
-            self._look()
+            if now >= self._next:
+                self._next = now + LOOK
+                self._look()
 
     @property
     def is_over(self) -> bool:
@@ -137,7 +141,7 @@ class Submission:
             self._heard_refused(said)
 
     def _heard_accepted(self, now: float) -> None:
-        self.accepted_at = now
+        self.accepted_at = self._next = now
         self.history.tell(Accepted(job=self.job))
 
     def _heard_refused(self, said: str) -> None:
