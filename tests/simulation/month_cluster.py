@@ -25,6 +25,7 @@ from machines import (
     StorageHere,
     World,
 )
+from twisted.internet.defer import Deferred
 from watchdog.observers.api import BaseObserver
 
 import cs.limits
@@ -113,9 +114,14 @@ class MonthCluster:
             self._start_cs(f"cs-{number}")
 
     def close(self) -> None:
-        """Give the folders back."""
+        """Stop every server as its process would, and give the folders back."""
+        for machine in self.machines.values():
+            machine.awake = True
+        stopped = [Deferred.fromCoroutine(app.stop()) for app in reversed(self.apps.values())]
+        self.world.pass_until(self.world.now + limits.STOPPING)
         for state in self._states:
             state.__exit__(None, None, None)
+        assert all(each.called for each in stopped), "a server does not stop"
 
     def status(self, name: str) -> dict[str, Any]:
         """What ``rjs status`` would print of this server."""
