@@ -503,3 +503,23 @@ DISK_LOOK = 2.0
 
 DISK_CHILDREN = 5.0
 """Seconds that the children of a server that starts again have to end."""
+
+# --- rjs.wire.messages.why ------------------------------------------------------------------------------
+
+WHY_NAMES = 8
+"""Compute servers, or tasks, that a reason names: more say nothing more to a person."""
+
+WHY_KINDS = 24
+"""Reasons of compute servers that are told apart: those of the most of them."""
+
+WHY_CHANGES = 6
+"""Things named that would change one reason."""
+
+WHY_REASONS = 32
+"""Reasons in one reply: with all their words a frame holds them."""
+
+WHY_ATTEMPTS = 1000
+"""Attempts of a job that a lookup server tells of at a time; of one task it tells all."""
+
+WHY_WORDS = 400
+"""Characters of what one compute server said of a job."""

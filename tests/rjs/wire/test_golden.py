@@ -37,6 +37,11 @@ LINE = m.JobLine(
     accepted=1.75e9,
 )  # fmt: skip
 TASK = m.TaskLine(task=7, state="failed", cs="desk-7", attempts=3, detail="exit status 1", seconds=1.5)
+BUSY = m.CsReason(code="busy", sentence="it runs another task", count=12, names=("desk-7", "desk-8"))
+WHY = m.Reason(
+    code="cs-busy", sentence="every compute server that would take it is busy", tasks=3, first=(4, 5, 7),
+    servers=(BUSY,), change=("one of them becomes free",),
+)  # fmt: skip
 
 EXAMPLES: list[m.Message] = [
     m.Hello(
@@ -72,6 +77,12 @@ EXAMPLES: list[m.Message] = [
     m.JobShow(rid=1, job="abab", first=1000),
     m.JobShown(re=1, job=LINE, tasks=(TASK,)),
     m.JobCancel(rid=1, job="abab"),
+    m.JobWhy(rid=1, job="abab", file="sums.jar", task=7),
+    m.JobReasons(re=1, job=LINE, reasons=(WHY,)),
+    m.LusJobWhy(rid=1, job=JOB, needs=BRIEF.needs, task=7, avoid=(CS,)),
+    m.LusJobReasons(
+        re=1, servers=(BUSY,), more=3, attempts=(m.Whereabouts(7, "running", "desk-7", 0.5),), paused=True
+    ),
     m.RevocationNumber(number=17, digest=b"\x0f" * 32),
     m.RevocationList(list=SignedRevocations(b"\x85", signature=b"\x30\x08", chain=(b"\x30\x09", b"\x30\x04"))),
     m.RevocationRead(rid=1),
