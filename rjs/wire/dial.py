@@ -10,8 +10,8 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
