@@ -33,6 +33,8 @@ DISK = 4096 * MIB
 AGAIN = 1.0
 """Seconds until a server that ended by itself is started again."""
 FAKETIME = Path("/usr/lib", f"{os.uname().machine}-linux-gnu", "faketime", "libfaketimeMT.so.1")
+FAKETIME_LEAVES = ("faketime_shm_", "sem.faketime_sem_")
+"""What a process that is killed leaves of libfaketime in shared memory, before its number."""
 PERSON = "ada"
 
 
@@ -154,6 +156,9 @@ class Machine:
 
     def _note_end(self, status: int) -> None:
         self.history.tell(ServerEnded(server=self.name, status=status, wanted=self._wanted_end))
+        assert self.server.process is not None
+        for name in FAKETIME_LEAVES:
+            Path("/dev/shm", f"{name}{self.server.process.pid}").unlink(missing_ok=True)
         self.server.process, self._wanted_end = None, False
 
     @property
