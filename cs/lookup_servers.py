@@ -113,6 +113,7 @@ class LookupServers:
                 await served.gone().addTimeout(limits.SERVED_LOOK, self.reactor)
             except TimeoutError:
                 continue
+            return  # whatever the shell believes of a session that has ended
 
     async def _dial(self, lus: LookupServer) -> Session | None:
         """A session at the first of its addresses that answers. With a certificate that has expired it is dialled

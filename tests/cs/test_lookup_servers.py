@@ -203,3 +203,12 @@ def test_stopping_in_mid_dial(machine: Machine, monkeypatch: pytest.MonkeyPatch)
     assert dialling
     machine.tasks.cancel_all()
     assert machine.lookup.known == {} and machine.clock.getDelayedCalls() == []
+
+
+def test_an_ended_session_is_waited_for_once(machine: Machine) -> None:
+    """A session that has ended and is still taken for the one that serves makes no tight loop."""
+    machine.served = FakeSession(ONE, closed=["closing"])
+    machine.lookup.always(["lus:9001"])
+    machine.pass_time(60)
+    assert machine.dialled == []
+    machine.tasks.cancel_all()
