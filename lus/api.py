@@ -9,6 +9,7 @@ from twisted.logger import Logger
 from lus.bundle_cache import BundleCache
 from lus.job_relay import JobRelay
 from lus.shell import Shell
+from lus.why import why
 from rjs.crash_points import crash_point
 from rjs.errors import RefusedError
 from rjs.identity.names import Role
@@ -31,7 +32,12 @@ class WsDoor:
 
     @routes.default
     def _routes(self) -> Routes:
-        return {m.TaskGrant: self._granted, m.LeaseEnded: self._ended, m.BlobRead: self._answer_bytes}
+        return {
+            m.TaskGrant: self._granted,
+            m.LeaseEnded: self._ended,
+            m.BlobRead: self._answer_bytes,
+            m.LusJobWhy: self._why,
+        }
 
     def opened(self, session: Session) -> None:
         """The WS is there."""
@@ -63,6 +69,9 @@ class WsDoor:
         else:
             sentence = f"{message.code}: {message.sentence}"
             self.shell.perform(board.ended(message.leases, sentence, now))
+
+    def _why(self, session: Session, message: m.LusJobWhy) -> m.LusJobReasons:
+        return why(self.shell.board, message, self.shell.now())
 
     async def _answer_bytes(self, session: Session, message: m.BlobRead) -> m.BlobData:
         """The WS pulls an answer through us from the CS that holds it; nothing of it rests here."""

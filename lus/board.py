@@ -279,6 +279,10 @@ class Board:
         """Every lease, for status."""
         return list(self._held.values())
 
+    def may_place(self, now: float) -> bool:
+        """Whether our leases are known to hold: nothing is started otherwise."""
+        return now < self._valid_until
+
     def gave(self, cs: str, attempt: AttemptId) -> bool:
         """Whether this CS was given this attempt, and nobody has taken it back."""
         return self._held.of(cs, attempt) is not None
@@ -287,7 +291,7 @@ class Board:
 
     def _place(self, now: float) -> list[Instruction]:
         """Gives waiting tasks to free CSs; returns what nobody takes."""
-        decided = self._held.turns.decide(now) if now < self._valid_until else []
+        decided = self._held.turns.decide(now) if self.may_place(now) else []
         placed: list[Instruction] = []
         for each in decided:
             match each:

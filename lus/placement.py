@@ -16,11 +16,12 @@ from rjs.needs import Lack, Needs, Offer, lack
 
 _lack = lru_cache(limits.LACKS)(lack)  # parsing version specifiers takes longer than all else here
 
-_AMOUNTS: Mapping[str, Callable[[Offer], int]] = {
+AMOUNTS: Mapping[str, Callable[[Offer], int]] = {
     "needs-memory": lambda offer: offer.memory,
     "needs-disk": lambda offer: offer.disk,
     "needs-cores": lambda offer: offer.cores,
 }
+"""Of the codes that say that an offer is too small: the amount that counts."""
 
 
 @attrs.frozen
@@ -96,7 +97,12 @@ def order(candidate: Candidate) -> tuple[float, str]:
 
 def serves(needs: Needs, offer: Offer) -> bool:
     """Whether the offer has all that is needed."""
-    return _lack(needs, offer) is None
+    return what_lacks(needs, offer) is None
+
+
+def what_lacks(needs: Needs, offer: Offer) -> Lack | None:
+    """What the offer lacks of what is needed, the first of it."""
+    return _lack(needs, offer)
 
 
 def is_able(demand: Demand, candidate: Candidate) -> bool:
@@ -123,7 +129,7 @@ def _lacking(needs: Needs, live: list[Candidate]) -> Unplaceable:
 
 def _shortfall(code: str, lacking: list[tuple[Candidate, Lack]]) -> str:
     """What some lack, in one sentence: of an amount, the most that any of them offers says enough."""
-    amount = _AMOUNTS.get(code)
+    amount = AMOUNTS.get(code)
     if amount is None or len(lacking) == 1:
         return _summary((each.name, found.sentence) for each, found in lacking)
     _, best = max(lacking, key=lambda pair: amount(pair[0].offer))
