@@ -141,6 +141,24 @@ class LocalCluster:
                 tail = (self.folder / f"{name}.log").read_text(errors="replace")[-2000:]
                 raise RjsError(f"the process {name} ended with status {status}; the end of its log:\n{tail}")
 
+    def pid(self, name: str) -> int:
+        """The process of a server that runs."""
+        return self._processes[name].pid
+
+    def end(self, name: str, *, killed: bool = False) -> None:
+        """End one server: told to, or ``killed``."""
+        process = self._processes.pop(name)
+        if killed:
+            process.kill()
+        else:
+            process.terminate()
+        process.wait(LOCAL_STOP)
+
+    async def run_again(self, reactor: ReactorBase, name: str) -> None:
+        """Start a server that was ended; returns when it serves. Raises RjsError."""
+        self._run(name)
+        await self._until(reactor, name, lambda _: True)
+
     # --- inner --------------------------------------------------------------------------------------
 
     def _run(self, name: str) -> None:
