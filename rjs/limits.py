@@ -12,7 +12,10 @@ GIB = 1024 * MIB
 # --- rjs.wire -------------------------------------------------------------------------------------------
 
 PROTOCOL = 1
-"""Version of the frame protocol that this release speaks; it also speaks with PROTOCOL - 1 once there is one."""
+"""Version of the frame protocol that this release speaks."""
+
+OLDEST_PROTOCOL = 1
+"""Oldest version that it also speaks with: PROTOCOL - 1, once there is one."""
 
 HELLO_FRAME = 16 * KIB
 """Longest frame before both hellos are in: an unknown peer may not make us buffer more."""
@@ -329,6 +332,10 @@ REVOCATIONS_REISSUE = 600.0
 
 REVOKED = 4_096
 """Entries of one list: a large cluster revokes some a month, and each is compared with every new session."""
+
+REVOKED_UNSEEN = 3_072
+"""Entries up to which the authority lists what it has not certified itself, such as a signer's key: the rest is for
+members, of which a broken-into web server can invent none."""
 
 REVOCATIONS_BYTES = 640 * KIB
 """Longest list; with its chain it fits in a frame."""

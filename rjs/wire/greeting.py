@@ -120,10 +120,10 @@ def unwelcome(
         return RefusedError("wrong-name", f"the hello says {hello.name}, the certificate {uri}")
     if hello.cluster != me.cluster:
         return RefusedError("wrong-cluster", f"this is cluster {me.cluster}, not {hello.cluster}")
-    if hello.protocol < limits.PROTOCOL:
+    if hello.protocol < limits.OLDEST_PROTOCOL:
         return RefusedError(
             "old-protocol",
             f"release {hello.release} speaks protocol {hello.protocol}, this release {me.release} "
-            f"needs {limits.PROTOCOL}: upgrade the older side",
+            f"needs {limits.OLDEST_PROTOCOL}: upgrade the older side",
         )
     return None

@@ -202,8 +202,9 @@ class Session:
     def close(self, code: str, sentence: str) -> None:
         """Say why, then close. The first reason stands."""
         if not self.reason:
-            self.tell(m.Bye(code=words(code, 64), sentence=words(sentence)))
-            self._leave(f"{code}: {sentence}")
+            bye = m.Bye(code=words(code, 64), sentence=words(sentence))
+            self.tell(bye)
+            self._leave(f"{bye.code}: {bye.sentence}")  # logged: no longer than what the peer is told
 
     def give_way(self, newer: Session) -> None:
         """The same peer has opened ``newer``. This one ends: at once where it belonged to an earlier process, else as

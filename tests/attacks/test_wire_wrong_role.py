@@ -15,16 +15,16 @@ from twisted.internet.defer import Deferred
 from cs.api import CsDoor as CsDoorForLus
 from lus.api import CsDoor as LusDoorForCs
 from lus.api import WsDoor as LusDoorForWs
-from rjs.person_door import PersonDoor
 from rjs.errors import RefusedError
 from rjs.identity.names import Role
 from rjs.identity.testing import Organisation
+from rjs.person_door import PersonDoor
 from rjs.wire import messages as m
 from rjs.wire.session import Door
 from rjs.wire.testing import Wire
 from ws.api import WsDoor
 
-GOLDEN = Path(__file__).parents[1] / "rjs" / "wire" / "golden" / "messages.json"
+GOLDEN = Path(__file__).parents[1] / "rjs" / "wire" / "golden" / "0.1.json"
 EXAMPLES = [m.decode(bytes.fromhex(each)) for each in json.loads(GOLDEN.read_text()).values()]
 CALLS = [msgspec.structs.replace(each, rid=0, re=0) for each in EXAMPLES if each.callers != m.EVERYONE]
 ORGANISATION = Organisation(dt.datetime.now(dt.UTC))

@@ -48,7 +48,7 @@ from rjs.wire.testing import RecordingDoor
 
 pytestmark = pytest.mark.integration
 
-GOLDEN = Path(__file__).parents[1] / "rjs" / "wire" / "golden" / "messages.json"
+GOLDEN = Path(__file__).parents[1] / "rjs" / "wire" / "golden" / "0.1.json"
 MARK = "import sys\nfrom pathlib import Path\nPath(sys.argv[1]).touch()\n"
 
 

@@ -1,12 +1,19 @@
-"""Recorded bytes: later releases keep speaking with this one. A recorded frame never changes; new ones are added."""
+"""Recorded bytes, a file for each release: later releases keep speaking with earlier ones.
+
+The file of the release that is being made grows; that of one that is out never changes (``released.sha256``).
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from rjs import __version__
 from rjs.attempts import AttemptId, Fence
 from rjs.identity.enrolment import EnrolmentRequest
 from rjs.identity.job_tokens import JobTokenRequest
@@ -16,7 +23,12 @@ from rjs.identity.revocation import SignedRevocations, What
 from rjs.needs import Needs, Offer, Platform
 from rjs.wire import messages as m
 
-RECORDED: dict[str, str] = json.loads((Path(__file__).parent / "golden" / "messages.json").read_text())
+GOLDEN = Path(__file__).parent / "golden"
+THIS = ".".join(__version__.split(".")[:2])
+RELEASES: dict[str, dict[str, str]] = {
+    path.stem: json.loads(path.read_text()) for path in GOLDEN.glob("*.json")
+}
+RECORDED = RELEASES[THIS]
 
 JOB, SIGNER, DIGEST = "ab" * 32, "cd" * 32, "ef" * 32
 CS, BOOT = "12" * 16, "34" * 16
@@ -109,7 +121,7 @@ EXAMPLES: list[m.Message] = [
 
 
 def test_every_message_has_an_example() -> None:
-    """No message type is without one, and none is recorded that is gone: a release speaks with the one before."""
+    """No message type is without one, and none is recorded that is gone."""
     assert len(EXAMPLES) == len(m.TYPES)
     assert {type(each) for each in EXAMPLES} == set(m.TYPES)
     assert RECORDED.keys() == m.TAGS.keys()
@@ -121,3 +133,82 @@ def test_recorded_bytes_mean_what_they_meant(example: m.Message) -> None:
     written = m.encode(example).hex()
     assert RECORDED.get(m.tag_of(example)) == written, f"a new message? record {written}"
     assert m.decode(bytes.fromhex(RECORDED[m.tag_of(example)])) == example
+
+
+# --- releases that are out --------------------------------------------------------------------------------
+
+
+def faults_of(folder: Path, current: str) -> list[str]:
+    """What is wrong with the recorded files: one of an earlier release that is not as it was when that came out."""
+    lines = (line.split("  ") for line in (folder / "released.sha256").read_text().splitlines())
+    sealed = {name: digest for digest, name in lines}
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.json")}
+    faults = [f"{name} is gone" for name in sealed.keys() - found.keys()]
+    faults += [f"{name} has changed" for name in sealed.keys() & found.keys() if sealed[name] != found[name]]
+    return faults + [f"{name} is not sealed" for name in found.keys() - sealed.keys() - {f"{current}.json"}]
+
+
+def holds(now: object, then: object) -> bool:
+    """Whether ``now`` says all that ``then`` said; it may say more, in fields that were added since."""
+    if isinstance(now, dict) and isinstance(then, dict):
+        return all(key in now and holds(now[key], value) for key, value in then.items())
+    if isinstance(now, list) and isinstance(then, list):
+        return len(now) >= len(then) and all(map(holds, now, then))
+    return now == then
+
+
+def test_no_file_of_an_earlier_release_changed() -> None:
+    """What is out is out: its recorded bytes are the promise."""
+    assert faults_of(GOLDEN, THIS) == []
+
+
+def test_a_change_would_be_noticed(tmp_path: Path) -> None:
+    """The control: a file changed, one removed, and one that nobody sealed when its release came out."""
+    sealed = [f"{hashlib.sha256(each.encode()).hexdigest()}  {each}.json" for each in ("0.1", "0.2")]
+    (tmp_path / "released.sha256").write_text("\n".join(sealed))
+    for name in ("0.1", "0.2", "0.3"):
+        (tmp_path / f"{name}.json").write_text(name)
+    assert faults_of(tmp_path, "0.3") == []
+    (tmp_path / "0.1.json").write_text("{}")
+    (tmp_path / "0.2.json").unlink()
+    assert faults_of(tmp_path, "0.4") == [
+        "0.2.json is gone",
+        "0.1.json has changed",
+        "0.3.json is not sealed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("release", "tag"), [(release, tag) for release, frames in RELEASES.items() for tag in frames]
+)
+def test_every_release_is_still_understood(release: str, tag: str) -> None:
+    """A frame that any release wrote is read, and written again it says all that it said, in the same words."""
+    frame = bytes.fromhex(RELEASES[release][tag])
+    message = m.decode(frame)
+    assert m.tag_of(message) == tag
+    assert holds(msgspec.msgpack.decode(m.encode(message)), msgspec.msgpack.decode(frame))
+
+
+@pytest.mark.parametrize("message", EXAMPLES, ids=m.tag_of)
+def test_a_later_release_may_add_fields(message: m.Message) -> None:
+    """Fields that this release does not know change nothing of what it reads."""
+    plain = msgspec.msgpack.decode(m.encode(message))
+    assert m.decode(msgspec.msgpack.encode({**plain, "novelty": [1, {"a": b"b"}], "zeal": None})) == message
+
+
+OLDER: dict[type[m.Message], dict[str, Any]] = {
+    m.Hello: {"now": 0.0, "boot_count": 0, "dial": 0},
+    m.MemberEnrol: {"chain": ()},
+    m.RevocationNumber: {"digest": b""},
+    m.RevocationRead: {"known": 0},
+}
+"""Fields that an older peer does not say, and what that means."""
+
+
+@pytest.mark.parametrize("kind", OLDER, ids=m.tag_of)
+def test_an_older_peer_does_not_say_new_fields(kind: type[m.Message]) -> None:
+    """Without the fields that were added since, a message means what it meant before them."""
+    message = next(each for each in EXAMPLES if isinstance(each, kind))
+    plain = msgspec.msgpack.decode(m.encode(message))
+    older = msgspec.msgpack.encode({key: value for key, value in plain.items() if key not in OLDER[kind]})
+    assert m.decode(older) == msgspec.structs.replace(message, **OLDER[kind])

@@ -102,7 +102,7 @@ def test_the_wrong_role_is_told_so_in_words(organisation: Organisation) -> None:
 def test_an_old_protocol_is_refused_by_its_number(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     """A peer whose release speaks an older protocol is told which number is needed, and by which release."""
     wire.connect()
-    monkeypatch.setattr(limits, "PROTOCOL", 2)  # both hellos are out, each with number 1
+    monkeypatch.setattr(limits, "OLDEST_PROTOCOL", 2)  # both hellos are out, each with number 1
     wire.turn()
     assert wire.dialled.reason.startswith(
         "old-protocol: release 1.0 speaks protocol 1, this release 1.0 needs 2"
