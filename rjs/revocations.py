@@ -26,6 +26,7 @@ from rjs.identity.names import SERVERS, RjsName, Role
 from rjs.identity.revocation import (
     Revocations,
     RevokedError,
+    StaleRevocationsError,
     What,
     check_floor,
     check_fresh,
@@ -118,8 +119,15 @@ class RevocationBook:
             "number": self.current.number,
             "entries": len(self.current.said.entries),
             "until": self.current.until.isoformat(timespec="seconds"),
-            "stale": self._wall() > self.current.until,
+            "stale": self._is_stale(),
         }
+
+    def _is_stale(self) -> bool:
+        try:
+            self.check_fresh()
+        except StaleRevocationsError:
+            return True
+        return False
 
     # --- sessions -----------------------------------------------------------------------------------
 

@@ -313,9 +313,18 @@ def check_succession(held: Revocations, offered: Revocations, now: dt.datetime) 
 
 
 def check_fresh(held: Revocations | None, now: dt.datetime) -> None:
-    """Refuse to start anything by no list, or a stale one. Raises StaleRevocationsError."""
+    """Refuse to start anything by no list, or a stale one. Raises StaleRevocationsError.
+
+    One from a web server whose clock ran ahead would be good until then, whoever keeps later ones back.
+    """
     if held is None:
         raise StaleRevocationsError("no list of what is revoked has come yet")
+    issued = dt.datetime.fromtimestamp(held.said.issued, dt.UTC)
+    if issued > now + dt.timedelta(seconds=REVOCATIONS_VALID):
+        raise StaleRevocationsError(
+            f"the list of what is revoked, number {held.number}, says that it was issued at "
+            f"{issued:%Y-%m-%d %H:%M:%S}Z, and the clock here says {now:%Y-%m-%d %H:%M:%S}Z"
+        )
     if now > held.until:
         raise StaleRevocationsError(
             f"the list of what is revoked, number {held.number}, was good until {held.until:%Y-%m-%d %H:%M:%S}Z"

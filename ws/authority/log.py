@@ -85,6 +85,14 @@ def token_end(folder: Path, serial: str) -> float:
     return 0.0
 
 
+def issued_to(folder: Path, name: str) -> list[IssuedToken]:
+    """The token certificates that were issued under this name, oldest first; read through for it, as above."""
+    decoder, wanted = msgspec.json.Decoder(IssuedToken), f'"{name}"'.encode()
+    with (folder / LOG).open("rb") as file:
+        found = [decoder.decode(line) for line in file if wanted in line]
+    return [each for each in found if each.name == name]
+
+
 @attrs.frozen
 class History:
     """What binds an authority of what was issued before. ``used``: which key each invitation, by serial number, has

@@ -29,7 +29,7 @@ from rjs.identity.revocation import Revocations
 from rjs.identity.revocation_file import REVOCATIONS, keep_revocations, kept_revocations
 from rjs.wall_time import Wall, utc_now
 from ws.authority import limits
-from ws.authority.log import IssuedToken, IssueLog, history, token_end
+from ws.authority.log import IssuedToken, IssueLog, history, issued_to, token_end
 from ws.authority.messages import (
     QUESTIONS,
     Accept,
@@ -117,7 +117,9 @@ def _register(tokens: TokenAuthority) -> Register:
     record = Identity(load_private(Path("record.key")), load_chain(Path("record.pem")))
     ours = (*tokens.chain, *record.chain)
     kept = kept_revocations(Path(REVOCATIONS), tokens.root)
-    return Register(record, ours, kept, lambda serial: token_end(Path(), serial))
+    return Register(
+        record, ours, kept, lambda serial: token_end(Path(), serial), lambda name: issued_to(Path(), name)
+    )
 
 
 def _is_known(uid: int) -> bool:

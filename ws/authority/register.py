@@ -7,7 +7,7 @@ twice for the same it answers the same, so that a question may be repeated after
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import attrs
 import msgspec
@@ -30,19 +30,21 @@ from rjs.identity.revocation import (
     without_lapsed,
 )
 from rjs.identity.succession import ended
-from rjs.limits import RENEWAL_GRACE
+from rjs.limits import CLOCK_SKEW, RENEWAL_GRACE, REVOKED, REVOKED_UNSEEN
+from ws.authority.log import IssuedToken
 
 
 @attrs.define(eq=False)
 class Register:
     """The record key with the newest list, None before the first. ``ours`` are certificates without which there is no
     cluster. ``token_end`` says until when a token certificate was valid (Unix time), by its serial number; 0 for
-    those of other kinds."""
+    those of other kinds. ``issued`` lists the token certificates of a name."""
 
     record: Identity
     ours: tuple[x509.Certificate, ...]
     newest: Revocations | None = None
     token_end: Callable[[str], float] = lambda serial: 0.0
+    issued: Callable[[str], Iterable[IssuedToken]] = lambda name: ()
 
     def __attrs_post_init__(self) -> None:
         if check_chain(self.record.chain, self.record.root, now=None) is not Kind.RECORD:
@@ -56,6 +58,7 @@ class Register:
     def revoke(self, entry: Revoked, now: dt.datetime) -> Revocations:
         """The list with ``entry``, from now on. One that is listed since ``entry.when`` or later is not listed anew.
 
+        A member's token certificates that a clock which ran ahead dated later than now are listed one by one.
         Raises IdentityError for what is no entry, for the cluster's own certificates, and when the list is full.
         """
         check_entry(entry)
@@ -66,8 +69,24 @@ class Register:
         lapses = self._lapses(entry)
         if self.newest is not None and self.newest.covers([msgspec.structs.replace(entry, lapses=lapses)]):
             return self.newest
-        stamped = Revoked(entry.what, entry.id, max(entry.when, now.timestamp()), entry.reason, lapses)
-        return self._next((stamped,), now)
+        latest = now.timestamp() + CLOCK_SKEW  # or nobody could ever be invited again
+        when = min(max(entry.when, now.timestamp()), latest)
+        stamped = Revoked(entry.what, entry.id, when, entry.reason, lapses)
+        tokens = list(self.issued(entry.id)) if entry.what is What.MEMBER else []
+        if not (tokens or lapses):
+            self._check_room()
+        ahead = (each for each in tokens if each.when.timestamp() > when)
+        return self._next((stamped, *(_certificate(each, stamped) for each in ahead)), now)
+
+    def _check_room(self) -> None:
+        """Keep room for members and their certificates: with names that it made up, a broken-into web server would
+        fill the list for good, and nobody could be revoked any more. Raises IdentityError."""
+        if self.newest is not None and len(self.newest.said.entries) >= REVOKED_UNSEEN:
+            raise IdentityError(
+                "revocations_full",
+                f"the list has {REVOKED_UNSEEN} entries; the other {REVOKED - REVOKED_UNSEEN} are for members who "
+                f"were certified here, and for their token certificates",
+            )
 
     def _lapses(self, entry: Revoked) -> float:
         """When the entry will say nothing any more: what the web server says of that counts for nothing."""
@@ -89,3 +108,9 @@ class Register:
         number = max(above, 0 if self.newest is None else self.newest.number) + 1
         entries, floor = without_lapsed(with_entries(held, added), floor, now)
         return sign_revocations(self.record, number, entries, now, floor)
+
+
+def _certificate(token: IssuedToken, member: Revoked) -> Revoked:
+    """The entry of one token certificate of a member that is revoked."""
+    lapses = token.until.timestamp() + RENEWAL_GRACE
+    return Revoked(What.CERTIFICATE, token.serial, member.when, member.reason, lapses)

@@ -215,3 +215,10 @@ def test_a_withheld_list_goes_stale(listed: Revocations, now: dt.datetime) -> No
         with pytest.raises(StaleRevocationsError, match="web server") as error:
             check_fresh(held, now + late)
         assert error.value.code == "revocations-stale"
+
+
+def test_a_list_of_a_clock_that_ran_ahead_goes_stale(listed: Revocations, now: dt.datetime) -> None:
+    """Or whoever keeps the later ones back would have it counted as new until that date."""
+    check_fresh(listed, now - dt.timedelta(hours=23))
+    with pytest.raises(StaleRevocationsError, match="the clock here says"):
+        check_fresh(listed, now - dt.timedelta(hours=25))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rjs.errors import ConfigError
-from ws.authority.log import LOG, IssuedToken, IssueLog, history, read_log, token_end
+from ws.authority.log import LOG, IssuedToken, IssueLog, history, issued_to, read_log, token_end
 
 NOW = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
 
@@ -84,3 +84,6 @@ def test_a_certificates_end_is_found(tmp_path: Path) -> None:
     log.close()
     assert token_end(tmp_path, "a7") == NOW.timestamp()
     assert [token_end(tmp_path, serial) for serial in ("a", "ia7", "b0", "serial")] == [0.0] * 4
+    (found,) = issued_to(tmp_path, f"rjs://user/u{0xA7}")
+    assert found.serial == "a7"
+    assert issued_to(tmp_path, "rjs://user/u") == issued_to(tmp_path, "ia7") == []

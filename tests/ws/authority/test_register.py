@@ -14,8 +14,8 @@ from rjs.identity.names import RjsName, Role
 from rjs.identity.renewal import ask_renewal
 from rjs.identity.revocation import Revocations, Revoked, What, read_revocations, sign_revocations
 from rjs.identity.testing import Organisation
-from rjs.limits import RENEWAL_GRACE, REVOCATION_LAPSE
-from ws.authority.log import History
+from rjs.limits import CLOCK_SKEW, RENEWAL_GRACE, REVOCATION_LAPSE, REVOKED, REVOKED_UNSEEN
+from ws.authority.log import History, IssuedToken
 from ws.authority.messages import Renew
 from ws.authority.rates import Rates
 from ws.authority.register import Register
@@ -136,3 +136,56 @@ def test_what_cannot_be_renewed_any_more_lapses(organisation: Organisation) -> N
     ] and last.said.floor == end + RENEWAL_GRACE
     assert last.covers(first.said.entries)
     assert len(keep(register, register.renew(first.signed, later)).said.entries) == 2
+
+
+def test_a_token_of_a_clock_that_ran_ahead_does_not_come_alive(organisation: Organisation) -> None:
+    """What the authority dated later than the revocation is revoked too, by serial number: not yet valid today, it
+    would be good tomorrow."""
+    ahead = NOW + dt.timedelta(hours=20)
+    tokens, lines = organisation.tokens, []
+    for when in (NOW - dt.timedelta(hours=1), ahead):
+        chain = tokens.issue(new_key().public_key(), CS, "x", when, 3600)
+        leaf = chain[0]
+        lines.append((chain, IssuedToken(
+            when=when, kind="renewal", name=CS.uri(), serial=serial_of(leaf), spki="", until=leaf.not_valid_after_utc,
+            evidence="",
+        )))  # fmt: skip
+    register = Register(organisation.record, (), issued=lambda name: [line for _, line in lines])
+    newest = keep(register, register.revoke(Revoked(What.MEMBER, CS.uri(), NOW.timestamp(), "stolen"), NOW))
+    for chain, _ in lines:
+        entry = newest.caller(chain, CS)
+        assert entry is not None and entry.reason == "stolen"
+    assert [each.lapses for each in newest.said.entries] == [
+        0.0,
+        lines[1][1].until.timestamp() + RENEWAL_GRACE,
+    ]
+
+
+def test_nobody_is_revoked_until_far_in_the_future(register: Register) -> None:
+    """Else a broken-into web server would see to it that a member can never be invited again."""
+    entry = Revoked(What.MEMBER, CS.uri(), 9e10)
+    (listed,) = keep(register, register.revoke(entry, NOW)).said.entries
+    assert listed.when == NOW.timestamp() + CLOCK_SKEW
+
+
+def test_names_that_were_made_up_do_not_fill_the_list(organisation: Organisation) -> None:
+    """A member that was certified here, and a token certificate, can be revoked all the same."""
+    line = IssuedToken(
+        when=NOW, kind="enrolment", name=CS.uri(), serial="a1", spki="", until=NOW, evidence=""
+    )
+    full = [Revoked(What.SIGNER, f"{number:064x}", 1.0) for number in range(REVOKED_UNSEEN)]
+    register = Register(
+        organisation.record, (), sign_revocations(organisation.record, 1, full, NOW),
+        token_end=lambda serial: NOW.timestamp() if serial == "a1" else 0.0,
+        issued=lambda name: [line] if name == CS.uri() else [],
+    )  # fmt: skip
+    made_up = [
+        signer("a"), Revoked(What.CERTIFICATE, "b2", 1.0), Revoked(What.MEMBER, f"rjs://cs/{'d' * 32}", 1.0),
+    ]  # fmt: skip
+    for entry in made_up:
+        with pytest.raises(IdentityError, match="revocations_full"):
+            register.revoke(entry, NOW)
+    keep(register, register.revoke(Revoked(What.MEMBER, CS.uri(), 1.0), NOW))
+    assert (
+        len(keep(register, register.revoke(Revoked(What.CERTIFICATE, "a1", 1.0), NOW)).said.entries) < REVOKED
+    )
