@@ -131,6 +131,29 @@ class ControlLines:
         return Fault("closed", sentence, fault.id, last=True)
 
 
+class TokenPace:
+    """How often one job may ask for a token: a few times at once, then ten times in the life of one. Each request
+    costs three servers signatures, and the cluster's rate is everybody's. ``now`` is steady time in seconds."""
+
+    def __init__(self) -> None:
+        self._at_once = limits.TOKENS_AT_ONCE
+        self._pause = limits.TOKEN_PAUSE
+        self._next = 0.0
+
+    def take(self, now: float) -> float:
+        """Seconds until it may ask again; 0 when it may now, and then that is counted."""
+        if self._at_once:
+            self._at_once -= 1
+        elif now < self._next:
+            return self._next - now
+        self._next = now + self._pause
+        return 0.0
+
+    def issued(self, life: float) -> None:
+        """One was issued that lives for so many seconds."""
+        self._pause = life / 10
+
+
 def _asked(line: bytes) -> Progress | TokenAsked | Fault:
     identifier: Id = None
     try:

@@ -18,13 +18,13 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 
 from cs import limits
-from cs.control import ControlLines, Fault, Progress, TokenAsked, answer_line
+from cs.control import ControlLines, Fault, Progress, TokenAsked, TokenPace, answer_line
 from cs.job_door import JobDoor
 from cs.prepared import Prepared
 from rjs.background import Tasks, Workers
 from rjs.errors import RefusedError, RjsError, UnreachableError
 from rjs.identity.certificates import Identity
-from rjs.identity.job_tokens import ask_job_token, check_job_request
+from rjs.identity.job_tokens import ask_job_token, check_issued, check_job_request
 from rjs.identity.names import Role
 from rjs.identity.tls import ServerContext, server_context
 from rjs.limits import PROGRESS_PAUSE
@@ -76,8 +76,9 @@ class JobDesk:
         """Serve an attempt whose process is about to start."""
         return JobLink(self, attrs.evolve(prepared, door=self.folder / str(next(self._numbers))), voice)
 
-    async def certified(self, prepared: Prepared, request: bytes) -> tuple[bytes, ...]:
-        """The chain for a job's PKCS#10 request. Raises RefusedError, UnreachableError."""
+    async def certified(self, prepared: Prepared, request: bytes) -> tuple[tuple[bytes, ...], float]:
+        """The chain for a job's PKCS#10 request, and the seconds until its end. Raises RefusedError,
+        UnreachableError."""
         check_job_request(request, prepared.attempt)
         session = self.session()
         if session is None:
@@ -86,9 +87,12 @@ class JobDesk:
         coming = Deferred.fromCoroutine(session.request(m.JobToken(request=asked), m.JobTokenIssued))
         coming.addTimeout(limits.TOKEN_PATIENCE, self.reactor)
         try:
-            return (await coming).chain
+            chain = (await coming).chain
         except TimeoutError:
             raise UnreachableError("the web server did not answer in time") from None
+        now = self.wall()
+        leaf = check_issued(chain, request, prepared.attempt, self.identity().root, now)
+        return chain, (leaf.not_valid_after_utc - now).total_seconds()
 
     def tell_progress(self, prepared: Prepared, said: Progress) -> None:
         """Tell the WS, if there is a way to it now."""
@@ -112,6 +116,7 @@ class JobLink:
         self._progress: Newest[Progress] = Newest(
             desk.reactor, PROGRESS_PAUSE, lambda said: desk.tell_progress(prepared, said)
         )
+        self._pace = TokenPace()
         self._asking = False
         self._over = False
         self._door: JobDoor | None = None
@@ -124,16 +129,22 @@ class JobLink:
             match asked:
                 case Progress():
                     self._progress.offer(asked)
-                case TokenAsked() if not self._asking:
-                    self._asking = True
-                    self._desk.tasks.spawn("job token", self._give_token(asked))
-                case TokenAsked(_, identifier):
-                    busy = Fault("busy", "a token is being asked for already; wait for it", identifier)
-                    self._voice.say(busy.line())
+                case TokenAsked():
+                    self._token_asked(asked)
                 case Fault():
                     self._voice.say(asked.line())
                     if asked.last:
                         self._voice.hush()
+
+    def _token_asked(self, asked: TokenAsked) -> None:
+        if self._asking:
+            busy = Fault("busy", "a token is being asked for already; wait for it", asked.id)
+            self._voice.say(busy.line())
+        elif wait := self._pace.take(self._desk.reactor.seconds()):
+            self._voice.say(Fault("too-often", f"ask for the next token in {wait:.1f} s", asked.id).line())
+        else:
+            self._asking = True
+            self._desk.tasks.spawn("job token", self._give_token(asked))
 
     async def end(self) -> None:
         """Its process has ended: the door is shut now, and nothing is written for it any more on return."""
@@ -149,7 +160,8 @@ class JobLink:
 
     async def _give_token(self, asked: TokenAsked) -> None:
         try:
-            chain = await self._desk.certified(self.prepared, asked.request)
+            chain, life = await self._desk.certified(self.prepared, asked.request)
+            self._pace.issued(life)
             if not self._over:
                 self._open_door()
                 self._answer(asked, chain)

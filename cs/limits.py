@@ -109,6 +109,12 @@ CONTROL_FAULTS = 20
 TOKEN_PATIENCE = 30.0
 """Seconds that a job waits for its token: a LUS may have lost its WS. It may ask again."""
 
+TOKENS_AT_ONCE = 4
+"""Requests for a token that a job may make at once: a renewal that failed is tried again soon."""
+
+TOKEN_PAUSE = 5.0
+"""Seconds between later ones until one was issued; then a tenth of its life."""
+
 DOORS = "doors"
 """The folder of the doors in the state folder: a socket's path is short, as short as that of ``status.sock``."""
 

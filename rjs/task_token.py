@@ -148,12 +148,16 @@ class Token:
         encoded = base64.b64encode(request.sign(key, hashes.SHA256()).public_bytes(encoding)).decode()
         try:
             answer = self._ask({"ask": "token", "request": encoded}, _PATIENCE)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise rjs.task.NoTokenError("unreachable", str(error)) from error
         if "error" in answer:
             raise rjs.task.NoTokenError(str(answer["error"]), str(answer.get("sentence", "")))
-        self.cluster, self.cs = answer["cluster"], answer["cs"]
-        return Held(key, [x509.load_der_x509_certificate(base64.b64decode(each)) for each in answer["chain"]])
+        try:
+            chain = [x509.load_der_x509_certificate(base64.b64decode(each)) for each in answer["chain"]]
+            self.cluster, self.cs = answer["cluster"], answer["cs"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise rjs.task.NoTokenError("malformed", f"the answer cannot be read: {error}") from error
+        return Held(key, chain)
 
     def _keep(self) -> None:
         """Renew it at two thirds of its life; when that fails try again, until it is had."""

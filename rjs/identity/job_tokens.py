@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import os
+from collections.abc import Sequence
 from typing import Annotated
 
 import attrs
@@ -23,7 +24,7 @@ from rjs.identity.keys import PublicKey, our_public_key, spki_digest
 from rjs.identity.lifetimes import clocks_apart
 from rjs.identity.names import RjsName, Role
 from rjs.identity.paths import check_chain, read_chain
-from rjs.identity.peers import token_name
+from rjs.identity.peers import job_token_name, token_name
 from rjs.identity.profiles import Kind
 from rjs.identity.proofs import check_statement, sign_statement
 from rjs.identity.renewal import Der
@@ -126,6 +127,29 @@ def check_job_token(request: JobTokenRequest, root: x509.Certificate, now: dt.da
     if spki_digest(key) == spki_digest(own_key):
         raise IdentityError("shared_key", "a job has a key of its own, not its compute server's")
     return CheckedJobToken(cs, said.attempt, key, hashlib.sha256(request.statement).digest())
+
+
+def check_issued(
+    encoded: Sequence[bytes],
+    token_request: bytes,
+    attempt: AttemptId,
+    root: x509.Certificate,
+    now: dt.datetime,
+) -> x509.Certificate:
+    """The certificate that came for a job's request, once it is one: a lookup server may answer with anything.
+
+    Raises IdentityError unless it is a job token under ``root``, valid now, for this attempt and the key that asked.
+    """
+    chain = read_chain(encoded)
+    kind = check_chain(chain, root, now)
+    if kind is not Kind.JOB_TOKEN:
+        raise IdentityError("kind", f"a job is certified with a job token, not with a {kind.value}")
+    name, key = job_token_name(chain[0]), check_job_request(token_request, attempt)
+    if name != job_name(attempt):
+        raise IdentityError("other_name", f"the job is {job_name(attempt).uri()}, the token for {name.uri()}")
+    if spki_digest(our_public_key(chain[0])) != spki_digest(key):
+        raise IdentityError("key_mismatch", "the token is for another key than the one that asked")
+    return chain[0]
 
 
 def _read(encoded: bytes) -> JobTokenStatement:

@@ -16,23 +16,26 @@ from typing import Any, cast
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from cs import limits
 from cs.api import CsDoor as CsDoorForLus
 from cs.control import ControlLines, Fault, Progress, TokenAsked
+from cs.control_channel import JobDesk, JobLink
 from cs.job_door import JobDoor
 from cs.job_files import Budget, JobFolder
 from cs.prepared import Prepared
 from lus.api import CsDoor as LusDoorForCs
 from lus.job_relay import JobRelay
 from rjs.attempts import AttemptId, Fence
-from rjs.background import ImmediateWorkers
+from rjs.background import ImmediateWorkers, Tasks
 from rjs.errors import RefusedError
 from rjs.identity.certificates import Identity
 from rjs.identity.errors import IdentityError
 from rjs.identity.job_tokens import ask_job_token, check_job_token, job_name
-from rjs.identity.keys import new_key
+from rjs.identity.keys import Chain, new_key
 from rjs.identity.names import Role
 from rjs.identity.requests import make_request, request_der
 from rjs.identity.testing import Organisation
@@ -289,6 +292,69 @@ def test_a_compute_server_asks_for_its_own_jobs_alone() -> None:
     said = m.AttemptProgress(attempt=ATTEMPT, cs="a" * 32, fraction=0.1)
     with pytest.raises(RefusedError, match="cannot speak for"):
         relay.routes()[m.AttemptProgress](cast(Any, session), said)
+
+
+class Running:
+    """An attempt whose job asks for tokens, at a compute server whose lookup server answers with ``chain``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock, self.said = Clock(), [b""]
+        self.chain: tuple[bytes, ...] | None = None
+        self.asked = 0
+        identity = ORGANISATION.member(Role.CS)
+        reactor, me = cast(Any, self.clock), cast(Any, SimpleNamespace(cluster="c"))
+        desk = JobDesk(
+            reactor, Tasks("test"), ImmediateWorkers(), me, "a" * 32, folder, lambda: identity,
+            lambda: cast(Any, self), lambda: ORGANISATION.now,
+        )  # fmt: skip
+        prepared = cast(Prepared, SimpleNamespace(attempt=ATTEMPT, door=None))
+        self.link = JobLink(desk, prepared, SimpleNamespace(say=self.said.append, hush=lambda: None))
+
+    async def request(self, message: m.JobToken, kind: object) -> m.JobTokenIssued:
+        """What the lookup server answers: ``chain``, or the right one."""
+        self.asked += 1
+        request = check_job_token(message.request, ORGANISATION.root, ORGANISATION.now)
+        issued = ORGANISATION.tokens.issue(request.public_key, job_name(ATTEMPT), "job", ORGANISATION.now, 60)
+        return m.JobTokenIssued(chain=self.chain or chain_of(issued))
+
+    def ask(self) -> str:
+        """The code of what the job is answered; empty for a token."""
+        asked = {"ask": "token", "request": base64.b64encode(request_of(ATTEMPT)).decode()}
+        self.link.heard(json.dumps(asked).encode() + b"\n")
+        return str(json.loads(self.said[-1]).get("error", ""))
+
+
+def chain_of(chain: Chain) -> tuple[bytes, ...]:
+    return tuple(each.public_bytes(Encoding.DER) for each in chain)
+
+
+@pytest.mark.parametrize(
+    "what", ["nothing", "garbage", "a key of its own", "another attempt", "its own certificate"]
+)
+def test_what_a_lookup_server_answers_is_judged(tmp_path: Path, what: str) -> None:
+    """A job is given its own token or told why not: what it could not use would end its renewals."""
+    answers: dict[str, tuple[bytes, ...]] = {
+        "nothing": (),
+        "garbage": (b"x",),
+        "a key of its own": chain_of(ORGANISATION.job(ATTEMPT).chain),
+        "another attempt": chain_of(ORGANISATION.job(OTHERS["another task"]).chain),
+        "its own certificate": chain_of(ORGANISATION.member(Role.LUS).chain),
+    }
+    running = Running(tmp_path)
+    running.chain = answers[what] or (b"",)
+    assert running.ask().startswith("identity.")
+    running.chain = None
+    assert running.ask() == ""
+
+
+def test_one_job_does_not_use_up_the_tokens_of_all(tmp_path: Path) -> None:
+    """Who asks again and again waits for a tenth of a token's life, and its requests go nowhere meanwhile."""
+    running = Running(tmp_path)
+    codes = [running.ask() for _ in range(limits.TOKENS_AT_ONCE + 3)]
+    assert codes == [""] * limits.TOKENS_AT_ONCE + ["too-often"] * 3
+    assert running.asked == limits.TOKENS_AT_ONCE
+    running.clock.advance(6.0)
+    assert [running.ask(), running.ask()] == ["", "too-often"]
 
 
 # --- the channel ----------------------------------------------------------------------------------------
