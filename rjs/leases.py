@@ -73,6 +73,10 @@ class LeaseTable(Generic[Key, Holder]):
         """What ``holder`` holds."""
         return frozenset(self._held.get(holder, ()))
 
+    def until(self, holder: Holder) -> float:
+        """Until when what ``holder`` has is good if it is not renewed; forgiven time comes on top."""
+        return self._until[holder]
+
     def holders(self) -> tuple[Holder, ...]:
         """Who holds anything."""
         return tuple(self._held)

@@ -31,6 +31,7 @@ from ws.job import Blocked, JobState
 from ws.job_tokens import JobTokenDesk, Progress, ProgressBook, check_current
 from ws.members import Members
 from ws.shell import Shell
+from ws.why import line
 
 _log = Logger("ws.api")
 
@@ -162,8 +163,10 @@ class WsDoor:
 
     def _list(self, session: Session, message: m.JobList) -> m.JobLines:
         mine = [state for state in reversed(self.shell.queue.jobs.values()) if _may_see(session, state)]
-        shown, unserved = mine[: limits.LIST_JOBS], self.shell.queue.why_unserved()
-        return m.JobLines(jobs=tuple(state.line(unserved) for state in shown), more=len(mine) - len(shown))
+        shown = mine[: limits.LIST_JOBS]
+        return m.JobLines(
+            jobs=tuple(line(self.shell.queue, state) for state in shown), more=len(mine) - len(shown)
+        )
 
     async def _show(self, session: Session, message: m.JobShow) -> m.JobShown:
         state = self._find(session, message.job)
@@ -172,7 +175,7 @@ class WsDoor:
         )
         last = min(len(state.states), message.first + limits.SHOW_TASKS)
         lines = (self._task_line(state, task, ended.get(task)) for task in range(message.first, last))
-        return m.JobShown(job=state.line(self.shell.queue.why_unserved()), tasks=tuple(lines))
+        return m.JobShown(job=line(self.shell.queue, state), tasks=tuple(lines))
 
     async def _cancel(self, session: Session, message: m.JobCancel) -> None:
         state = self._find(session, message.job)

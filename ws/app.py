@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,7 @@ from ws.shell import Shell
 from ws.status_files import StatusFiles
 from ws.wall import WallClock
 from ws.watcher import Watcher
+from ws.why import line
 
 _log = Logger("ws")
 
@@ -208,7 +211,7 @@ class WebServer:
         staging = private_folder(folder / "staging")
         progress = ProgressBook(shell)
         status = StatusFiles(
-            homes, workers, reactor, self._tasks, lambda job: queue.jobs[job], queue.why_unserved,
+            homes, workers, reactor, self._tasks, lambda job: queue.jobs[job], partial(line, queue),
             progress.of_job,
         )  # fmt: skip
         delivery = Delivery(storage, homes, workers, self._tasks, staging)
@@ -263,7 +266,7 @@ class WebServer:
 
     def _document(self, parts: _Parts) -> dict[str, Any]:
         queue = parts.shell.queue
-        lines = [state.line(queue.why_unserved()) for state in queue.jobs.values() if not state.ended]
+        live = (state for state in queue.jobs.values() if not state.ended)
         return {
             "role": "ws",
             "boot": self._boot.id,
@@ -277,7 +280,7 @@ class WebServer:
             "disk": parts.disk.document(),
             "accounts": len(parts.members.accounts),
             "jobs": len(parts.shell.queue.jobs),
-            "live": lines[: limits.LIST_JOBS],
+            "live": [line(queue, state) for state in islice(live, limits.LIST_JOBS)],
         }
 
 

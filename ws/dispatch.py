@@ -5,6 +5,7 @@ Jobs that a LUS gave back stand aside, so that a hundred thousand of them cost n
 
 from __future__ import annotations
 
+import enum
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
@@ -16,6 +17,24 @@ from ws import limits
 from ws.instructions import Instruction, LeaseGranted, SendGrant
 from ws.job import JobState
 from ws.task_leases import TaskLeases
+
+NO_LUS = "no lookup server is connected"
+NO_CS = "no lookup server has a compute server at present"
+
+
+class Standing(enum.Enum):
+    """How a job that has open tasks stands with a LUS: what ``Dispatch.grant`` makes of it."""
+
+    AWAY = "away"
+    """The LUS is not connected."""
+    NO_CS = "no-cs"
+    """It wants no tasks at all: it has no compute server."""
+    ASIDE = "aside"
+    """It gave the job back, and its epoch is the same."""
+    FULL = "full"
+    """It has as many tasks as it wants."""
+    DUE = "due"
+    """It is given tasks of the job at the next grant."""
 
 
 @attrs.define
@@ -61,6 +80,14 @@ class Lus:
             self._ready.pop(job, None)
             self._aside[job] = None
 
+    def stands_aside(self, job: BundleId) -> bool:
+        """Whether the job is not offered before the epoch changes."""
+        return job in self._aside
+
+    def rotation(self) -> Iterable[BundleId]:
+        """The jobs that take turns, in turn."""
+        return self._ready.keys()
+
     def now_at(self, epoch: int) -> None:
         """The LUS tells its epoch: when it changed, what stood aside is in the rotation again."""
         if epoch != self.epoch:
@@ -105,10 +132,19 @@ class Dispatch:
         """What keeps every open task waiting, whatever it needs; empty when nothing does."""
         connected = self.connected()
         if not connected:
-            return "no lookup server is connected"
-        return (
-            "" if any(lus.want for lus in connected) else "no lookup server has a compute server at present"
-        )
+            return NO_LUS
+        return "" if any(lus.want for lus in connected) else NO_CS
+
+    def standing(self, job: BundleId, lus_id: str) -> Standing:
+        """How the job, which has open tasks, stands with this LUS."""
+        lus = self.luses[lus_id]
+        if not lus.connected:
+            return Standing.AWAY
+        if not lus.want:
+            return Standing.NO_CS
+        if lus.stands_aside(job):
+            return Standing.ASIDE
+        return Standing.DUE if self._room(lus_id, lus) > 0 else Standing.FULL
 
     def grant(self, now: float) -> list[Instruction]:
         """Lease as much as is wanted and open: LUSs in turn, jobs in turn."""

@@ -15,6 +15,12 @@ from rjs.jobs import TaskEvent, TaskState, after
 from rjs.wire.messages import JobBrief, JobLine
 from ws import limits
 
+EXPIRED = "the bundle expired (its not-after has passed) before every task had an answer; sign again"
+"""Why a job's open tasks failed that nobody ended."""
+
+SIGNER_REVOKED = "signer revoked: "
+"""How the reason begins of a job that was ended because its signer was revoked."""
+
 _LEASED = int(TaskState.LEASED)  # comparing with the enumeration costs ten times as much, a million times
 
 
@@ -162,6 +168,13 @@ class JobState:
         """Whether every task has ended."""
         return not self.open and not self.counts[TaskState.LEASED]
 
+    def first(self, state: TaskState, count: int) -> tuple[int, ...]:
+        """The first so many tasks in this state."""
+        found: list[int] = []
+        while len(found) < count and (task := self.states.find(state, found[-1] + 1 if found else 0)) >= 0:
+            found.append(task)
+        return tuple(found)
+
     def summary(self) -> str:
         """The job's own state, made from its tasks': waiting, running, done, failed or cancelled."""
         if not self.ended:
@@ -171,17 +184,8 @@ class JobState:
             return "cancelled"
         return "failed" if self.counts[TaskState.FAILED] else "done"
 
-    def why_waiting(self, unserved: str = "") -> str:
-        """Why open tasks wait: ``unserved``, which holds for every job, else the reason that a LUS gave for not
-        placing this one; empty when there is none."""
-        if not self.open:
-            return self.closed_reason
-        if unserved or not self.blocked:
-            return unserved
-        return next(reversed(self.blocked.values())).sentence
-
-    def line(self, unserved: str = "") -> JobLine:
-        """What status says. ``unserved`` see ``why_waiting``."""
+    def line(self, waits: str = "") -> JobLine:
+        """What status says. ``waits``: why open tasks wait (``ws.why``)."""
         return JobLine(
             job=self.job.id,
             name=self.job.brief.name,
@@ -194,5 +198,5 @@ class JobState:
             failed=self.counts[TaskState.FAILED],
             cancelled=self.counts[TaskState.CANCELLED],
             accepted=self.job.accepted,
-            reason=self.why_waiting(unserved)[:1024],
+            reason=(waits if self.open else self.closed_reason)[:1024],
         )

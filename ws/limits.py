@@ -134,4 +134,16 @@ ORDERS = 1.0
 """Seconds between looks at what commands on this machine want revoked."""
 
 SNAPSHOT = 600.0
-"""Seconds that ``rjs ws backup`` waits for the running server's copy of its database: a slow disk with a large one."""
+"""Seconds that ``rjs ws backup`` waits for the running server's copy of its database: a slow disk, a large one."""
+
+WHY_SILENT = 2.0
+"""Seconds without a heartbeat after which a compute server counts as silent: half its lease."""
+
+WHY_WAIT = 2.0
+"""Seconds that a lookup server has to say what it knows of a job: who asks why waits for it."""
+
+WHY_LUSES = 8
+"""Lookup servers that are asked for one answer."""
+
+WHYS = 4
+"""Such questions of one account at a time: each makes lookup servers look at all that they have."""

@@ -57,6 +57,12 @@ class Placements:
             of_task.pop(entry.forgotten, None)
         return placed
 
+    def loose(self, job: BundleId, task: int | None = None) -> list[Placed]:
+        """The attempts at a task, or at all of the job, that may run on without a lease, by task."""
+        tasks = sorted(self._known.get(job, {})) if task is None else (task,)
+        placed = (each for number in tasks for each in self._of_task(job, number).values())
+        return [each for each in placed if each.lapsed or each.stray]
+
     def strays(self, job: BundleId, task: int | None = None) -> Iterator[Placed]:
         """The attempts at a task, or at all of the job, that run without a lease."""
         tasks = self._known.get(job, {}).values() if task is None else (self._of_task(job, task),)

@@ -34,7 +34,7 @@ from ws.instructions import (
     SendLeaseEnded,
     TaskEnded,
 )
-from ws.job import Blocked, Job, JobState
+from ws.job import EXPIRED, Blocked, Job, JobState
 from ws.placements import Placed, Placements
 from ws.task_leases import TaskLease, TaskLeases
 from ws.verdicts import COMMITTED, Verdict, Verdicts
@@ -48,8 +48,8 @@ class Queue:
         self.jobs: dict[BundleId, JobState] = {}
         self.leases = TaskLeases(next_lease)
         self._live: dict[str, int] = {}
-        self._dispatch = Dispatch(generation, self.jobs, self.leases)
-        self._lus = self._dispatch.luses
+        self.dispatch = Dispatch(generation, self.jobs, self.leases)
+        self._lus = self.dispatch.luses
         self._placements = Placements()
         self._adoption = Adoption(self.jobs, self._lus, self.leases, self._placements)
         self._verdicts = Verdicts(self.jobs, self._placements)
@@ -75,7 +75,7 @@ class Queue:
         self.jobs[entry.job].restore_lease(entry.task)
         self.leases.hold(entry, now)
         if entry.lus not in self._lus:
-            self._dispatch.meet(entry.lus, entry.boot)
+            self.dispatch.meet(entry.lus, entry.boot)
 
     def restore_placement(self, entry: PlacementKnown, now: float) -> None:
         """A journalled placement: its CS may still answer."""
@@ -112,21 +112,21 @@ class Queue:
                 f"already accepted as job {job.id[:16]} ({known.file_name}); sign again to run again",
             )
         self._know(JobState(job))
-        return [JobAdded(job), JobChanged(job.id), *self._dispatch.grant(now)]
+        return [JobAdded(job), JobChanged(job.id), *self.dispatch.grant(now)]
 
     def cancel(self, job: BundleId, reason: str, now: float) -> list[Instruction]:
         """End what has not ended. Raises RefusedError when everything has."""
         state = self.jobs[job]
         if state.ended:
             raise RefusedError("already-ended", f"job {job[:16]} is {state.summary()} already")
-        return [*self._close(state, TaskState.CANCELLED, reason), *self._dispatch.grant(now)]
+        return [*self._close(state, TaskState.CANCELLED, reason), *self.dispatch.grant(now)]
 
     def fail(self, job: BundleId, reason: str, now: float) -> list[Instruction]:
         """End what has not ended, for a reason that is nobody's wish; nothing when everything has."""
         state = self.jobs[job]
         if state.ended:
             return []
-        return [*self._close(state, TaskState.FAILED, reason), *self._dispatch.grant(now)]
+        return [*self._close(state, TaskState.FAILED, reason), *self.dispatch.grant(now)]
 
     def _close(self, state: JobState, end: TaskState, reason: str) -> list[Instruction]:
         job = state.job.id
@@ -146,12 +146,12 @@ class Queue:
         known = self._lus.get(lus)
         instructions: list[Instruction] = []
         if known is None or known.boot != boot:
-            known = self._dispatch.meet(lus, boot)
+            known = self.dispatch.meet(lus, boot)
         for lease in self.leases.left_by(lus, boot):
             if lease.placed is None:
                 instructions += self._reopen(lease)
         known.connected, known.want, known.since = True, 0, self.leases.next_number
-        return [*instructions, *self._dispatch.grant(now)]
+        return [*instructions, *self.dispatch.grant(now)]
 
     def lus_closed(self, lus: str, boot: str) -> list[Instruction]:
         """The connection ended; that alone ends no lease."""
@@ -171,14 +171,14 @@ class Queue:
         instructions: list[Instruction] = []
         for lease in self.leases.left_by(lus):
             instructions += self._reopen(lease, lapsed=True)
-        return [*instructions, *self._dispatch.grant(now)]
+        return [*instructions, *self.dispatch.grant(now)]
 
     def want(self, lus: str, outstanding: int, epoch: int, now: float) -> list[Instruction]:
         """How many leases this LUS can use, all in all."""
         known = self._lus[lus]
         known.want = min(outstanding, limits.OUTSTANDING)
         known.now_at(epoch)
-        return self._dispatch.grant(now)
+        return self.dispatch.grant(now)
 
     def renew(
         self, lus: str, leases: Iterable[int], upto: int, now: float
@@ -198,7 +198,7 @@ class Queue:
                 instructions += self._reopen(lease)
             else:
                 listed.discard(number)
-        return sorted(listed), [*instructions, *self._dispatch.grant(now)]
+        return sorted(listed), [*instructions, *self.dispatch.grant(now)]
 
     def returned(
         self, lus: str, job: BundleId, leases: Iterable[int], why: Blocked, now: float
@@ -215,7 +215,7 @@ class Queue:
             blocked[lus] = why
             self._lus[lus].set_aside(job, why.epoch)
             instructions.append(JobChanged(job))
-        return [*instructions, *self._dispatch.grant(now)]
+        return [*instructions, *self.dispatch.grant(now)]
 
     def placed(self, lus: str, attempt: AttemptId, cs: str, cs_name: str, now: float) -> list[Instruction]:
         """The LUS is about to start the attempt on that CS. Raises RefusedError when the lease is not its."""
@@ -231,7 +231,8 @@ class Queue:
             )
         entry = self._placements.entry(attempt, cs, cs_name)
         self._place(entry, now)
-        self.jobs[lease.job].blocked.pop(lus, None)
+        if not self._lus[lus].stands_aside(lease.job):
+            self.jobs[lease.job].blocked.pop(lus, None)
         return [entry, JobChanged(lease.job)]
 
     def adopt(
@@ -243,7 +244,7 @@ class Queue:
         for lease in self._adoption.orphans(cs) if whole else ():
             if lease.placed not in attempts:
                 instructions += self._reopen(lease)
-        return reply, [*instructions, *self._dispatch.grant(now)]
+        return reply, [*instructions, *self.dispatch.grant(now)]
 
     def _place(self, entry: PlacementKnown, now: float) -> None:
         until = now + self.jobs[BundleId(entry.attempt.job)].job.brief.needs.wall_time + limits.ATTEMPT_GRACE
@@ -274,8 +275,8 @@ class Queue:
             closed = self.leases.end(lease.number)
             told = _tell_ended([], self._placements.strays(lease.job, lease.task), "failed", verdict)
             self._forget_task(state, lease.task)
-            return [entry, ended, closed, *told, JobChanged(lease.job), *self._dispatch.grant(now)]
-        return [entry, *self._reopen(lease, lapsed=kind == "vanished"), *self._dispatch.grant(now)]
+            return [entry, ended, closed, *told, JobChanged(lease.job), *self.dispatch.grant(now)]
+        return [entry, *self._reopen(lease, lapsed=kind == "vanished"), *self.dispatch.grant(now)]
 
     def judge(self, attempt: AttemptId, cs: str, sha256: str) -> Verdict | None:
         """What to reply to an offered answer before anyone reads it; None: it may be committed if it is sound."""
@@ -297,7 +298,7 @@ class Queue:
         strays = [each for each in self._placements.strays(job, task) if each.attempt != answer.attempt]
         instructions += _tell_ended(others, strays, "answered", "another attempt's answer was committed")
         self._forget_task(self.jobs[job], task)
-        return COMMITTED, [*instructions, AnswerReady(job, task), JobChanged(job), *self._dispatch.grant(now)]
+        return COMMITTED, [*instructions, AnswerReady(job, task), JobChanged(job), *self.dispatch.grant(now)]
 
     # --- time ---------------------------------------------------------------------------------------
 
@@ -310,9 +311,8 @@ class Queue:
             _, job = heapq.heappop(self._not_after)
             state = self.jobs[job]
             if not state.ended:
-                reason = "the bundle expired (its not-after has passed) before every task had an answer; sign again"
-                instructions += self._close(state, TaskState.FAILED, reason)
-        return [*instructions, *self._dispatch.grant(now), *self._tell_unserved(now)]
+                instructions += self._close(state, TaskState.FAILED, EXPIRED)
+        return [*instructions, *self.dispatch.grant(now), *self._tell_unserved(now)]
 
     def _tell_unserved(self, now: float) -> list[JobChanged]:
         """What keeps every open task waiting has changed: their jobs' status says so, now and then."""
@@ -333,13 +333,17 @@ class Queue:
         placement = self._placements.get(attempt)
         return placement.cs_name if placement is not None else ""
 
+    def loose(self, job: BundleId, task: int | None = None) -> list[Placed]:
+        """The attempts at a task, or at all of the job, that may run though nobody has a lease for them."""
+        return self._placements.loose(job, task)
+
     def why_unserved(self) -> str:
         """What keeps every open task waiting, whatever it needs; empty when nothing does."""
-        return self._dispatch.why_unserved()
+        return self.dispatch.why_unserved()
 
     def connected(self) -> int:
         """How many LUSs are connected."""
-        return len(self._dispatch.connected())
+        return len(self.dispatch.connected())
 
     # --- inner --------------------------------------------------------------------------------------
 
@@ -350,7 +354,7 @@ class Queue:
             self._live[state.job.user] = self._live.get(state.job.user, 0) + 1
             heapq.heappush(self._not_after, (state.job.not_after, job))
         if state.open:
-            self._dispatch.offer(job)
+            self.dispatch.offer(job)
 
     def _forget_task(self, state: JobState, task: int) -> None:
         """A task ended: nobody may answer it any more."""
@@ -362,7 +366,7 @@ class Queue:
         """A job ended, just now."""
         self._placements.forget(state.job.id)
         state.blocked.clear()
-        self._dispatch.forget(state.job.id)
+        self.dispatch.forget(state.job.id)
         left = self._live[state.job.user] - 1
         if left:
             self._live[state.job.user] = left
@@ -381,7 +385,7 @@ class Queue:
         if lapsed and lease.placed is not None and (placed := self._placements.get(lease.placed)):
             placed.lapsed = True
         self.jobs[lease.job].move(lease.task, TaskEvent.REOPEN)
-        self._dispatch.offer(lease.job)
+        self.dispatch.offer(lease.job)
         return [self.leases.end(lease.number), JobChanged(lease.job)]
 
 

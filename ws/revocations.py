@@ -34,6 +34,7 @@ from rjs.wire.session import Routes, Session
 from ws import store
 from ws.authority.child import Registrar
 from ws.authority.errors import CannotIssueError
+from ws.job import SIGNER_REVOKED
 from ws.members import Members
 from ws.shell import Shell
 
@@ -148,4 +149,4 @@ class RevocationDesk:
         for job, state in list(queue.jobs.items()):
             entry = None if state.ended else newest.signer(state.job.brief.signer)
             if entry is not None:
-                self.shell.perform(queue.fail(job, f"signer revoked: {entry.sentence()}", now))
+                self.shell.perform(queue.fail(job, f"{SIGNER_REVOKED}{entry.sentence()}", now))

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from rjs.background import Tasks, Timers, Workers
 from rjs.errors import OverloadedError
 from rjs.ids import BundleId
+from rjs.wire.messages import JobLine
 from ws import limits
 from ws.homes import Homes
 from ws.job import JobState
@@ -41,7 +42,7 @@ class StatusFiles:
         timers: Timers,
         tasks: Tasks,
         job: Callable[[BundleId], JobState],
-        unserved: Callable[[], str] = lambda: "",
+        line: Callable[[JobState], JobLine] = JobState.line,
         progress: Callable[[BundleId], Mapping[int, Progress]] = lambda _: {},
     ) -> None:
         self._homes = homes
@@ -49,7 +50,7 @@ class StatusFiles:
         self._timers = timers
         self._tasks = tasks
         self._job = job
-        self._unserved = unserved
+        self._line = line
         self._progress = progress
         self._live: dict[_File, BundleId] = {}
         self._notes: dict[_File, tuple[BundleId, str]] = {}
@@ -111,7 +112,7 @@ class StatusFiles:
 
     def _text(self, state: JobState) -> str:
         job, note = self._notes.get((state.job.user, state.job.file_name), (None, ""))
-        text = job_text(state, self._unserved(), self._progress(state.job.id))
+        text = job_text(state, self._line(state), self._progress(state.job.id))
         return text if job != state.job.id else f"{note}\nan earlier file of this name is this job:\n{text}"
 
     def _write_soon(self, file: _File, text: _Text) -> None:
@@ -162,10 +163,8 @@ class StatusFiles:
                       account=account, error=error)  # fmt: skip
 
 
-def job_text(state: JobState, unserved: str, progress: Mapping[int, Progress] = MappingProxyType({})) -> str:
-    """What the file of an accepted job says; ``unserved``: what keeps every job waiting; ``progress``: what its
-    running tasks told."""
-    line = state.line(unserved)
+def job_text(state: JobState, line: JobLine, progress: Mapping[int, Progress] = MappingProxyType({})) -> str:
+    """What the file of an accepted job says: its status line, and ``progress``, what its running tasks told."""
     accepted = dt.datetime.fromtimestamp(line.accepted, dt.UTC)
     lines = [
         f"state: {line.state}",

@@ -72,6 +72,10 @@ class TaskLeases:
         """Whether this process holds the lease."""
         return self._clock.holder(number) == (lus, boot)
 
+    def good_until(self, lease: TaskLease) -> float:
+        """When this lease lapses if its holder does not renew."""
+        return self._clock.until((lease.lus, lease.boot))
+
     def count(self, lus: str, boot: str) -> int:
         """How many this process holds."""
         return self._clock.count((lus, boot))

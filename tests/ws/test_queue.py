@@ -30,6 +30,7 @@ from ws.instructions import (
 from ws.job import Blocked
 from ws.queue import Queue
 from ws.verdicts import COMMITTED, DUPLICATE
+from ws.why import line
 
 WHY = Blocked(1, "not-accepted", "nobody trusts the signer")
 
@@ -205,12 +206,12 @@ class TestLeases:
         queue.lus_closed("l", "b1")
         assert queue.why_unserved() == "no lookup server is connected"
         queue.jobs[B].blocked["l"] = WHY
-        assert queue.jobs[B].line(queue.why_unserved()).reason == "no lookup server is connected"
-        assert queue.jobs[A].line(queue.why_unserved()).reason == ""  # nothing of it waits
+        assert line(queue, queue.jobs[B]).reason == "no lookup server is connected"
+        assert line(queue, queue.jobs[A]).reason == ""  # nothing of it waits
         queue.lus_opened("l", "b1", 1.0)
         assert queue.why_unserved() == "no lookup server has a compute server at present"
         queue.want("l", 2, 1, 1.0)
-        assert queue.jobs[B].line(queue.why_unserved()).reason == WHY.sentence
+        assert line(queue, queue.jobs[B]).reason == WHY.sentence
 
     def test_a_lus_that_comes_and_goes_changes_the_status_of_all_jobs_now_and_then(
         self, queue: Queue
@@ -240,9 +241,10 @@ class TestLeases:
     def test_what_a_dead_process_gave_back_is_offered_to_the_next_one(self, queue: Queue) -> None:
         """Its reasons died with it, though the next process counts its epochs from the same start."""
         queue.returned("l", A, [1, 2], WHY, 1.0)
-        assert queue.jobs[A].line().reason == WHY.sentence
+        assert line(queue, queue.jobs[A]).reason == WHY.sentence
         queue.lus_opened("l", "b2", 2.0)
-        assert queue.jobs[A].line().reason == ""
+        assert line(queue, queue.jobs[A]).reason == "no lookup server has a compute server at present"
+        assert queue.jobs[A].blocked == {}
         assert queue.want("l", 1, WHY.epoch, 2.0) == [granted(3, 0, boot="b2"), word(LeasedTask(3, 0))]
 
     def test_renewing_keeps_what_is_listed(self, queue: Queue) -> None:
@@ -301,7 +303,7 @@ class TestReturned:
         assert queue.returned("l", A, [1, 2], WHY, 1.0) == [
             LeaseClosed(1), JobChanged(A), LeaseClosed(2), JobChanged(A), JobChanged(A)
         ]  # fmt: skip
-        assert queue.jobs[A].line().reason == WHY.sentence
+        assert line(queue, queue.jobs[A]).reason == WHY.sentence
         assert queue.want("l", 9, 1, 2.0) == []
         assert queue.want("l", 1, 2, 3.0) == [granted(3, 0), word(LeasedTask(3, 0))]
 
@@ -335,10 +337,14 @@ class TestReturned:
         assert queue.jobs[A].blocked == {}
 
     def test_a_placement_takes_the_reason_back(self, queue: Queue) -> None:
-        """Status shows no reason for waiting that does not hold any more."""
+        """Status shows the reason for which the job stands aside, and none that does not hold any more."""
         queue.returned("l", A, [1], WHY, 1.0)
         place(queue, 2, task=1)
-        assert queue.jobs[A].line().reason == ""
+        assert line(queue, queue.jobs[A]).reason == WHY.sentence
+        queue.want("l", 2, WHY.epoch + 1, 2.0)
+        assert queue.jobs[A].blocked == {"l": WHY}
+        place(queue, 3, task=0)
+        assert queue.jobs[A].blocked == {}
 
 
 class TestPlaced:
