@@ -28,7 +28,7 @@ ADDED: Final[Mapping[str, str]] = MappingProxyType({"annotationlib": "3.14", "co
 """Public modules that are newer than Python 3.11, and the version that first has each (PEP 749, PEP 784)."""
 
 STANDARD: Final = frozenset({*sys.stdlib_module_names, *REMOVED, *ADDED, "__main__", "rjs"})
-"""Modules that a compute server has (of ``rjs`` it is ``rjs.task``), though REMOVED and ADDED depend on its Python."""
+"""Modules that a compute server has (of ``rjs`` it is ``rjs.task``); REMOVED and ADDED depend on its Python."""
 
 
 def hint_about(module: str) -> str:

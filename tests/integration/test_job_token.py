@@ -1,4 +1,4 @@
-"""Job tokens in a real cluster: a job finds none; the one that it asks for is its own and lives as long as the job."""
+"""Job tokens in a real cluster: a job finds none; what it asks for is its own and lives as long as the job."""
 
 from __future__ import annotations
 

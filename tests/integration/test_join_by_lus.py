@@ -84,7 +84,9 @@ def test_a_person_joins_and_renews_behind_a_lookup_server(cluster: Cluster) -> N
     assert f"joined by way of the lookup server at {address}" in joined.stderr
     (member,) = home.glob("clusters/*/identity/member.json")
     assert json.loads(member.read_text())["lus"] == [address]
-    assert cluster.rjs("cert", "renew", host="desk", home=home).stderr.startswith("renewed: rjs://user/eve until")
+    assert cluster.rjs("cert", "renew", host="desk", home=home).stderr.startswith(
+        "renewed: rjs://user/eve until"
+    )
     told = cluster.rjs("status", host="desk", home=home, status=3).stderr
     assert "cannot reach the web server" in told
 
@@ -103,7 +105,9 @@ def test_nobody_in_reach(cluster: Cluster) -> None:
     nowhere = f"{cluster.lan.address('desk')}:1"
     invitation = invited(cluster, "user", "frank", "--lus", nowhere)
     cluster["lus"].stop()
-    told = cluster.rjs("join", invitation, "--wait", "0", host="desk", home=cluster.folder / "frank", status=3).stderr
+    told = cluster.rjs(
+        "join", invitation, "--wait", "0", host="desk", home=cluster.folder / "frank", status=3
+    ).stderr
     cluster["lus"].start()
     for part in (cluster.address, f"nobody listens at {nowhere}", "no lookup server", "--lus HOST:PORT"):
         assert part in told

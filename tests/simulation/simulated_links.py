@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Any, Protocol, TypeVar, cast
 
@@ -103,6 +104,10 @@ class SimulatedStorage:
     def read(self, operation: Callable[[Connection], T]) -> Deferred[T]:
         """See rjs.storage.Storage."""
         return self.write(operation)
+
+    def copy(self, target: Path) -> Deferred[None]:
+        """See rjs.storage.Storage."""
+        return self.read(lambda _: None).addCallback(lambda _: cast(None, self._commit.copy(target)[0]))
 
     def close(self) -> Deferred[None]:
         """See rjs.storage.Storage."""

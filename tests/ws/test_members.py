@@ -106,7 +106,8 @@ def test_who_may_bring_a_renewal(office: Office) -> None:
     by_late = attrs.evolve(by_ada, name=by_ada.name.when_expired())
     for peer, asker, allowed in [
         (by_lus, lus, True), (by_ada, ada, True), (by_late, ada, True), (by_lus, cs, True),
-        (by_lus, ada, True), (by_lus, other_lus, False), (by_ada, lus, False), (by_late, lus, False), (by_cs, lus, False), (by_ada, cs, False),
+        (by_lus, ada, True), (by_lus, other_lus, False), (by_ada, lus, False), (by_late, lus, False),
+        (by_cs, lus, False), (by_ada, cs, False),
     ]:  # fmt: skip
         outcome = renewed(office, peer, ask_renewal(asker, new_key(), now))
         assert isinstance(outcome, tuple) if allowed else outcome.code == "not-yours", (peer, asker)

@@ -59,13 +59,13 @@ ISSUED: dict[str, Callable[[Organisation], Chain]] = {
     "enrolment CA": lambda organisation: organisation.enrolment.chain,
     "token intermediate": lambda organisation: organisation.intermediate.chain,
     "record": lambda organisation: organisation.record.chain,
+    "acceptance": lambda organisation: organisation.acceptance.chain,
     "signing": lambda organisation: organisation.signing().chain,
     "encryption": lambda organisation: organisation.encryption().chain,
     "encryption, own": own_reader,
     "answer": lambda organisation: organisation.answer(organisation.invitation(Role.CS)).chain,
     "job token": job_token,
     **{f"token, {role}": token(role) for role in sorted(INVITED | SERVERS)},
-    "acceptance": lambda organisation: organisation.acceptance.chain,
     **{f"invitation, {role}": invitation(role) for role in sorted(INVITED)},
 }
 """Every sort of certificate that is issued anywhere, with its issuers."""

@@ -7,12 +7,23 @@ from rjs.identity.profiles import PROFILES, Profile
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "identity.md"
 
+OUR_USAGES = {
+    ENROLMENT_EKU: "enrolment",
+    ANSWER_EKU: "answer",
+    READER_EKU: "reader",
+    RECORD_EKU: "record",
+    ACCEPTANCE_EKU: "acceptance",
+}
+"""Our own extended key usages, as the document calls them."""
+
+SHOWN = ("serverAuth", "enrolment", "answer", "clientAuth", "codeSigning", "reader", "record", "acceptance")
+"""In the document's order."""
+
 
 def test_the_document_states_the_table() -> None:
     """Every kind's row in docs/identity.md says what the code issues and accepts, and there is no other row."""
     text = DOCUMENT.read_text(encoding="utf-8")
-    own = (ACCEPTANCE_EKU, ANSWER_EKU, ENROLMENT_EKU, READER_EKU, RECORD_EKU)
-    assert all(oid.dotted_string in text for oid in own)
+    assert all(oid.dotted_string in text for oid in OUR_USAGES)
     section = text.split("## Certificates")[1].split("## Names")[0]
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
@@ -33,11 +44,8 @@ def row_of(profile: Profile) -> list[str]:
         "cRLSign": usage.crl_sign,
         "keyAgreement": usage.key_agreement,
     }
-    names = {ANSWER_EKU: "answer", ENROLMENT_EKU: "enrolment", READER_EKU: "reader", RECORD_EKU: "record"}
-    names[ACCEPTANCE_EKU] = "acceptance"
-    extended = {names.get(oid) or oid._name for oid in profile.extended}
-    order = ("serverAuth", "enrolment", "answer", "clientAuth", "codeSigning", "reader", "record")
-    shown = [name for name in order if name in extended]
+    extended = {OUR_USAGES.get(oid) or oid._name for oid in profile.extended}
+    shown = [name for name in SHOWN if name in extended]
     issuer = (
         "itself" if profile.issuer is profile.kind else profile.issuer.value.removeprefix("organisation ")
     )
