@@ -50,6 +50,14 @@ BLOB_READS = 2 * BLOB_WINDOW
 LOGGED_REFUSALS = 1_000
 """Refused calls of one session that the log tells of: a peer that asks for nonsense fills no disk."""
 
+LOG_AT_ONCE = 1_000.0
+LOG_A_SECOND = 2.0
+"""Lines of one kind in a log at once, and on average: 20 MB a day, where a stranger who connects again and again
+would write 10 GB."""
+
+LOG_KINDS = 10_000
+"""Kinds of lines that are counted: one for each caller with every statement that names it."""
+
 HELD_BYTES = 32 * MIB
 """Bytes of calls held for a peer: beyond it the peer is cut off."""
 

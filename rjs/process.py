@@ -27,6 +27,7 @@ from twisted.logger import (
 )
 from twisted.python.failure import Failure
 
+from rjs.bounded_log import BoundedLog
 from rjs.clock import use_steady_clock
 from rjs.errors import RjsError
 from rjs.limits import STOPPING
@@ -45,9 +46,11 @@ class App(Protocol):
 
 
 def log_observer(out: TextIO) -> ILogObserver:
-    """The server's log as text lines: from ``info`` up, or all of it with RJS_DEBUG=1."""
-    level = LogLevel.debug if os.environ.get("RJS_DEBUG") == "1" else LogLevel.info
-    return FilteringLogObserver(textFileLogObserver(out), [LogLevelFilterPredicate(level)])
+    """The server's log as text lines: from ``info`` up and bounded, or all of it with RJS_DEBUG=1."""
+    written = textFileLogObserver(out)
+    if os.environ.get("RJS_DEBUG") == "1":
+        return FilteringLogObserver(written, [LogLevelFilterPredicate(LogLevel.debug)])
+    return FilteringLogObserver(BoundedLog(written), [LogLevelFilterPredicate(LogLevel.info)])
 
 
 def run_server(build: Callable[[ReactorBase], App]) -> int:
