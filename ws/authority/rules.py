@@ -54,14 +54,15 @@ class Grant:
 
 @attrs.frozen
 class _Order:
-    """What was proved: who shall be certified for which key, by what, and whose asking it counts as."""
+    """What was proved: who shall be certified for which key, by what, and whose asking it counts as. An enrolment is
+    the invitation's: a lookup server that repeats it uses up none of the member's renewals."""
 
     public_key: PublicKey
     name: RjsName
     common_name: str
     kind: str
     evidence: str
-    asker: RjsName
+    asker: str
     until: dt.datetime | None = None
     """What the certificate must not outlive."""
 
@@ -123,7 +124,7 @@ class Authority:
         if order.kind == "enrolment":  # 3
             self._use(order)
         rates = self.job_rates if order.kind == "job" else self.rates
-        rates.take(order.asker.uri(), steady)  # 4
+        rates.take(order.asker, steady)  # 4
         return self._issue(order, now)
 
     def _proved(self, question: Certified | Present, now: dt.datetime) -> _Order:
@@ -133,7 +134,7 @@ class Authority:
                 key, uri = read_request(token_request)
                 if uri != self.own.uri():
                     raise IdentityError("other_name", f"this web server is {self.own.uri()}, not {uri!r}")
-                return _Order(key, self.own, self.common_name, "own", "", self.own)
+                return _Order(key, self.own, self.common_name, "own", "", self.own.uri())
             case Enrol(_, request, encoded):
                 joiner = check_enrolment(request, read_chain(encoded), root, now)
                 self._check_not_revoked(encoded, joiner.name)
@@ -143,7 +144,7 @@ class Authority:
                     joiner.common_name,
                     "enrolment",
                     joiner.serial,
-                    joiner.name,
+                    f"invitation {joiner.serial}",
                 )
             case Renew(_, renewal):
                 member = check_renewal(renewal, root, now)
@@ -158,7 +159,7 @@ class Authority:
                     member.common_name,
                     "renewal",
                     member.digest.hex(),
-                    member.name,
+                    member.name.uri(),
                 )
             case Present(_, presentation):
                 return self._presented(presentation, now)
@@ -166,7 +167,9 @@ class Authority:
                 job = check_job_token(asked, root, now)
                 self._check_not_revoked(asked.chain, job.cs)
                 label = f"task {job.attempt.task} of {job.attempt.job[:16]}"
-                return _Order(job.public_key, job_name(job.attempt), label, "job", job.digest.hex(), job.cs)
+                return _Order(
+                    job.public_key, job_name(job.attempt), label, "job", job.digest.hex(), job.cs.uri()
+                )
 
     def _presented(self, request: PresentationRequest, now: dt.datetime) -> _Order:
         """A certificate of another CA never takes over who joined by an invitation, unless the operator listed it,
@@ -179,7 +182,7 @@ class Authority:
         if entry:
             raise RevokedError(entry)
         key, evidence = checked.token_public_key, checked.evidence
-        return _Order(key, name, name.id, "presentation", evidence, name, checked.until)
+        return _Order(key, name, name.id, "presentation", evidence, name.uri(), checked.until)
 
     def _check_not_revoked(self, encoded: tuple[bytes, ...], name: RjsName) -> None:
         entry = self.revocations and self.revocations.caller(read_chain(encoded), name)

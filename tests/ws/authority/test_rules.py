@@ -179,6 +179,25 @@ def test_one_name_is_certified_so_often(
     assert refused(issuer, ask(cs)) == "too-often"
 
 
+def test_an_enrolment_that_is_repeated_keeps_no_member_from_renewing(
+    organisation: Organisation, issuer: RulesIssuer, clock: Clock
+) -> None:
+    """Who carried it has it, and may bring it again and again as long as the invitation lasts."""
+    invitation, key = organisation.invitation(Role.CS), new_key()
+    subject = invitation.subject
+    request = request_der(make_request(key, subject.uri(), "x"))
+    answer = invitation.certify_answer(new_key().public_key(), clock.now)
+    encoded = tuple(each.public_bytes(Encoding.DER) for each in invitation.identity.chain)
+    enrolment = Enrol(
+        1, signed_enrolment(invitation.identity.key, request, answer[0].public_bytes(Encoding.DER)), encoded
+    )
+    chain = read_chain(issuer.decide(enrolment))
+    for _ in range(limits.NAME_AT_ONCE - 1):
+        issuer.decide(enrolment)
+    assert refused(issuer, enrolment) == "too-often"
+    assert issuer.decide(Renew(1, ask_renewal(Identity(key, chain), new_key(), clock.now)))
+
+
 def test_all_names_together_are_certified_so_often() -> None:
     """Many names are no way around the rate; a clock that was set back gives nothing away, a storm passes."""
     rates = Rates(1000.0)
