@@ -18,7 +18,7 @@ from lus.adoption import Adoption
 from lus.held import Held, Stage
 from lus.instructions import DropServer, Instruction, ReportEnded, Return, Start, Stop, TellWant
 from lus.leases import Leases
-from lus.registry import Registry, Server
+from lus.registry import WS_AWAY, Registry, Server
 from lus.turns import Given, NotTaken
 from rjs.attempts import AttemptId
 from rjs.limits import LUS_LEASE
@@ -33,6 +33,7 @@ class Board:
         self._held = Leases(self.registry)
         self._adoption = Adoption()
         self._upto = 0
+        self._started_before = 0  # the last start before the present session with the WS
         self._valid_until = 0.0
         self._told: TellWant | None = None
         self._revoked: frozenset[str] = frozenset()
@@ -41,8 +42,11 @@ class Board:
 
     def ws_opened(self, now: float) -> list[Instruction]:
         """A new session with the WS: it knows nothing of what we want, and may have lost what we asked. If our leases
-        may have lapsed meanwhile, it is asked for what runs before it leases that to others."""
+        may have lapsed meanwhile, it is asked for what runs before it leases that to others. What was refused because
+        the WS was away is worth another try."""
         self._told = None
+        self._started_before = self._held.sequence
+        self.registry.ws_is_back(now)
         asked: list[Instruction] = []
         for server in self.registry.all():
             attempts = sorted(server.strays)
@@ -225,13 +229,14 @@ class Board:
     def start_refused(
         self, cs: str, attempt: AttemptId, code: str, sentence: str, now: float
     ) -> list[Instruction]:
-        """The CS did not start it. ``busy`` says something of the CS, all else of the job on that CS."""
+        """The CS did not start it. ``busy`` says something of the CS, ``ws-away`` of a WS that has come back if the
+        start was before that, all else of the job on that CS."""
         held = self._held.of(cs, attempt)
         if held is None:
             return []
         if code == "busy":
             self.registry.busy(cs)
-        else:
+        elif code != WS_AWAY or attempt.fence.sequence > self._started_before:
             self.registry.refused(cs, held.job.job, code, sentence, now)
         return [*self._held.wait(held), *self._place(now)]
 

@@ -20,7 +20,7 @@ from rjs.background import Tasks, Timers, Workers
 from rjs.errors import RefusedError, RjsError
 from rjs.wire.blobs import chunk_of, read_blob_to_file
 from rjs.wire.messages import BlobData, BlobRead, JobBrief
-from rjs.wire.session import Session
+from rjs.wire.session import Session, SessionLostError
 
 _log = Logger("lus.bundle_cache")
 
@@ -101,6 +101,8 @@ class BundleCache:
             raise
         except RefusedError as refused:
             error = refused
+        except SessionLostError as lost:
+            error = RefusedError("ws-away", f"the web server was lost meanwhile ({lost}); try again later")
         except (RjsError, OSError) as fault:
             error = RefusedError("no-blob", f"the bundle cannot be had now: {fault}; try again later")
         finally:

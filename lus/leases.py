@@ -17,11 +17,12 @@ from rjs.wire.messages import JobBrief
 
 
 class Leases(dict[int, Held]):
-    """By number. ``turns`` has those that wait; a CS with an attempt of ours is kept from others by the registry."""
+    """By number. ``turns`` has those that wait; a CS with an attempt of ours is kept from others by the registry.
+    ``sequence`` is that of the last start."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._sequence = 0
+        self.sequence = 0
         self.turns = Turns(registry, self)
 
     def numbered(self, numbers: Iterable[int]) -> list[Held]:
@@ -44,8 +45,8 @@ class Leases(dict[int, Held]):
 
     def start(self, held: Held, cs: str) -> Start:
         """It was this CS's turn."""
-        self._sequence += 1
-        fence = Fence(held.generation, held.lease, self._sequence)
+        self.sequence += 1
+        fence = Fence(held.generation, held.lease, self.sequence)
         held.attempt = AttemptId(held.job.job, held.task, fence)
         held.stage, held.cs = Stage.STARTING, cs
         server = self._registry.get(cs)

@@ -22,6 +22,9 @@ from rjs.wire.messages import CsState
 OWNERS_WORD = frozenset({"not-trusted", "permission-not-granted"})
 """The refusals that last: a CS tells when its owner's trust has changed (``trust_epoch``)."""
 
+WS_AWAY = "ws-away"
+"""The refusal that lasts until there is a session with the WS: a bundle cannot be fetched without."""
+
 
 @attrs.define
 class Server:
@@ -112,7 +115,8 @@ class Registry:
             self._clock.renew(cs, now)
 
     def refused(self, cs: str, job: str, code: str, sentence: str, now: float) -> None:
-        """It does not take this job: while its trust stays as it is, or, for any other reason, for a while."""
+        """It does not take this job: while its trust stays as it is, or, for any other reason, for a while, or until
+        the WS is back if that was it."""
         known = self._servers.get(cs)
         if known is None:
             return
@@ -125,6 +129,12 @@ class Registry:
         if code not in OWNERS_WORD:
             heapq.heappush(self._asked_again, (now + limits.REFUSED_AGAIN, cs, known.boot, job))
 
+    def ws_is_back(self, now: float) -> None:
+        """What was refused for want of it is worth offering again, once for each time that it comes."""
+        for known in self._servers.values():
+            for job in [job for job, why in known.refusals.items() if why.startswith(f"{WS_AWAY}:")]:
+                self._takes_again(known, job, now)
+
     def ask_again(self, now: float) -> None:
         """What was refused for a reason that may have passed is worth offering again, and what could not be told
         before that more may be served."""
@@ -133,9 +143,13 @@ class Registry:
         while self._asked_again and self._asked_again[0][0] <= now:
             _, cs, boot, job = heapq.heappop(self._asked_again)
             known = self._servers.get(cs)
-            if known is not None and known.boot == boot and known.refusals.pop(job, None) is not None:
-                self.suited.takes(cs, job)
-                self._rise(now)
+            if known is not None and known.boot == boot and job in known.refusals:
+                self._takes_again(known, job, now)
+
+    def _takes_again(self, known: Server, job: str, now: float) -> None:
+        del known.refusals[job]
+        self.suited.takes(known.cs, job)
+        self._rise(now)
 
     def runs_nothing_else(self, cs: str) -> None:
         """It started an attempt: what it was told to stop before runs no more, for it has one slot."""

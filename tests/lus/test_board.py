@@ -185,6 +185,28 @@ class TestPlacing:
         assert board.tick(limits.REFUSED_AGAIN) == [TellWant(2, 2)]
         assert board.granted(1, brief(), [LeasedTask(2, 0)], limits.REFUSED_AGAIN) == [start(2, sequence=2)]
 
+    def test_what_the_web_servers_absence_kept_is_asked_again_when_it_is_back(self, board: Board) -> None:
+        """Its session opens: at once, and the epoch says so; a refusal for another reason stays one."""
+        board.granted(1, brief(), [LeasedTask(1, 0)], 0.0)
+        board.granted(1, brief(B), [LeasedTask(2, 0)], 0.0)
+        refused = board.start_refused(CS1, attempt(1), "ws-away", "no", 3.0)
+        assert refused == [
+            Start(CS1, "cs", brief(B), attempt(2, B, sequence=2)),
+            Return(A, (1,), 1, "not-accepted", "cs: ws-away: no"),
+        ]
+        board.start_refused(CS1, attempt(2, B, sequence=2), "no-room", "no", 3.0)
+        assert board.ws_opened(3.5) == [TellWant(2, 2)]
+        assert board.granted(1, brief(), [LeasedTask(3, 0)], 3.5) == [start(3, sequence=3)]
+        assert list(board.registry.all()[0].refusals) == [B]
+
+    def test_a_refusal_that_the_web_servers_return_overtook_is_none(self, board: Board) -> None:
+        """What was started before the session, and is refused after it opened, is asked again at once, and once."""
+        board.granted(1, brief(), [LeasedTask(1, 0)], 0.0)
+        board.ws_opened(1.0)
+        assert board.start_refused(CS1, attempt(1), "ws-away", "no", 1.1) == [start(1, sequence=2)]
+        refused = board.start_refused(CS1, attempt(1, sequence=2), "ws-away", "no", 1.2)
+        assert refused == [Return(A, (1,), 1, "not-accepted", "cs: ws-away: no")]
+
     def test_a_busy_cs_is_no_refusal(self, board: Board) -> None:
         """The task waits; when the CS says that it is free, it starts."""
         board.granted(1, brief(), [LeasedTask(1, 0)], 0.0)

@@ -177,7 +177,7 @@ class Events(RuleBasedStateMachine):
         attempt, cs = self.an_attempt(data)
         self.perform(self.board.started(cs, attempt))
 
-    @rule(data=st.data(), code=st.sampled_from(["busy", "not-trusted", "stopped"]))
+    @rule(data=st.data(), code=st.sampled_from(["busy", "not-trusted", "stopped", "ws-away"]))
     def start_refused(self, data: st.DataObject, code: str) -> None:
         attempt, cs = self.an_attempt(data)
         self.perform(self.board.start_refused(cs, attempt, code, "why", self.now))

@@ -95,7 +95,7 @@ def test_many_askers_one_fetch(cache: Cache) -> None:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (SessionLostError("the connection was lost"), "no-blob"),
+        (SessionLostError("the connection was lost"), "ws-away"),
         (RefusedError("no-blob", "gone"), "no-blob"),
         (OSError(28, "No space left on device"), "no-blob"),
     ],
