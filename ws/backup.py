@@ -18,6 +18,7 @@ import msgspec
 from rjs import __version__
 from rjs.config import CONFIG_NAME
 from rjs.errors import ConfigError, RefusedError, StorageError, UnreachableError
+from rjs.identity.accepted_file import ACCEPTED_CAS
 from rjs.identity.names import Role
 from rjs.identity.revocation_file import REVOCATIONS
 from rjs.orders import ORDERS, Orders, followed, settle
@@ -118,7 +119,8 @@ def _files(folder: Path, cluster: Path, snapshot: Path) -> Iterator[tuple[str, P
         name = path.relative_to(cluster).as_posix()
         if path.is_file() and is_backup_name(name):
             yield name, path
-    yield REVOCATIONS, cluster / REVOCATIONS
+    for name in (REVOCATIONS, ACCEPTED_CAS):
+        yield name, cluster / name
     for name in (CONFIG_NAME, "boots"):
         yield f"{STATE}/{name}", folder / name
 

@@ -22,6 +22,7 @@ from rjs.attempts import AttemptId
 from rjs.config import CONFIG_NAME, read_config
 from rjs.errors import ConfigError, RefusedError
 from rjs.files import sync_folder
+from rjs.identity.accepted_file import ACCEPTED_CAS, kept_acceptance
 from rjs.identity.folder import IdentityFolder
 from rjs.identity.names import Role
 from rjs.identity.revocation_file import REVOCATIONS, kept_revocations
@@ -100,15 +101,16 @@ def _restored(folder: Path, new: Path, contents: Contents, now: dt.datetime) -> 
 
 
 def _keep_what_only_grows(old: Path, new: Path) -> None:
-    """The log of what was issued, and lists of the revoked, of the state before where those are the newer: else an
-    invitation could be used a second time."""
+    """The log of what was issued, lists of the revoked, and statements of accepted CAs, of the state before where
+    those are the newer: else an invitation could be used a second time, and a CA that was withdrawn would be back."""
     log = Path(IDENTITY) / "authority" / "issued.jsonl"
     if (old / log).is_file() and _begins_with(old / log, new / log):
         shutil.copyfile(old / log, new / log)
     root = IdentityFolder(new / IDENTITY).root()
-    for name in (Path(REVOCATIONS), Path(IDENTITY) / "authority" / REVOCATIONS):
-        if _number(old / name, root) > _number(new / name, root):
-            shutil.copyfile(old / name, new / name)
+    for kind in (REVOCATIONS, ACCEPTED_CAS):
+        for name in (Path(kind), Path(IDENTITY) / "authority" / kind):
+            if _number(old / name, root) > _number(new / name, root):
+                shutil.copyfile(old / name, new / name)
 
 
 def _begins_with(longer: Path, beginning: Path) -> bool:
@@ -122,8 +124,9 @@ def _begins_with(longer: Path, beginning: Path) -> bool:
 
 
 def _number(path: Path, root: x509.Certificate) -> int:
+    kept = kept_acceptance if path.name == ACCEPTED_CAS else kept_revocations
     try:
-        newest = kept_revocations(path, root)
+        newest = kept(path, root)
     except ConfigError:
         return -1
     return -1 if newest is None else newest.number

@@ -85,6 +85,29 @@ def test_from_a_certificate_to_a_user(cluster: Cluster, tmp_path: Path, kind: st
     assert "identity.acceptance_rolled_back" in refused.stderr
 
 
+def test_a_restore_brings_no_withdrawn_ca_back(cluster: Cluster, tmp_path: Path) -> None:
+    """A backup holds what the operator stated of other CAs; restored, a web server goes by that, or by what it has of
+    a later statement."""
+    university(tmp_path, "ec")
+    operator, ws, backup = cluster.folder / "ca", cluster["ws"], tmp_path / "backup.tar"
+    cluster.rjs("ca", "accept", operator, tmp_path / "ca.pem", "--accounts", "email@uni.example.org")
+    cluster.rjs("ws", "accept", ws.folder, operator / "accepted-cas")
+    cluster.rjs("ws", "backup", ws.folder, backup)
+    ws.stop()
+    cluster.rjs("ws", "restore", ws.folder, backup)
+    ws.start()
+    assert ws.document()["mandates"]["accepted_cas"] == 1
+    (shown,) = json.loads(cluster.rjs("ca", "accepted", operator, "--json").stdout)["cas"]
+    cluster.rjs("ca", "withdraw", operator, shown["fingerprint"][:12])
+    cluster.rjs("ws", "accept", ws.folder, operator / "accepted-cas")
+    ws.stop()
+    cluster.rjs("ws", "restore", ws.folder, backup)
+    ws.start()
+    assert ws.document()["mandates"]["accepted_cas"] == 0
+    (authority,) = ws.folder.glob("clusters/*/identity/authority/accepted-cas")
+    assert authority.read_bytes() == (operator / "accepted-cas").read_bytes()
+
+
 def test_another_year(cluster: Cluster, tmp_path: Path) -> None:
     """While it runs and while it does not, in one command and by a stick: new certificates, and nothing lost."""
     operator, ws = cluster.folder / "ca", cluster["ws"]
