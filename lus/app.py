@@ -15,6 +15,7 @@ from lus.board import Board
 from lus.bundle_cache import BundleCache
 from lus.config import LusSettings
 from lus.contacts import Contacts
+from lus.registry import Server
 from lus.shell import Shell
 from lus.visitors import FrontDoor, Visitors
 from rjs import __version__
@@ -39,7 +40,7 @@ from rjs.status import offer_facts, serve_status
 from rjs.wall_time import Wall, utc_now
 from rjs.wire.dial import Acceptor, Dialler, host_and_port
 from rjs.wire.proxy import read_proxy
-from rjs.wire.session import Self
+from rjs.wire.session import Self, Session
 
 _log = Logger("lus")
 
@@ -75,7 +76,6 @@ class LookupServer:
         self._tasks = Tasks("lus")
         self._disk = DiskWatch(state.path, ThreadWorkers(reactor))
         self._shell = Shell(Board(), reactor, self._tasks)
-        me = Self(self._member.name.uri(), self._member.cluster, boot.id, boot.count, __version__)
         self._bundles = BundleCache(
             private_folder(state.cluster() / "cache"),
             ThreadWorkers(reactor),
@@ -86,28 +86,38 @@ class LookupServer:
         self._book = RevocationBook(state.identity().root(), state.cluster() / REVOCATIONS, wall)
         self._book.changed = self._apply_revocations
         self._proxy = read_proxy(settings.proxy)
-        addresses = [host_and_port(address) for address in self._member.ws]
-        self._ws = Dialler(
-            reactor,
-            addresses,
-            me,
-            GuardedDoor(WsDoor(self._shell, self._bundles), self._book),
-            lambda: client_context(self._keeper.identity, Role.WS, wall=wall),
-            self._proxy,
-        )
+        me = Self(self._member.name.uri(), self._member.cluster, boot.id, boot.count, __version__)
         servers = CsDoor(self._shell, self._bundles)
-        front = FrontDoor(servers, Visitors(self._shell, state.identity().root(), wall))
-        context = server_context(self._keeper.identity, Role, wall)
-        self._keeper.renewed = context.renew
-        self._acceptor = Acceptor(reactor, me, GuardedDoor(front, self._book), context, limits.CONNECTIONS)
+        self._ws = self._way_to_ws(me)
+        self._acceptor = self._front_door(me, servers)
+        self._contacts = self._contacts_with(servers, me)
         self._port = 0
-        self._contacts = Contacts(
-            reactor, me, GuardedDoor(servers, self._book), self._tasks,
-            lambda cs: client_context(self._keeper.identity, Role.CS, cs, or_expired=True, wall=wall),
-            self._dead, self._why_unwanted, self._shell.servers.get, servers.numbers,
-        )  # fmt: skip
         self._link: Link | None = None
         self._status: IListeningPort | None = None
+
+    def _way_to_ws(self, me: Self) -> Dialler:
+        return Dialler(
+            self._reactor,
+            [host_and_port(address) for address in self._member.ws],
+            me,
+            GuardedDoor(WsDoor(self._shell, self._bundles), self._book),
+            lambda: client_context(self._keeper.identity, Role.WS, wall=self._wall),
+            self._proxy,
+        )
+
+    def _front_door(self, me: Self, servers: CsDoor) -> Acceptor:
+        """Where compute servers and visitors come in; it shows each renewed certificate."""
+        front = FrontDoor(servers, Visitors(self._shell, self._state.identity().root(), self._wall))
+        context = server_context(self._keeper.identity, Role, self._wall)
+        self._keeper.renewed = context.renew
+        return Acceptor(self._reactor, me, GuardedDoor(front, self._book), context, limits.CONNECTIONS)
+
+    def _contacts_with(self, servers: CsDoor, me: Self) -> Contacts:
+        return Contacts(
+            self._reactor, me, GuardedDoor(servers, self._book), self._tasks,
+            lambda cs: client_context(self._keeper.identity, Role.CS, cs, or_expired=True, wall=self._wall),
+            self._dead, self._why_unwanted, self._shell.servers.get, servers.numbers,
+        )  # fmt: skip
 
     async def start(self) -> None:
         """Open the door, look for compute servers, dial the WS, and keep time."""
@@ -129,7 +139,7 @@ class LookupServer:
 
     async def stop(self) -> None:
         """Leave; leases lapse, the CSs keep their answers."""
-        for session in [*self._shell.servers.values(), *([self._shell.ws] if self._shell.ws else [])]:
+        for session in self._sessions():
             session.close("closing", "the lookup server stops")
         await self._acceptor.close("the lookup server stops")
         if self._link is not None:
@@ -168,6 +178,11 @@ class LookupServer:
         entry = None if newest is None else newest.member(RjsName(Role.CS, cs))
         return "" if entry is None else entry.sentence()
 
+    def _sessions(self) -> list[Session]:
+        """All that are open: with the WS, and with compute servers."""
+        ws = self._shell.ws
+        return [*([] if ws is None else [ws]), *self._shell.servers.values()]
+
     def _document(self) -> dict[str, Any]:
         now, board = self._shell.now(), self._shell.board
         return {
@@ -177,28 +192,29 @@ class LookupServer:
             "certificate": self._keeper.document(),
             "revocations": self._book.document(),
             "disk": self._disk.document(),
-            "clock": self._acceptor.clock_facts(
-                [*([self._shell.ws] if self._shell.ws else []), *self._shell.servers.values()]
-            ),
+            "clock": self._acceptor.clock_facts(self._sessions()),
             "ws": {
                 "addresses": self._member.ws,
                 "proxy": None if self._proxy is None else str(self._proxy),
                 "connected": self._shell.ws is not None,
                 "trouble": self._ws.trouble,
             },
-            "servers": [
-                {
-                    "id": each.cs,
-                    "name": each.state.name,
-                    "address": each.address,
-                    "mflops": each.state.mflops,
-                    "state": "free" if each.free else "busy" if each.connected else "lost",
-                    "offer": offer_facts(each.state.offer),
-                    "age_ms": round(1000 * (now - each.heard)),
-                    "task": None if each.attempt is None else f"{each.attempt.job[:16]}/{each.attempt.task}",
-                }
-                for each in board.registry.all()
-            ],
+            "servers": [_facts(each, now) for each in board.registry.all()],
             "leases": len(board.held()),
             "waiting": sum(not each.cs for each in board.held()),
         }
+
+
+def _facts(server: Server, now: float) -> dict[str, Any]:
+    """What the status says of a compute server."""
+    state, attempt = server.state, server.attempt
+    return {
+        "id": server.cs,
+        "name": state.name,
+        "address": server.address,
+        "mflops": state.mflops,
+        "state": "free" if server.free else "busy" if server.connected else "lost",
+        "offer": offer_facts(state.offer),
+        "age_ms": round(1000 * (now - server.heard)),
+        "task": None if attempt is None else f"{attempt.job[:16]}/{attempt.task}",
+    }
