@@ -11,6 +11,7 @@ import datetime as dt
 import enum
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import attrs
@@ -40,6 +41,9 @@ ForeignPublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 ForeignPrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+_TWINS = 2
+"""Certificates of one CA that are shown at most: its own root, and one by another CA."""
+
 _EMAIL = re.compile(r"[\x21-\x3f\x41-\x7e]{1,64}@[A-Za-z0-9.-]{1,253}")
 
 
@@ -141,8 +145,13 @@ def foreign_path(
     2. Its key and those of all CAs are of a kind and strength that count.
     3. A path of at least two certificates leads to ``ca``: signatures, names, dates, CA flags, path lengths, usages.
     4. No CA on it has name constraints, which are not evaluated here.
+
+    Of CAs of one name no more than a few are tried: with many a stranger would have every order of them verified.
     """
     leaf, *others = chain
+    (_, twins), *_ = Counter(each.subject for each in chain).most_common(1)
+    if twins > _TWINS:
+        raise IdentityError("chain_length", f"{twins} certificates of one name are shown; show one path")
     _check_leaf(leaf, usage)  # 1
     for certificate in (*chain, ca):  # 2
         foreign_public_key(certificate)

@@ -164,6 +164,14 @@ def test_two_accounts_are_none() -> None:
     assert refused(CA.issue(ADA, emails=["robert@uni.example.org"]), TABLE) == "identity.account"
 
 
+def test_many_cas_of_one_name_are_not_tried_in_every_order() -> None:
+    """A root that is shown beside its certificate by another CA is usual; a heap of them costs no signature check."""
+    ada = CA.below("Issuing CA").issue(emails=[MAIL])
+    twins = [ForeignCa(NOW, "Issuing CA").certificate for _ in range(2)]
+    assert account(ForeignIdentity(ada.key, (*ada.chain, twins[0])), RULE) == "ada"
+    assert refused(ForeignIdentity(ada.key, (*ada.chain, *twins)), RULE) == "identity.chain_length"
+
+
 def test_a_rule_takes_nobodys_listed_account() -> None:
     """An account that the table lists for one certificate is no other's by rule."""
     both = stated(CA.accepted(domain=DOMAIN), OTHER.accepted(("ada", By.SUBJECT, "CN=A")))
