@@ -168,7 +168,7 @@ def test_many_cas_of_one_name_are_not_tried_in_every_order() -> None:
     """A root that is shown beside its certificate by another CA is usual; a heap of them costs no signature check."""
     ada = CA.below("Issuing CA").issue(emails=[MAIL])
     twins = [ForeignCa(NOW, "Issuing CA").certificate for _ in range(2)]
-    assert account(ForeignIdentity(ada.key, (*ada.chain, twins[0])), RULE) == "ada"
+    assert account(ForeignIdentity(ada.key, (*ada.chain, twins[0])), RULE) == "rjs://user/ada"
     assert refused(ForeignIdentity(ada.key, (*ada.chain, *twins)), RULE) == "identity.chain_length"
 
 
