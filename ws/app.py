@@ -150,6 +150,7 @@ class WebServer:
         parts.watcher.start()
         self._tasks.repeat(self._reactor, "leases and expiry", limits.TICK, lambda: self._tick(parts))
         self._tasks.repeat(self._reactor, "delivery", limits.RESCAN, parts.delivery.retry)
+        self._tasks.repeat(self._reactor, "status files", limits.RESCAN, parts.status.retry)
         self._tasks.repeat(self._reactor, "disk", DISK_LOOK, parts.disk.look)
         self._tasks.spawn("own certificate", keeper.run())
         self._tasks.repeat(self._reactor, "list of the revoked", REVOCATIONS_REISSUE, parts.revocations.renew)

@@ -96,6 +96,9 @@ UPLOADS = 4
 STATUS_AT_ONCE = 4
 """Status files written at once: fewer than there are workers for everything."""
 
+STATUS_KEPT = 10_000
+"""Status files of which a text that could not be written is kept, some 200 bytes each; the oldest go first."""
+
 STATUS_INTERVAL = 0.5
 """Seconds between two writings of one job's status file while it runs; its end is written at once."""
 

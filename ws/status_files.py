@@ -6,6 +6,7 @@ The text is made from the queue; writing is throttled for a job that runs and im
 from __future__ import annotations
 
 import datetime as dt
+import errno
 from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import islice
@@ -33,7 +34,8 @@ _Text: TypeAlias = Callable[[], str]
 
 
 class StatusFiles:
-    """Writes the status files of jobs and of refused uploads: a few at once, and again when too much is to do."""
+    """Writes the status files of jobs and of refused uploads: a few at once, again when too much is to do, and again
+    at ``retry`` when the disk failed."""
 
     def __init__(
         self,
@@ -57,6 +59,7 @@ class StatusFiles:
         self._due: dict[_File, _Text] = {}
         self._ready: dict[_File, _Text] = {}
         self._writing: set[_File] = set()
+        self._failed: dict[_File, _Text] = {}
         self._writers = 0
         self._scheduled = False
 
@@ -100,6 +103,13 @@ class StatusFiles:
             (account, file_name),
             f"state: accepted\njob: {job}\nreason: it was found as {other} before; {other}.status.txt says more\n",
         )
+
+    def retry(self) -> None:
+        """Write what could not be written, unless something newer is about to be."""
+        for file, text in self._failed.items():
+            if file not in self._due and file not in self._writing:
+                self._ready.setdefault(file, text)
+        self._begin()
 
     def _note(self, file: _File, note: str) -> None:
         """What became of a new file; when an earlier one of its name is a job that lives, both are told."""
@@ -159,8 +169,21 @@ class StatusFiles:
             if file not in self._ready and file not in self._due:
                 self._write_soon(file, text)
         except OSError as error:
-            _log.warn("cannot write the status of {file} of {account}: {error}", file=file_name,
-                      account=account, error=error)  # fmt: skip
+            self._not_written(file, text, error)
+        else:
+            self._failed.pop(file, None)
+
+    def _not_written(self, file: _File, text: _Text, error: OSError) -> None:
+        """It is written when ``retry`` finds that it can be, unless its name is too long for ever. A disk that fails
+        is told of once, for the log may be on it."""
+        if not self._failed:
+            _log.warn("cannot write the status of {file} of {account}, nor perhaps of others, and tries again: "
+                      "{error}", file=file[1], account=file[0], error=error)  # fmt: skip
+        self._failed.pop(file, None)
+        if error.errno != errno.ENAMETOOLONG:
+            self._failed[file] = text
+        if len(self._failed) > limits.STATUS_KEPT:
+            del self._failed[next(iter(self._failed))]
 
 
 def job_text(state: JobState, line: JobLine, progress: Mapping[int, Progress] = MappingProxyType({})) -> str:
