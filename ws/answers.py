@@ -194,6 +194,8 @@ class Delivery:
     _running: bool = False
     _again: bool = False
     _broken: set[str] = attrs.field(factory=set)
+    faults: dict[str, str] = attrs.field(factory=dict, init=False)
+    """Why answers could not be delivered to these accounts the last time."""
 
     def retry(self) -> None:
         """Try the homes again that could not be written to."""
@@ -239,7 +241,9 @@ class Delivery:
                 _log.error("cannot deliver task {task} of {job}: {error}; tried again later", task=each.task,
                            job=each.job[:16], error=error)  # fmt: skip
                 self._broken.add(each.account)
+                self.faults[each.account] = error.strerror or str(error)
             else:
+                self.faults.pop(each.account, None)
                 done.append(each)
         return done
 

@@ -9,6 +9,7 @@ from collections import Counter
 from functools import partial
 
 import attrs
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -18,6 +19,7 @@ from rjs.errors import RefusedError
 from rjs.identity.names import Role
 from rjs.ids import BundleId
 from rjs.jobs import TaskState
+from rjs.limits import WHY_REASONS
 from rjs.wire import messages as m
 from rjs.wire.blobs import chunk_of, read_blob_to_file
 from rjs.wire.session import Routes, Session
@@ -32,6 +34,7 @@ from ws.job_tokens import JobTokenDesk, Progress, ProgressBook, check_current
 from ws.members import Members
 from ws.shell import Shell
 from ws.why import line
+from ws.why_desk import WhyDesk
 
 _log = Logger("ws.api")
 
@@ -49,6 +52,9 @@ class WsDoor:
         default=attrs.Factory(lambda own: ProgressBook(own.shell), takes_self=True)
     )
     luses: dict[str, Session] = attrs.field(factory=dict)
+    whys: WhyDesk = attrs.field(
+        default=attrs.Factory(lambda own: WhyDesk(own.shell, own.progress, own.luses), takes_self=True)
+    )
     _uploading: Counter[str] = attrs.field(factory=Counter)
     welcome: frozenset[Role] = frozenset(
         {Role.LUS, Role.USER, Role.ADMIN, Role.INVITATION, Role.EXPIRED, Role.GUEST}
@@ -69,6 +75,7 @@ class WsDoor:
             m.JobList: self._list,
             m.JobShow: self._show,
             m.JobCancel: self._cancel,
+            m.JobWhy: self._why,
             m.TaskWant: self._want,
             m.LeaseRenew: self._renew,
             m.TaskReturn: self._returned,
@@ -182,6 +189,21 @@ class WsDoor:
         reason = f"cancelled by {session.peer.name.id}"
         await self.shell.perform(self.shell.queue.cancel(state.job.id, reason, self.shell.now()))
         crash_point("ws.cancel.journalled")
+
+    async def _why(self, session: Session, message: m.JobWhy) -> m.JobReasons:
+        account = session.peer.name.id
+        if not message.file:
+            return await self.whys.of_job(account, self._find(session, message.job), message.task)
+        check_bundle_name(message.file)
+        upload = await self.whys.of_upload(account, message.file)
+        mine = (each for each in reversed(self.shell.queue.jobs.values()) if _may_see(session, each))
+        state = next((each for each in mine if each.job.file_name == message.file), None)
+        if state is None and upload is None:
+            raise RefusedError("no-such-job", f"{message.file} is no job of yours, and not in your jobs/")
+        if state is None:
+            return m.JobReasons(reasons=(upload,) if upload is not None else ())
+        reply = await self.whys.of_job(account, state, message.task)
+        return reply if upload is None else replace(reply, reasons=(upload, *reply.reasons)[:WHY_REASONS])
 
     def _find(self, session: Session, prefix: str) -> JobState:
         jobs = self.shell.queue.jobs

@@ -240,6 +240,7 @@ class WebServer:
             {},
             lambda: self._wall().timestamp(),
         )
+        door.whys.faults, door.whys.uploads = delivery.faults, watcher.stands
         members.new_home = watcher.wake  # or its first upload would wait for the rescan
         return _Parts(
             homes,

@@ -259,11 +259,12 @@ def delivered(db: Connection, answers: Iterable[Undelivered]) -> None:
 
 @attrs.frozen
 class Ended:
-    """How a task ended, for status."""
+    """How a task ended, for status. ``delivered``: whether ``ans/`` has its answer, if there is one."""
 
     state: TaskState
     cs_name: str
     reason: str
+    delivered: bool
 
 
 def staged_files(db: Connection) -> frozenset[str]:
@@ -274,10 +275,26 @@ def staged_files(db: Connection) -> frozenset[str]:
 def ended_tasks(db: Connection, job: BundleId, first: int, count: int) -> dict[int, Ended]:
     """The tasks of a job in [first, first + count) that ended one by one."""
     rows = db.execute(
-        "SELECT task, state, cs_name, reason FROM ends WHERE job = ? AND task >= ? AND task < ?",
+        "SELECT task, state, cs_name, reason, delivered FROM ends WHERE job = ? AND task >= ? AND task < ?",
         (job, first, first + count),
     )
-    return {task: Ended(TaskState(state), cs_name, reason) for task, state, cs_name, reason in rows}
+    return {
+        task: Ended(TaskState(state), cs_name, reason, bool(delivered))
+        for task, state, cs_name, reason, delivered in rows
+    }
+
+
+def count_undelivered(db: Connection, job: BundleId) -> int:
+    """How many committed answers of a job are not yet in ``ans/``."""
+    (count,) = db.execute("SELECT count(*) FROM ends WHERE job = ? AND NOT delivered", (job,)).fetchone()
+    return int(count)
+
+
+def refusal_of(db: Connection, account: str, file_name: str) -> str:
+    """Why the last version of this file in ``jobs/`` that was judged was refused; empty when it was not."""
+    query = "SELECT refusal FROM uploads WHERE account = ? AND file_name = ?"
+    row = db.execute(query, (account, file_name)).fetchone()
+    return "" if row is None else str(row[0])
 
 
 # --- a restored backup ----------------------------------------------------------------------------------
@@ -381,6 +398,11 @@ def members_called(db: Connection, text: str) -> list[RjsName]:
         (text, text),
     )
     return [RjsName(Role(role), member) for role, member in rows]
+
+
+def lus_names(db: Connection) -> dict[str, str]:
+    """What every LUS that joined is called, by id."""
+    return dict(db.execute("SELECT id, common_name FROM members WHERE role = 'lus'"))
 
 
 def answer_keys(db: Connection) -> dict[str, str]:

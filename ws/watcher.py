@@ -29,6 +29,7 @@ from ws.homes import JNLP_SUFFIX, JOBS, NAME_RULE, STATUS_SUFFIX, Found, Homes
 from ws.intake import Intake, is_over, may_be_unfinished, may_pass
 from ws.job_sets import IncompleteSetError, waiting_sentence
 from ws.status_files import StatusFiles
+from ws.why_uploads import Upload
 
 _log = Logger("ws.watcher")
 
@@ -113,6 +114,19 @@ class Watcher:
         self._observer.start()
         self.tasks.repeat(self.reactor, "rescan of jobs/", limits.RESCAN, self.wake)
         self.wake()
+
+    def stands(self, account: str, file_name: str) -> Upload:
+        """What is known of a file in ``jobs/`` that is not judged for good."""
+        key, judged_now = (account, file_name), self._judging.get(account)
+        held = self._held.get(key)
+        return Upload(
+            is_judged_now=judged_now is not None and judged_now.file_name == file_name,
+            is_waiting=file_name in self._waiting.get(account, ()),
+            refusal="" if held is None or held.refusal is None else str(held.refusal),
+            told="" if held is None else held.told,
+            again_in=0.0 if held is None else max(0.0, held.until - self.reactor.seconds()),
+            leads=self._parts.get(key, ()),
+        )
 
     async def stop(self) -> None:
         """Stop watching."""

@@ -93,6 +93,7 @@ COMMANDS: Final[Mapping[str, Leaf | Branch]] = {
     "demo": Leaf("rjs.cli.demo:command", "Run a whole cluster on this machine and draw a picture with it."),
     "submit": Leaf("rjs.cli.submit:command", "Send a job to the cluster."),
     "status": Leaf("rjs.cli.status:command", "Show your jobs, or one job with its tasks."),
+    "why": Leaf("rjs.cli.why:command", "Say why a job stands as it does, and what would change it."),
     "cancel": Leaf("rjs.cli.cancel:command", "End what has not ended of a job."),
     "revoke": Leaf("rjs.cli.revoke:command", "Revoke a member, a signer or a certificate, as an admin."),
     "join": Leaf("rjs.cli.join:command", "Become a member of a cluster by an invitation."),

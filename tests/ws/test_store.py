@@ -131,8 +131,10 @@ def test_answers_wait_for_delivery(db: Connection) -> None:
     store.delivered(db, [staged])
     assert (store.undelivered(db, 10), store.staged_files(db)) == ([inline], frozenset())
     assert store.ended_tasks(db, A, 0, 5) == {
-        0: Ended(TaskState.COMMITTED, "cs1", ""), 1: Ended(TaskState.COMMITTED, "cs1", "")
-    }  # fmt: skip
+        0: Ended(TaskState.COMMITTED, "cs1", "", delivered=False),
+        1: Ended(TaskState.COMMITTED, "cs1", "", delivered=True),
+    }
+    assert (store.count_undelivered(db, A), store.count_undelivered(db, B)) == (1, 0)
     assert store.load_queue(db, 0.0).judge(attempt(9), CS1, "d" * 64) is not None
 
 
