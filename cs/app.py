@@ -42,12 +42,14 @@ from rjs.identity.revocation_file import REVOCATIONS
 from rjs.identity.tls import ClientContext, client_context, server_context
 from rjs.ids import ServerId
 from rjs.limits import DISK_LOOK, MIB
+from rjs.log_file import opened_log
 from rjs.process import run_server
+from rjs.quarantine import Quarantine, open_or_begin_anew
 from rjs.renewal import TokenKeeper, renew_over
 from rjs.revocations import GuardedDoor, RevocationBook
 from rjs.state import Boot, StateFolder, private_folder
 from rjs.status import offer_facts, serve_status
-from rjs.storage import StorageThread, open_database
+from rjs.storage import StorageThread
 from rjs.wall_time import Wall, utc_now
 from rjs.wire import messages as m
 from rjs.wire.dial import Acceptor
@@ -70,11 +72,12 @@ def run(folder: Path) -> int:
                 "this release cannot confine jobs yet: a job of a signer whom you trust would run with your own "
                 f'rights. To compute all the same, set unconfined = "{ACCEPTED}" in {folder / "config.toml"}'
             )
+        log = opened_log(folder, settings.log)
         boot = state.next_boot()
         spawner = start_spawner()
         record, java = load_or_measure(folder), find_java(settings.java)
         return run_server(
-            lambda reactor: ComputeServer(reactor, state, settings, boot, spawner, record, java)
+            lambda reactor: ComputeServer(reactor, state, settings, boot, spawner, record, java), log
         )
 
 
@@ -103,6 +106,7 @@ class ComputeServer:
         self._tasks = Tasks("cs")
         self._member = state.member(Role.CS)
         self._trust = TrustFolder(state.cluster())
+        self._quarantine = Quarantine(state.cluster() / "quarantine")
         self._seen_trust = self._trust.current()
         self._trust_epoch = 0
         self._link: Link | None = None
@@ -118,14 +122,18 @@ class ComputeServer:
         cluster = self._state.cluster()
         self._storage = StorageThread(
             self._reactor,
-            open_database(cluster / "ledger.sqlite", ledger.MIGRATIONS, application_id=ledger.APPLICATION_ID),
-        )
+            open_or_begin_anew(
+                cluster / "ledger.sqlite", ledger.MIGRATIONS, ledger.APPLICATION_ID, self._quarantine,
+                ledger.WITHOUT, self._wall(),
+            ),
+        )  # fmt: skip
         await self._storage.write(partial(ledger.forget_expired, wall=self._wall().timestamp()))
         self._book = RevocationBook(self._state.identity().root(), cluster / REVOCATIONS, self._wall)
         self._disk = DiskWatch(
             self._state.path, ThreadWorkers(self._reactor), lambda _: self._shell.offer_changed()
         )
         self._shell = self._build_shell(cluster)
+        await self._judge_spool()
         self._book.changed = self._shell.judge_again
         self._keeper = TokenKeeper(self._state.identity().token(), self._renewed, self._reactor, self._wall)
         self._context = context = server_context(self._keeper.identity, Role, self._wall)
@@ -194,6 +202,15 @@ class ComputeServer:
             TaskMachine(spool.recover()), owner, preparation, spool, work, self._spawner, self._new_spawner, workers,
             self._reactor, self._tasks, self._describe, Refusals(self._state.path),
         )  # fmt: skip
+
+    async def _judge_spool(self) -> None:
+        """Answers that cannot be believed any more are nobody's: their tasks are worth doing again at once."""
+        shell = self._shell
+        judged = partial(shell.spool.set_aside, tuple(shell.machine.holding), shell.owner.answer)
+        for attempt, why in (await shell.workers.run(judged, self._quarantine, self._wall)).items():
+            shell.perform(
+                shell.machine.answer_damaged(attempt, f"its answer was damaged on this machine's disk: {why}")
+            )
 
     def _job_desk(self, me: Self) -> JobDesk:
         doors = private_folder(self._state.path / limits.DOORS)
@@ -309,4 +326,5 @@ class ComputeServer:
             "trusted": len(self._trust.current().grants),
             "trust_fault": self._trust.current().fault,
             "refused": self._shell.refusals.document(),
+            "quarantine": self._quarantine.document(),
         }

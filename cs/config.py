@@ -8,6 +8,7 @@ import msgspec
 
 from cs import limits
 from rjs.limits import LUS_ADDRESSES, MIB
+from rjs.log_file import LogSetting
 
 ACCEPTED = "i accept"
 
@@ -79,3 +80,4 @@ class CsSettings(msgspec.Struct, frozen=True, kw_only=True):
             "a job of which more is needed is refused.",
         ),
     ] = limits.CACHE // MIB
+    log: LogSetting = ""

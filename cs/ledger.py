@@ -13,6 +13,11 @@ from rjs.storage import Connection
 APPLICATION_ID = 0x524A5302
 """Marks the file as a CS's ledger ("RJS", 2)."""
 
+WITHOUT = (
+    "A new ledger is begun: what was started here before could be started here again, until its bundle's end"
+)
+"""What it means to lose it."""
+
 MIGRATIONS = (
     """
     CREATE TABLE attempts (

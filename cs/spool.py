@@ -1,14 +1,16 @@
 """The spool: signed answers on disk from the moment they are complete until their commit notice.
 
-An answer's name says which attempt it is of, so that after a restart the folder is all there is to know.
+An answer's name says which attempt it is of, so that after a restart the folder is all there is to know. Before one
+that an earlier process left there is offered, it is read as its receivers will (``fault_of``).
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,10 +18,19 @@ import attrs
 import msgspec
 from twisted.logger import Logger
 
+from rjs.answers.answer_jar import open_answer
 from rjs.attempts import AttemptId
+from rjs.bundle.errors import BundleRefusedError
 from rjs.crash_points import crash_point
 from rjs.files import sync_folder
+from rjs.identity.certificates import Identity
+from rjs.identity.keys import spki_digest
 from rjs.limits import INLINE_ANSWER
+from rjs.quarantine import Quarantine
+from rjs.wall_time import Wall
+
+Damaged = dict[AttemptId, str]
+"""What is wrong with the answer of each of these attempts."""
 
 _log = Logger("cs.spool")
 
@@ -55,6 +66,22 @@ class Spool:
                 _log.warn("{path} is no answer of ours; it is left alone", path=path)
         return found
 
+    def set_aside(
+        self, attempts: Iterable[AttemptId], owner: Identity, quarantine: Quarantine, now: Wall
+    ) -> Damaged:
+        """At start: move every damaged answer into ``quarantine``; which they were, and what is wrong with each.
+
+        Blocks: reads all of them. Raises OSError where one cannot be moved.
+        """
+        damaged = {}
+        for attempt in attempts:
+            why = fault_of(self.path(attempt), attempt, owner)
+            if why:
+                what = f"answer of task {attempt.task} of job {attempt.job[:16]}"
+                quarantine.take(self.path(attempt), why, now(), what)
+                damaged[attempt] = why
+        return damaged
+
     def path(self, attempt: AttemptId) -> Path:
         """Where the answer of ``attempt`` is."""
         return self._folder / name_of(attempt)
@@ -87,6 +114,26 @@ class Spool:
     def forget(self, attempt: AttemptId) -> None:
         """The verdict is final."""
         self.path(attempt).unlink(missing_ok=True)
+
+
+def fault_of(path: Path, attempt: AttemptId, owner: Identity) -> str:
+    """What is wrong with the file as ``owner``'s answer of ``attempt``; empty where nothing is, or none can say now.
+
+    The time is that of the certificates, not the clock's: a desktop that starts in 1970 throws nothing away.
+    """
+    began = max(each.not_valid_before_utc for each in owner.chain)
+    try:
+        with path.open("rb") as file:
+            answer = open_answer(file, roots=[owner.root], at=began)
+    except BundleRefusedError as refused:
+        return str(refused)
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}" if error.errno == errno.EIO else ""
+    if answer.signer.spki != spki_digest(owner.chain[0]):
+        return "it is signed with another key than this compute server's"
+    receipt = answer.receipt
+    stated = AttemptId(receipt.bundle_id, receipt.task, receipt.fence)
+    return "" if stated == attempt else f"it is the answer of another attempt: {name_of(stated)}"
 
 
 def name_of(attempt: AttemptId) -> str:

@@ -195,6 +195,11 @@ class TaskMachine:
         told = self._report(attempt, "failed", sentence, "")
         return [Forget(attempt), *told, *(self._freed() if full else [])]
 
+    def answer_damaged(self, attempt: AttemptId, sentence: str) -> list[Instruction]:
+        """At start: the spooled answer was set aside. It is this machine's fault: the task goes to any, uncounted."""
+        self.holding.pop(attempt, None)
+        return self._report(attempt, "returned", sentence, "")
+
     def reported(self, attempt: AttemptId) -> list[Instruction]:
         """The WS took note of a report."""
         self.reports.pop(attempt, None)

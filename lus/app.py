@@ -32,6 +32,7 @@ from rjs.identity.revocation_file import REVOCATIONS
 from rjs.identity.tls import client_context, server_context
 from rjs.ids import ServerId
 from rjs.limits import DISK_LOOK, LUS_RENEWAL
+from rjs.log_file import opened_log
 from rjs.process import run_server
 from rjs.renewal import TokenKeeper, renew_over
 from rjs.revocations import GuardedDoor, RevocationBook
@@ -52,7 +53,8 @@ def run(folder: Path) -> int:
         state.member(Role.LUS)
         settings = read_config(LusSettings, folder)
         boot = state.next_boot()
-        return run_server(lambda reactor: LookupServer(reactor, state, settings, boot))
+        log = opened_log(folder, settings.log)
+        return run_server(lambda reactor: LookupServer(reactor, state, settings, boot), log)
 
 
 class LookupServer:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import msgspec
 
+from rjs.log_file import LogSetting
+
 
 class LusSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of this lookup server. Restart it after a change."""
@@ -33,3 +35,4 @@ class LusSettings(msgspec.Struct, frozen=True, kw_only=True):
             'compute servers; empty: all of them. ["127.0.0.1"] keeps everything on this machine.'
         ),
     ] = msgspec.field(default_factory=list)
+    log: LogSetting = ""

@@ -64,6 +64,10 @@ HELD_BYTES = 32 * MIB
 HEARTBEAT = 1.0
 """Seconds between pings on every session, both ways."""
 
+HEARTBEAT_WAIT = 0.25
+"""Seconds that whoever was dialled waits longer for the other's ping, to answer and to ask in one go: half the system
+calls of a lookup server with a thousand sessions, far below every lease."""
+
 SILENCE = 15.0
 """Seconds without a byte after which a session is given up. Leases, not this, decide what becomes of work."""
 
@@ -107,6 +111,10 @@ DIAL_BACKOFF_FIRST = 0.1
 DIAL_BACKOFF_MOST = 5.0
 """Seconds between attempts to dial, doubling with jitter: quick after a restart, gentle to a dead host. Only a
 session that held for DIAL_BACKOFF_MOST starts the doubling anew: a door that closes at once is no reason to hurry."""
+
+REFUSALS_SAID = 1_000
+REFUSED_AGAIN_SAID = 3600.0
+"""Callers whose lasting refusals a door remembers to have logged, and the seconds until it logs the same again."""
 
 # --- jobs' progress and door ----------------------------------------------------------------------------
 
@@ -308,6 +316,19 @@ WORKERS_AT_ONCE = 4
 
 WORKERS_WAITING = 1_024
 """Functions that may wait for a worker: beyond it a peer asks for more than this machine can check."""
+
+# --- rjs.quarantine, rjs.process ------------------------------------------------------------------------
+
+QUARANTINED = 16
+QUARANTINED_BYTES = GIB
+"""Damaged files that are kept for a person to look at, and their bytes; the newest stay."""
+
+QUARANTINED_WORDS = 1_000
+"""Characters of what is wrong with one of them."""
+
+LOG_FILE = 10 * MIB
+LOG_FILES = 10
+"""Bytes of one file of a server's log, and how many there are; a peer that makes us log drives out older lines."""
 
 # --- rjs.identity ---------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Protocol, TextIO
+from typing import Protocol, TextIO, cast
 
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import CancelledError, Deferred
@@ -31,6 +31,7 @@ from rjs.bounded_log import BoundedLog
 from rjs.clock import use_steady_clock
 from rjs.errors import RjsError
 from rjs.limits import STOPPING
+from rjs.log_file import LogFile
 
 _log = Logger("rjs.process")
 
@@ -45,21 +46,29 @@ class App(Protocol):
         """Say goodbye, make durable what is not, and end every child."""
 
 
-def log_observer(out: TextIO) -> ILogObserver:
+def log_observer(out: TextIO | LogFile) -> ILogObserver:
     """The server's log as text lines: from ``info`` up and bounded, or all of it with RJS_DEBUG=1."""
-    written = textFileLogObserver(out)
+    written = textFileLogObserver(cast(TextIO, out))  # all that it needs is there: write and flush
     if os.environ.get("RJS_DEBUG") == "1":
         return FilteringLogObserver(written, [LogLevelFilterPredicate(LogLevel.debug)])
     return FilteringLogObserver(BoundedLog(written), [LogLevelFilterPredicate(LogLevel.info)])
 
 
-def run_server(build: Callable[[ReactorBase], App]) -> int:
+def log_observers(log: LogFile | None) -> list[ILogObserver]:
+    """The log goes to ``log`` where there is one, and errors to standard error too; else all of it there."""
+    if log is None:
+        return [log_observer(sys.stderr)]
+    errors = BoundedLog(textFileLogObserver(sys.stderr))
+    return [log_observer(log), FilteringLogObserver(errors, [LogLevelFilterPredicate(LogLevel.error)])]
+
+
+def run_server(build: Callable[[ReactorBase], App], log: LogFile | None = None) -> int:
     """Run a server until SIGTERM or SIGINT; the exit status. The reactor gets its clock before all else."""
     from twisted.internet import reactor as global_reactor  # noqa: PLC0415 - installs the reactor
 
     assert isinstance(global_reactor, ReactorBase)
     use_steady_clock(global_reactor)
-    globalLogBeginner.beginLoggingTo([log_observer(sys.stderr)], redirectStandardIO=False)
+    globalLogBeginner.beginLoggingTo(log_observers(log), redirectStandardIO=False)
     return _Run(global_reactor, build(global_reactor)).status()
 
 

@@ -21,7 +21,7 @@ from rjs.ids import BundleId
 from rjs.jobs import TaskState
 from rjs.limits import WHY_REASONS
 from rjs.wire import messages as m
-from rjs.wire.blobs import chunk_of, read_blob_to_file
+from rjs.wire.blobs import read_blob_to_file
 from rjs.wire.session import Routes, Session
 from ws import limits, store
 from ws.admission import Upload
@@ -301,7 +301,8 @@ class WsDoor:
     async def _blob(self, session: Session, message: m.BlobRead) -> m.BlobData:
         if message.kind != "bundle" or BundleId(message.key) not in self.shell.queue.jobs:
             raise RefusedError("no-blob", f"{message.kind} {message.key[:16]} is not here")
-        return await self.workers.run(partial(chunk_of, self.intake.bundles.path(message.key), message))
+        brief = self.shell.queue.jobs[BundleId(message.key)].job.brief
+        return await self.workers.run(self.intake.bundles.chunk, brief, message)
 
 
 def _current(door: WsDoor, session: Session) -> str:

@@ -19,6 +19,7 @@ from rjs import __version__
 from rjs.background import Tasks, ThreadWorkers
 from rjs.config import read_config, write_config
 from rjs.disk import DiskWatch, await_disk, restart
+from rjs.errors import DamagedError
 from rjs.identity.ca import OperatorFolder
 from rjs.identity.folder import IdentityFolder, Member
 from rjs.identity.invitation import check_addresses
@@ -27,6 +28,7 @@ from rjs.identity.names import Role
 from rjs.identity.revocation_file import REVOCATIONS
 from rjs.identity.tls import server_context
 from rjs.limits import DISK_LOOK, REVOCATIONS_REISSUE
+from rjs.log_file import opened_log
 from rjs.orders import ORDERS, forget_refusals
 from rjs.process import run_server
 from rjs.renewal import TokenKeeper
@@ -99,7 +101,8 @@ def run(folder: Path) -> int:
         state.member(Role.WS)
         settings = read_config(WsSettings, folder)
         boot = state.next_boot()
-        return run_server(lambda reactor: WebServer(reactor, state, settings, boot))
+        log = opened_log(folder, settings.log)
+        return run_server(lambda reactor: WebServer(reactor, state, settings, boot), log)
 
 
 class WebServer:
@@ -192,7 +195,12 @@ class WebServer:
         mandates: Mandates,
     ) -> _Parts:
         reactor, workers = self._reactor, ThreadWorkers(self._reactor)
-        database = open_database(folder / "ws.sqlite", store.MIGRATIONS, application_id=store.APPLICATION_ID)
+        try:
+            database = open_database(
+                folder / "ws.sqlite", store.MIGRATIONS, application_id=store.APPLICATION_ID
+            )
+        except DamagedError as damaged:  # nothing may take the place of all that was accepted, unasked
+            raise DamagedError(f"{damaged}: rjs ws restore {self._state.path} BACKUP") from damaged
         queue = store.load_queue(database, reactor.seconds())
         storage = StorageThread(reactor, database)
         disk = DiskWatch(self._state.path, workers, lambda _: watcher.wake())

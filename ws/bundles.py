@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from itertools import starmap
@@ -20,8 +21,12 @@ from rjs.bundle.window import Window
 from rjs.errors import RefusedError
 from rjs.files import sync_folder
 from rjs.ids import BundleId
-from rjs.wire.messages import JarPart
+from rjs.wire.blobs import chunk_of
+from rjs.wire.messages import BlobData, BlobRead, JarPart, JobBrief
 from ws import limits
+
+Stamp = tuple[int, int, int]
+"""Inode, size and time of change: another stamp, another file."""
 
 _INCOMING = ".incoming-"
 
@@ -56,6 +61,8 @@ class Bundles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._judging = threading.Lock()
+        self._judged: dict[str, tuple[Stamp, bool]] = {}  # the one judged last stands last
 
     def clear_incoming(self) -> None:
         """Remove what a killed process left half done."""
@@ -66,6 +73,36 @@ class Bundles:
     def path(self, job: str) -> Path:
         """Where the bundle of a job is."""
         return self._folder / f"{job}.jar"
+
+    def chunk(self, brief: JobBrief, read: BlobRead) -> BlobData:
+        """Part of a job's bundle; blocks, and from threads. Raises RefusedError where it is not what was accepted.
+
+        That is asked of the whole file before its first byte is given, and again whenever the file is another one:
+        what a disk spoiled need not cross the network to be told from what was promised.
+        """
+        path = self.path(brief.job)
+        try:
+            with self._judging:
+                sound = self._is_sound(path, brief)
+        except OSError as error:
+            raise damaged(error.strerror or str(error)) from error
+        if not sound:
+            raise damaged("its bytes are not those that were accepted")
+        return chunk_of(path, read)
+
+    def _is_sound(self, path: Path, brief: JobBrief) -> bool:
+        found = path.stat()
+        stamp = found.st_ino, found.st_size, found.st_mtime_ns
+        known = self._judged.get(brief.job)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        with path.open("rb") as file:
+            sound = hashlib.file_digest(file, "sha256").hexdigest() == brief.sha256
+        self._judged.pop(brief.job, None)
+        self._judged[brief.job] = stamp, sound
+        while len(self._judged) > limits.BUNDLES_JUDGED:
+            self._judged.pop(next(iter(self._judged)))
+        return sound
 
     def incoming(self) -> Path:
         """A new name for bytes that are not judged yet."""
@@ -104,6 +141,14 @@ def _copy(source: BinaryIO, file: BinaryIO, digest: hashlib._Hash, most: int) ->
         digest.update(chunk)
         file.write(chunk)
     return size
+
+
+def damaged(why: str) -> RefusedError:
+    """The refusal of a bundle that the disk spoiled."""
+    return RefusedError(
+        "bundle-damaged",
+        f"the web server's copy of it is damaged ({why}): cancel the job, and submit it again",
+    )
 
 
 def too_large() -> RefusedError:

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from rjs.limits import JOB_TOKEN_LIFETIME
+from rjs.log_file import LogSetting
 from ws.authority.limits import LONGEST_LIFETIME, SHORTEST_JOB_LIFETIME, SHORTEST_LIFETIME
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -47,3 +48,4 @@ class WsSettings(msgspec.Struct, frozen=True, kw_only=True):
     homes: Annotated[
         str, msgspec.Meta(description="Folder with the users' homes; relative to this state folder.")
     ] = "home"
+    log: LogSetting = ""

@@ -112,6 +112,9 @@ LIST_JOBS = 200
 SHOW_TASKS = 1000
 """Tasks in one ``job.show`` reply."""
 
+BUNDLES_JUDGED = 4_096
+"""Bundles of which is remembered that their file is whole; others are read once more before they are given."""
+
 COPY = 1024 * 1024
 """Bytes copied at a time."""
 

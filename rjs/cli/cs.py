@@ -40,7 +40,7 @@ def status(folder: Path, as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
-    refused = document.pop("refused")
+    refused, aside = document.pop("refused"), document.pop("quarantine")
     document["offer"] = offer_words(document["offer"])
     document["certificate"] = certificate_words(document["certificate"])
     document["clock"] = clock_words(document["clock"])
@@ -52,6 +52,12 @@ def status(folder: Path, as_json: bool) -> None:
         whose = f", signed by {each['signer']}" if each["signer"] else ""
         click.echo(safe_text(f"{each['when']}  job {each['job'][:16]} ({each['name']}){whose}"))
         click.echo(safe_text(f"  {each['code']}: {each['sentence']}"))
+    if aside:
+        click.echo(
+            safe_text(f"\n{len(aside)} set aside as damaged, in clusters/*/quarantine/ below {folder}:")
+        )
+    for each in aside:
+        click.echo(safe_text(f"{each['what']}: {each['why'] or 'nobody wrote down why'}"))
 
 
 def _words(value: object) -> str | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import errno
 import hashlib
+import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,9 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samples import A, attempt
 
-from cs.spool import Spool, name_of, parse_name
+from cs.spool import Spool, fault_of, name_of, parse_name
+from rjs.answers.answer_jar import Exited, Receipt, write_answer
 from rjs.attempts import AttemptId, Fence
+from rjs.identity.certificates import Identity, sole_uri
+from rjs.identity.names import Role
+from rjs.identity.testing import Organisation
+from rjs.ids import BundleId, ServerId, SpkiDigest
 from rjs.limits import INLINE_ANSWER
+from rjs.quarantine import Quarantine
 
 X, Y = attempt(1), attempt(2, task=1)
 
@@ -85,3 +94,90 @@ def test_names_and_attempts_correspond(each: AttemptId) -> None:
 def test_other_names_are_no_attempts(name: str) -> None:
     """Only what we would have written, with numbers that can travel: a planted name jams no session."""
     assert parse_name(name) is None
+
+
+# --- what an earlier process left ---------------------------------------------------------------------------
+
+NOW = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
+ORGANISATION = Organisation(NOW)
+
+
+def owner() -> Identity:
+    """A compute server's answer key."""
+    return ORGANISATION.answer(ORGANISATION.invitation(Role.CS))
+
+
+OURS = owner()
+
+
+def answer(spool: Spool, of: AttemptId, stated: AttemptId | None = None, key: Identity = OURS) -> Path:
+    """A whole answer in the spool under the name of one attempt, by a key that states another one, or the same."""
+    told = stated or of
+    server = ServerId(sole_uri(key.chain[0]).rpartition("/")[2])
+    receipt = Receipt(
+        bundle_id=BundleId(told.job), task=told.task, fence=told.fence, signer=SpkiDigest("0" * 64), cs=server,
+        cs_name="desk", mflops=1.0, limits={}, limit_hit=None, exit=Exited(0), started=NOW, ended=NOW,
+        wall_seconds=1, cpu_seconds=1, max_memory=1,
+    )  # fmt: skip
+    files = [("stdout.txt", b"42\n")]
+    spool.keep(
+        of, lambda file: write_answer(file, receipt=receipt, files=files, key=key.key, chain=key.chain)
+    )
+    return spool.path(of)
+
+
+def test_a_sound_answer_stays(spool: Spool, tmp_path: Path) -> None:
+    """It is offered, whatever the clock says; no folder is made for nothing."""
+    answer(spool, X)
+    aside = tmp_path / "aside"
+    assert spool.set_aside([X], OURS, Quarantine(aside), lambda: dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) == {}
+    assert spool.load(X).size and not aside.exists()
+
+
+def test_what_damage_does_not_stay(spool: Spool, tmp_path: Path) -> None:
+    """One flipped bit in what it holds: it is set aside with the reason, and the others stay."""
+    path = answer(spool, X)
+    answer(spool, Y)
+    whole = path.read_bytes()
+    content = whole.index(b"stdout.txt") + len("stdout.txt")
+    path.write_bytes(whole[:content] + bytes([whole[content] ^ 1]) + whole[content + 1 :])
+    quarantine = Quarantine(tmp_path / "aside")
+    assert list(spool.set_aside([X, Y], OURS, quarantine, lambda: NOW)) == [X]
+    (aside,) = quarantine.asides()
+    assert aside.what == f"answer of task 0 of job {A[:16]}" and aside.why
+    assert spool.load(Y).size and not path.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"\0" * 5000])
+def test_what_a_disk_leaves_of_an_answer(spool: Spool, content: bytes) -> None:
+    """Nothing, a beginning, zeros: none is offered."""
+    path = answer(spool, X)
+    path.write_bytes(content)
+    assert "zip" in fault_of(path, X, OURS)
+
+
+def test_the_answer_of_another_attempt(spool: Spool) -> None:
+    """A file under another's name is nobody's answer."""
+    path = answer(spool, X, Y)
+    assert fault_of(path, X, OURS) == f"it is the answer of another attempt: {name_of(Y)}"
+
+
+def test_the_answer_of_another_server(spool: Spool) -> None:
+    """Our spool holds what our key signed."""
+    assert fault_of(answer(spool, X, key=owner()), X, OURS).startswith("it is signed with another key")
+
+
+@pytest.mark.parametrize(
+    ("number", "why"), [(errno.EIO, "it cannot be read: Input/output error"), (errno.EMFILE, "")]
+)
+def test_an_answer_that_cannot_be_read(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, number: int, why: str
+) -> None:
+    """A sector that is gone is damage; having too much open is none."""
+    path = answer(spool, X)
+
+    def fails(self: Path, mode: str) -> BinaryIO:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "open", fails)
+    assert fault_of(path, X, OURS) == why

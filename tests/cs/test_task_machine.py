@@ -212,6 +212,14 @@ class TestHolding:
         assert machine.answer_lost(X, "gone") == [Forget(X), Report(X, "failed", "gone", "")]
         assert machine.answer_lost(X, "gone") == []
 
+    def test_a_damaged_answer_gives_its_task_back(self) -> None:
+        """What was set aside at start is not offered: the LUS hears first of all that the task is anybody's."""
+        machine = TaskMachine([X, Y])
+        returned = Report(X, "returned", "damaged", "")
+        assert machine.answer_damaged(X, "damaged") == [returned]
+        assert machine.untold == (Y, X)
+        assert machine.session_opened() == [Describe(), Offer(Y), returned]
+
     def test_reports_are_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The oldest goes: its lease comes back by itself."""
         monkeypatch.setattr(limits, "REPORTS", 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +82,16 @@ def test_a_stop_that_fails_or_hangs_is_told_and_ends(stop: str, words: str) -> N
     """Whoever stops a server gets it stopped in bounded time, with the reason and another exit status than 0."""
     code, out, err = run(stop=stop, end=signal.SIGTERM)
     assert (code, out) == (1, "serves\n") and "could not stop cleanly" in err and words in err
+
+
+def test_a_log_in_a_file(tmp_path: Path) -> None:
+    """With one, all goes there, and only errors to standard error too."""
+    path = tmp_path / "server.log"
+    script = SCRIPT.replace("process.run_server(App)", "process.run_server(App, LogFile(Path(sys.argv[1])))")
+    script = "from pathlib import Path\nfrom rjs.log_file import LogFile\n" + script
+    start = "process._log.info('all is well'); raise ConfigError('port 9000 is taken')"
+    argv = [sys.executable, "-c", script.format(start=start, stop="pass"), str(path)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert "cannot start: port 9000 is taken" in done.stderr and "all is well" not in done.stderr
+    assert "cannot start: port 9000 is taken" in path.read_text() and "all is well" in path.read_text()
