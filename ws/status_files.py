@@ -200,9 +200,14 @@ def job_text(state: JobState, line: JobLine, progress: Mapping[int, Progress] = 
     if line.committed:
         lines.append(f"answers: ans/{line.job[:16]}/")
     if line.reason:
-        lines.append(f"reason: {line.reason}")
+        lines.append(f"reason: {one_line(line.reason)}")
     for task, story in sorted(state.stories.items())[: limits.STORIES]:
-        detail = " ".join(story.detail.split())
-        lines.append(f"task {task}: {state.state(task).name.lower()}; {detail}")
-    lines += [f"task {task}: {told.words()}" for task, told in islice(progress.items(), limits.STORIES)]
+        lines.append(f"task {task}: {state.state(task).name.lower()}; {one_line(story.detail)}")
+    for task, told in islice(progress.items(), limits.STORIES):
+        lines.append(f"task {task}: {one_line(told.words())}")
     return "\n".join(lines) + "\n"
+
+
+def one_line(text: str) -> str:
+    """What a compute server said, as one line that no terminal acts upon: these files are read with ``cat``."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in " ".join(text.split()))

@@ -12,6 +12,8 @@ import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from samples import attempt
+from samples import job as sample_job
 
 from rjs.answers.answer_jar import Exited, Receipt, write_answer
 from rjs.attempts import Fence
@@ -24,6 +26,9 @@ from rjs.identity.names import Role
 from rjs.identity.testing import Organisation
 from rjs.ids import BundleId, ServerId, SpkiDigest
 from rjs.toml_text import toml_table
+from ws.job import JobState
+from ws.job_tokens import Progress
+from ws.status_files import job_text
 
 EVIL = "e\x1b]0;evil\x07\x1b[2J\x9b31m\u202eright\u2028line\raccepted"
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -161,3 +166,15 @@ def test_in_a_jar_that_is_packed(
     said = run("pack", "lib.jar", "-o", "x.jar", "--unsigned", *options)
     assert said.startswith("refused: ")
     assert_harmless(said)
+
+
+def test_in_what_a_compute_server_says(tmp_path: Path) -> None:
+    """A status file, which people read with ``cat``, holds the lines that the web server wrote and no others."""
+    state, evil = JobState(sample_job(attempts=1)), f"{EVIL}\nstate: done"
+    state.note(0, "failed", "c" * 32, evil, evil)
+    line = msgspec.structs.replace(state.line(), reason=evil)
+    text = job_text(state, line, {1: Progress(attempt(1, task=1), 0.5, evil)})
+    assert [each.split(":")[0] for each in text.splitlines()] == [
+        "state", "job", "name", "accepted", "tasks", "reason", "task 0", "task 1"
+    ]  # fmt: skip
+    assert text.replace("\n", "").isprintable() and "\\x1b" in text
