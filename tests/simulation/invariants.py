@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 
 from cs import limits as cs_limits
@@ -9,7 +10,11 @@ from cs.task_machine import Slot, TaskMachine
 from lus.board import Board
 from lus.held import Stage
 from rjs.jobs import ENDED, TaskState
+from ws import why_words as words
+from ws.instructions import LeaseGranted
+from ws.job import JobState
 from ws.queue import Queue
+from ws.why import Known, line, open_code, why
 
 
 def check_queue(queue: Queue) -> None:
@@ -43,6 +48,52 @@ def check_queue(queue: Queue) -> None:
             assert there is not None
             assert lease.until == there.until
     assert queue._live == {user: count for user, count in live.items() if count}
+
+
+def check_reasons(queue: Queue, now: float) -> None:
+    """Whatever happened, each task has its reason, and each job counts all of its tasks once; and what is said of
+    tasks that wait is what the next want makes of them."""
+    for state in queue.jobs.values():
+        reasons = why(queue, state, Known(now))
+        assert sum(each.tasks for each in reasons if each.code not in BESIDES) == len(state.states)
+        for task in range(len(state.states)):
+            own = [each for each in why(queue, state, Known(now), task) if each.code not in BESIDES]
+            assert len(own) == 1, (task, own)
+            assert (state.state(task) in ENDED) == (own[0].code in words.STATE_OF)
+        if state.open:
+            _check_waiting(queue, state, now)
+
+
+BESIDES = {"tried-before", "may-still-run", "no-word"}
+
+
+def _check_waiting(queue: Queue, state: JobState, now: float) -> None:
+    """What takes its turn is given to a LUS that wants more; what stands aside only where something changed."""
+    code, sentence = open_code(queue, state)
+    assert sentence == line(queue, state).reason
+    assert code != "being-leased", "there is room, and nobody was given anything"
+    enough = 1 + len(queue.leases) + sum(each.open for each in queue.jobs.values())
+    as_it_is = _granted_by(queue, state, enough, 0, now)
+    changed = _granted_by(queue, state, enough, 1, now)
+    if code == "no-lus":
+        assert not as_it_is and not changed
+    elif code == "not-taken":
+        serving = {lus for lus, each in queue.dispatch.luses.items() if each.connected and each.want}
+        assert not as_it_is & serving and serving <= changed
+    else:
+        assert changed, code
+        assert as_it_is or code == "no-cs"
+
+
+def _granted_by(queue: Queue, state: JobState, want: int, rise: int, now: float) -> set[str]:
+    """The LUSs that would be given a task of the job if they alone wanted so many, at the same or a later epoch."""
+    found = set()
+    for lus in queue.luses():
+        tried = copy.deepcopy(queue)
+        instructions = tried.want(lus, want, queue.dispatch.luses[lus].epoch + rise, now)
+        if any(isinstance(each, LeaseGranted) and each.job == state.job.id for each in instructions):
+            found.add(lus)
+    return found
 
 
 def check_board(board: Board) -> None:

@@ -7,7 +7,7 @@ import sqlite3
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from invariants import check_queue
+from invariants import check_queue, check_reasons
 from samples import CS1, CS2, A, B, C, job
 
 from rjs.attempts import AttemptId, Fence
@@ -182,6 +182,10 @@ class Events(RuleBasedStateMachine):
         check_queue(self.queue)
         for (of, task), end in self.ended.items():
             assert self.queue.jobs[of].state(task) is end, "an ended task changed"
+
+    @invariant()
+    def explained(self) -> None:
+        check_reasons(self.queue, self.now)
 
 
 def placements(queue: Queue) -> list[tuple[AttemptId, str, str]]:
