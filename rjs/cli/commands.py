@@ -44,8 +44,8 @@ CA: Final = {
 WS: Final = {
     "init": Leaf("rjs.cli.ws:init", "Found a web server in a new state folder."),
     "run": Leaf("rjs.cli.ws:run", "Run the web server until it is told to stop."),
-    "backup": Leaf("rjs.cli.ws_backup:backup", "Write all that the web server must not lose to a file."),
-    "restore": Leaf("rjs.cli.ws_backup:restore", "Make a folder the web server that a backup is of."),
+    "backup": Leaf("rjs.cli.ws_backup:backup", "Write all that the web server must not lose to FILE."),
+    "restore": Leaf("rjs.cli.ws_backup:restore", "Make DIR the web server that the backup FILE is of."),
     "revoke": Leaf("rjs.cli.ws_revoke:revoke", "Revoke a member, a signer or a certificate."),
     "revoked": Leaf("rjs.cli.ws_revoke:revoked", "List what is revoked."),
     "accept": Leaf("rjs.cli.ws_certify:accept", "Go by the operator's statement of accepted CAs."),
