@@ -17,7 +17,6 @@ from typing import TypeVar
 
 import attrs
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.logger import Logger
 
 from lus import limits
@@ -26,6 +25,7 @@ from lus.shell import Shell
 from rjs.errors import RefusedError
 from rjs.identity.enrolment import check_enrolment
 from rjs.identity.names import Role
+from rjs.identity.paths import chain_der
 from rjs.identity.renewal import check_renewal
 from rjs.wall_time import Wall, utc_now
 from rjs.wire import messages as m
@@ -73,8 +73,7 @@ class Visitors:
         chain, now = session.peer.chain, self.wall()
         who = check_enrolment(message.request, chain, self.root, now).name
         _log.info("carrying the enrolment of {name}", name=who.uri())
-        encoded = tuple(each.public_bytes(Encoding.DER) for each in chain)
-        carried = m.MemberEnrol(request=message.request, chain=encoded)
+        carried = m.MemberEnrol(request=message.request, chain=chain_der(chain))
         return await self._carry(session, carried, m.MemberEnrolled)
 
     async def renew(self, session: Session, message: m.MemberRenew) -> m.MemberRenewed:

@@ -12,7 +12,6 @@ from functools import partial
 
 import attrs
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.logger import Logger
 
 from rjs.background import Workers
@@ -23,7 +22,7 @@ from rjs.identity.enrolment import CheckedEnrolment, EnrolmentRequest, check_enr
 from rjs.identity.foreign import guest_name
 from rjs.identity.keys import Chain, spki_digest
 from rjs.identity.names import RjsName, Role
-from rjs.identity.paths import read_chain
+from rjs.identity.paths import chain_der, read_chain
 from rjs.identity.peers import PeerIdentity
 from rjs.identity.presenting import AccountTakenError, PresentationRequest, check_presentation
 from rjs.identity.renewal import RenewalRequest, check_renewal
@@ -93,8 +92,7 @@ class Members:
         if checked.name.role is Role.USER:
             await self.workers.run(partial(self.homes.create, checked.name.id))
             self.new_home()
-        came_with = tuple(each.public_bytes(Encoding.DER) for each in invitation)
-        chain = await self.issuer.enrol(request, came_with)
+        chain = await self.issuer.enrol(request, chain_der(invitation))
         _log.info("{name} ({common}) joined", name=checked.name.uri(), common=checked.common_name)
         return chain
 

@@ -164,11 +164,9 @@ def _keys(made: SuccessionRequest, root: x509.Certificate) -> str:
 
 
 def _take_over(folder: Path, chain: tuple[x509.Certificate, ...]) -> None:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
+    from rjs.identity.paths import chain_der
     from rjs.operator_orders import TakeOverCertificates, certify_orders
 
-    encoded = tuple(each.public_bytes(Encoding.DER) for each in chain)
-    _done(folder, certify_orders(_orders(folder)).place(TakeOverCertificates(encoded)))
+    _done(folder, certify_orders(_orders(folder)).place(TakeOverCertificates(chain_der(chain))))
     until = min(each.not_valid_after_utc for each in chain)
     say(f"issues by the new certificates until {until:%Y-%m-%d}; what was issued before counts until its end")

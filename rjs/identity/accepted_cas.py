@@ -17,7 +17,6 @@ from typing import Annotated
 import attrs
 import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from rjs.identity.ca import cluster_of
 from rjs.identity.certificates import Identity
@@ -26,9 +25,9 @@ from rjs.identity.foreign import Usage, emails_of, foreign_path, read_foreign_ch
 from rjs.identity.invitation import serial_of
 from rjs.identity.keys import our_public_key
 from rjs.identity.names import RjsName, Role
-from rjs.identity.paths import check_chain, read_chain
+from rjs.identity.paths import chain_der, check_chain, read_chain
 from rjs.identity.profiles import Kind, subject_text
-from rjs.identity.proofs import check_statement, sign_statement
+from rjs.identity.proofs import check_statement, read_statement, sign_statement
 from rjs.identity.renewal import Der
 from rjs.limits import (
     ACCEPTANCE_BYTES,
@@ -229,8 +228,7 @@ def sign_acceptance(identity: Identity, number: int, cas: Iterable[AcceptedCa]) 
     said = AcceptanceStatement(cluster_of(identity.root), number, tuple(cas))
     statement = msgspec.msgpack.encode(said)
     signature = sign_statement(identity.key, PURPOSE, statement)
-    chain = tuple(each.public_bytes(Encoding.DER) for each in identity.chain)
-    return read_acceptance(SignedAcceptance(statement, signature, chain), identity.root)
+    return read_acceptance(SignedAcceptance(statement, signature, chain_der(identity.chain)), identity.root)
 
 
 def read_acceptance(signed: SignedAcceptance, root: x509.Certificate) -> Acceptance:
@@ -251,7 +249,7 @@ def read_acceptance(signed: SignedAcceptance, root: x509.Certificate) -> Accepta
             "kind", f"CAs are accepted with a key for that alone, not with that of a {kind.value}"
         )
     check_statement(our_public_key(chain[0]), PURPOSE, signed.statement, signed.signature)  # 2
-    said = _read(signed.statement)  # 3
+    said = read_statement(signed.statement, AcceptanceStatement, "acceptance", "statement")  # 3
     if said.cluster != cluster_of(root):
         raise IdentityError("other_cluster", f"the statement is of cluster {said.cluster}")
     judges = tuple(map(_judge, said.cas))  # 4
@@ -321,10 +319,3 @@ def _judge(said: AcceptedCa) -> _Judge:
 def _check_distinct(what: str, found: Sequence[object]) -> None:
     if len(set(found)) != len(found):
         raise IdentityError("acceptance", f"the statement names a {what} twice")
-
-
-def _read(statement: bytes) -> AcceptanceStatement:
-    try:
-        return msgspec.msgpack.decode(statement, type=AcceptanceStatement)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise IdentityError("acceptance", f"the statement cannot be read: {error}") from error

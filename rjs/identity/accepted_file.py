@@ -12,6 +12,7 @@ from rjs.errors import ConfigError
 from rjs.files import read_small, write_atomically
 from rjs.identity.accepted_cas import Acceptance, SignedAcceptance, read_acceptance
 from rjs.identity.errors import IdentityError
+from rjs.identity.proofs import UNREADABLE
 from rjs.limits import FRAME
 
 ACCEPTED_CAS = "accepted-cas"
@@ -27,7 +28,7 @@ def read_acceptance_file(path: Path, root: x509.Certificate) -> Acceptance:
     """The statement at ``path``. Raises IdentityError for what is none of this organisation's, and OSError."""
     try:
         return read_acceptance(msgspec.msgpack.decode(read_small(path, FRAME), type=SignedAcceptance), root)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise IdentityError("acceptance", f"{path} is no statement of rjs ca accept: {error}") from error
 
 

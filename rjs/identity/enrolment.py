@@ -21,7 +21,7 @@ from rjs.identity.names import RjsName, Role, signer_uri
 from rjs.identity.paths import check_chain, read_chain
 from rjs.identity.peers import INVITATION_KINDS, check_answer_chain, invitation_name
 from rjs.identity.proofs import check_statement, sign_statement
-from rjs.identity.requests import read_request
+from rjs.identity.requests import requested_key
 from rjs.ids import SpkiDigest
 
 PURPOSE = "rjs-enrolment-1"
@@ -86,7 +86,7 @@ def check_enrolment(
     name = invitation_name(chain[0], kind)
     check_expiry(name, now)  # 2
     check_statement(our_public_key(chain[0]), PURPOSE, _signed_part(request), request.proof)
-    token_key = _requested_key(request.token_request, name.subject.uri())  # 3
+    token_key = requested_key(request.token_request, name.subject.uri())  # 3
     answer = _answer_certificate(request, name.subject, chain, now)  # 4
     signing_key = _signing_key(request, name.subject)  # 5
     answer_spki = None if answer is None else spki_digest(answer)
@@ -109,13 +109,6 @@ def _signed_part(request: EnrolmentRequest) -> bytes:
     return msgspec.msgpack.encode(parts)
 
 
-def _requested_key(request: bytes, uri: str) -> PublicKey:
-    key, asked = read_request(request)
-    if asked != uri:
-        raise IdentityError("other_name", f"the request is for {asked!r}, but the invitation is for {uri!r}")
-    return key
-
-
 def _answer_certificate(
     request: EnrolmentRequest, subject: RjsName, chain: Chain, now: dt.datetime
 ) -> x509.Certificate | None:
@@ -131,7 +124,7 @@ def _signing_key(request: EnrolmentRequest, subject: RjsName) -> PublicKey | Non
     _check_presence("a signing request", request.signing_request, subject, Role.USER)
     if request.signing_request is None:
         return None
-    return _requested_key(request.signing_request, signer_uri(subject.id))
+    return requested_key(request.signing_request, signer_uri(subject.id))
 
 
 def _check_presence(what: str, part: bytes | None, subject: RjsName, role: Role) -> None:

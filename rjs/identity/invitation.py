@@ -17,14 +17,13 @@ from typing import Self
 import attrs
 import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from rjs.identity.certificates import Identity, Subject, common_name_of, mint
 from rjs.identity.errors import IdentityError
 from rjs.identity.keys import Chain, PrivateKey, PublicKey
 from rjs.identity.names import InvitationName, RjsName, answer_uri
-from rjs.identity.paths import check_chain, if_wrong, read_chain
+from rjs.identity.paths import chain_der, check_chain, if_wrong, read_chain
 from rjs.identity.peers import INVITATION_KINDS, invitation_name
 from rjs.identity.profiles import Kind
 from rjs.limits import ENROLMENT_CA_LIFETIME, INVITATION_TEXT, LUS_ADDRESSES, WS_ADDRESSES
@@ -97,8 +96,7 @@ class Invitation:
     def encode(self) -> str:
         """The invitation as one line of text."""
         scalar = self.identity.key.private_numbers().private_value.to_bytes(_SCALAR, "big")
-        chain = tuple(c.public_bytes(serialization.Encoding.DER) for c in self.identity.chain)
-        payload = msgspec.msgpack.encode(_Payload(self.ws, scalar, chain, self.lus))
+        payload = msgspec.msgpack.encode(_Payload(self.ws, scalar, chain_der(self.identity.chain), self.lus))
         return _PREFIX + base64.urlsafe_b64encode(payload).rstrip(b"=").decode("ascii")
 
     @classmethod

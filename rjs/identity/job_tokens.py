@@ -15,21 +15,20 @@ from typing import Annotated
 import attrs
 import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from rjs.attempts import AttemptId, Fence
 from rjs.identity.certificates import Identity
 from rjs.identity.errors import IdentityError
 from rjs.identity.keys import PublicKey, our_public_key, spki_digest
-from rjs.identity.lifetimes import clocks_apart
+from rjs.identity.lifetimes import check_made
 from rjs.identity.names import RjsName, Role
-from rjs.identity.paths import check_chain, read_chain
+from rjs.identity.paths import chain_der, check_chain, read_chain
 from rjs.identity.peers import job_token_name, token_name
 from rjs.identity.profiles import Kind
-from rjs.identity.proofs import check_statement, sign_statement
+from rjs.identity.proofs import check_statement, read_statement, sign_statement
 from rjs.identity.renewal import Der
-from rjs.identity.requests import read_request
-from rjs.limits import CERTIFICATE, CHAIN_LENGTH, CLOCK_SKEW
+from rjs.identity.requests import requested_key
+from rjs.limits import CERTIFICATE, CHAIN_LENGTH
 
 PURPOSE = "rjs-job-token-1"
 _NONCE = 16
@@ -81,11 +80,7 @@ def attempt_of(name: RjsName) -> AttemptId:
 
 def check_job_request(token_request: bytes, attempt: AttemptId) -> PublicKey:
     """The key in a job's PKCS#10 request. Raises IdentityError unless it asks for exactly this attempt's name."""
-    key, asked = read_request(token_request)
-    name = job_name(attempt).uri()
-    if asked != name:
-        raise IdentityError("other_name", f"the job is {name}, and asks for a certificate of {asked!r}")
-    return key
+    return requested_key(token_request, job_name(attempt).uri())
 
 
 def ask_job_token(
@@ -94,8 +89,8 @@ def ask_job_token(
     """The request of the compute server ``current`` for the job of an attempt that it runs."""
     said = JobTokenStatement(attempt, token_request, os.urandom(_NONCE), now.timestamp())
     statement = msgspec.msgpack.encode(said)
-    chain = tuple(each.public_bytes(Encoding.DER) for each in current.chain)
-    return JobTokenRequest(statement, sign_statement(current.key, PURPOSE, statement), chain)
+    signature = sign_statement(current.key, PURPOSE, statement)
+    return JobTokenRequest(statement, signature, chain_der(current.chain))
 
 
 def check_job_token(request: JobTokenRequest, root: x509.Certificate, now: dt.datetime) -> CheckedJobToken:
@@ -120,9 +115,8 @@ def check_job_token(request: JobTokenRequest, root: x509.Certificate, now: dt.da
         raise IdentityError("role", f"{cs.uri()} runs no jobs, so none of its is certified")
     own_key = our_public_key(chain[0])
     check_statement(own_key, PURPOSE, request.statement, request.signature)  # 3
-    said = _read(request.statement)
-    if not abs(said.made - now.timestamp()) <= CLOCK_SKEW:  # 4; a NaN is refused too
-        raise IdentityError("clock", clocks_apart(said.made, now))
+    said = read_statement(request.statement, JobTokenStatement, "request", "request for a job token")
+    check_made(said.made, now)  # 4
     key = check_job_request(said.token_request, said.attempt)  # 5
     if spki_digest(key) == spki_digest(own_key):
         raise IdentityError("shared_key", "a job has a key of its own, not its compute server's")
@@ -150,10 +144,3 @@ def check_issued(
     if spki_digest(our_public_key(chain[0])) != spki_digest(key):
         raise IdentityError("key_mismatch", "the token is for another key than the one that asked")
     return chain[0]
-
-
-def _read(encoded: bytes) -> JobTokenStatement:
-    try:
-        return msgspec.msgpack.decode(encoded, type=JobTokenStatement)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise IdentityError("request", f"the request for a job token cannot be read: {error}") from error

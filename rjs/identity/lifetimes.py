@@ -68,10 +68,15 @@ def _at(leaf: x509.Certificate, part: float) -> dt.datetime:
     return issued + part * (leaf.not_valid_after_utc - issued)
 
 
-def clocks_apart(theirs: float, now: dt.datetime) -> str:
-    """Two clocks that disagree, told to the holder of the one that says ``theirs`` (Unix time)."""
+def check_made(made: float, now: dt.datetime) -> None:
+    """Refuse what was not made now (``made``: Unix time), as far as clocks agree: an old one that somebody kept is
+    worth nothing. The sentence is for the holder of the clock that says ``made``."""
+    if abs(made - now.timestamp()) <= CLOCK_SKEW:  # never so of a NaN
+        return
     try:
-        said = f"{dt.datetime.fromtimestamp(theirs, dt.UTC):%Y-%m-%d %H:%M:%S}Z"
+        said = f"{dt.datetime.fromtimestamp(made, dt.UTC):%Y-%m-%d %H:%M:%S}Z"
     except (ValueError, OverflowError, OSError):
-        said = f"{theirs} s since 1970"
-    return f"your clock says {said}, the server's {now:%Y-%m-%d %H:%M:%S}Z: set the one that is wrong"
+        said = f"{made} s since 1970"
+    raise IdentityError(
+        "clock", f"your clock says {said}, the server's {now:%Y-%m-%d %H:%M:%S}Z: set the one that is wrong"
+    )

@@ -20,6 +20,7 @@ from itertools import pairwise
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import SignatureAlgorithmOID
 
@@ -36,6 +37,11 @@ def read_chain(encoded: Sequence[bytes]) -> Chain:
             "unreadable", f"a chain has at most {CHAIN_LENGTH} certificates of {CERTIFICATE} bytes"
         )
     return tuple(_read(der) for der in encoded)
+
+
+def chain_der(chain: Iterable[x509.Certificate]) -> tuple[bytes, ...]:
+    """The form in which a chain travels: see ``read_chain``."""
+    return tuple(each.public_bytes(Encoding.DER) for each in chain)
 
 
 def _read(der: bytes) -> x509.Certificate:

@@ -17,7 +17,6 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from rjs.errors import RefusedError
 from rjs.identity.accepted_cas import Acceptance, Meant
@@ -32,13 +31,14 @@ from rjs.identity.foreign import (
 )
 from rjs.identity.invitation import serial_of
 from rjs.identity.keys import PrivateKey, PublicKey, spki_digest
-from rjs.identity.lifetimes import clocks_apart
+from rjs.identity.lifetimes import check_made
 from rjs.identity.names import RjsName
+from rjs.identity.paths import chain_der
 from rjs.identity.profiles import subject_text
-from rjs.identity.proofs import signed_bytes
-from rjs.identity.requests import make_request, read_request, request_der
+from rjs.identity.proofs import read_statement, signed_bytes
+from rjs.identity.requests import make_request, request_der, requested_key
 from rjs.ids import SpkiDigest
-from rjs.limits import CERTIFICATE, CLOCK_SKEW, FOREIGN_CERTIFICATE, FOREIGN_CHAIN
+from rjs.limits import CERTIFICATE, FOREIGN_CERTIFICATE, FOREIGN_CHAIN
 
 PURPOSE = "rjs-presentation-1"
 _NONCE = 16
@@ -120,8 +120,7 @@ def ask_token(
     signing = None if signing_key is None else request_der(make_request(signing_key, uri, "guest"))
     said = PresentationStatement(cluster, token, os.urandom(_NONCE), now.timestamp(), signing)
     statement = msgspec.msgpack.encode(said)
-    chain = tuple(each.public_bytes(Encoding.DER) for each in foreign.chain)
-    return PresentationRequest(statement, _sign(foreign.key, statement), chain)
+    return PresentationRequest(statement, _sign(foreign.key, statement), chain_der(foreign.chain))
 
 
 def check_presentation(
@@ -145,14 +144,13 @@ def check_presentation(
     meant = acceptance.meant(chain, now)  # 1
     public_key = foreign_public_key(chain[0])
     _check_signature(public_key, request.statement, request.signature)  # 2
-    said = _read(request.statement)
+    said = read_statement(request.statement, PresentationStatement, "request", "presentation")
     if said.cluster != cluster:  # 3
         raise IdentityError("other_cluster", f"the request is for cluster {said.cluster}, this is {cluster}")
-    if not abs(said.made - now.timestamp()) <= CLOCK_SKEW:  # a NaN is refused too
-        raise IdentityError("clock", clocks_apart(said.made, now))
+    check_made(said.made, now)
     uri = guest_name(chain[0]).uri()
-    token_key = _requested(said.token_request, uri)  # 4
-    signing_key = None if said.signing_request is None else _requested(said.signing_request, uri)
+    token_key = requested_key(said.token_request, uri)  # 4
+    signing_key = None if said.signing_request is None else requested_key(said.signing_request, uri)
     token_spki = spki_digest(token_key)
     signing_spki = None if signing_key is None else spki_digest(signing_key)
     if len({token_spki, signing_spki, _foreign_spki(public_key)}) < 3:  # 5
@@ -173,13 +171,6 @@ def _evidence(meant: Meant, acceptance: Acceptance) -> str:
     leaf = meant.path[0]
     issuer = subject_text(meant.path[1])[:_EVIDENCE].encode("ascii", "backslashreplace").decode()
     return f"serial {serial_of(leaf)} of {issuer} by statement {acceptance.number}"
-
-
-def _requested(request: bytes, uri: str) -> PublicKey:
-    key, asked = read_request(request)
-    if asked != uri:
-        raise IdentityError("other_name", f"the request is for {asked!r}, the certificate shown is {uri}")
-    return key
 
 
 def _sign(key: ForeignPrivateKey, statement: bytes) -> bytes:
@@ -207,10 +198,3 @@ _PSS = padding.PSS(padding.MGF1(hashes.SHA256()), hashes.SHA256.digest_size)
 
 def _foreign_spki(key: ForeignPublicKey) -> str:
     return spki_digest(key) if isinstance(key, ec.EllipticCurvePublicKey) else ""
-
-
-def _read(encoded: bytes) -> PresentationStatement:
-    try:
-        return msgspec.msgpack.decode(encoded, type=PresentationStatement)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise IdentityError("request", f"the presentation cannot be read: {error}") from error

@@ -6,12 +6,20 @@ something else, as a certificate or request (which begin with 0x30) or as a TLS 
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from rjs.identity.errors import IdentityError
 from rjs.identity.keys import PrivateKey, PublicKey
+
+Statement = TypeVar("Statement", bound=msgspec.Struct)
+
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgpack that somebody else encoded may raise; the last for a few hundred bytes of nested arrays."""
 
 
 def sign_statement(key: PrivateKey, purpose: str, statement: bytes) -> bytes:
@@ -27,6 +35,14 @@ def check_statement(key: PublicKey, purpose: str, statement: bytes, signature: b
         raise IdentityError(
             "proof", f"the {purpose} was not signed with the key of the certificate that it comes with"
         ) from None
+
+
+def read_statement(encoded: bytes, form: type[Statement], code: str, what: str) -> Statement:
+    """What was said, in msgpack. Raises IdentityError with ``code``: who signed it may be hostile all the same."""
+    try:
+        return msgspec.msgpack.decode(encoded, type=form)
+    except UNREADABLE as error:
+        raise IdentityError(code, f"the {what} cannot be read: {error}") from error
 
 
 def signed_bytes(purpose: str, statement: bytes) -> bytes:

@@ -15,19 +15,18 @@ from typing import Annotated
 import attrs
 import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from rjs.identity.certificates import Identity, common_name_of
 from rjs.identity.errors import IdentityError
 from rjs.identity.keys import PrivateKey, PublicKey, our_public_key, spki_digest
-from rjs.identity.lifetimes import check_renewable, clocks_apart
+from rjs.identity.lifetimes import check_made, check_renewable
 from rjs.identity.names import RjsName
-from rjs.identity.paths import check_chain, read_chain
+from rjs.identity.paths import chain_der, check_chain, read_chain
 from rjs.identity.peers import token_name
 from rjs.identity.profiles import Kind
-from rjs.identity.proofs import check_statement, sign_statement
-from rjs.identity.requests import make_request, read_request, request_der
-from rjs.limits import CERTIFICATE, CHAIN_LENGTH, CLOCK_SKEW
+from rjs.identity.proofs import check_statement, read_statement, sign_statement
+from rjs.identity.requests import make_request, request_der, requested_key
+from rjs.limits import CERTIFICATE, CHAIN_LENGTH
 
 PURPOSE = "rjs-renewal-1"
 _NONCE = 16
@@ -69,8 +68,8 @@ def ask_renewal(current: Identity, key: PrivateKey, now: dt.datetime) -> Renewal
     name, common_name = token_name(current.chain[0]), common_name_of(current.chain[0])
     request = request_der(make_request(key, name.uri(), common_name))
     statement = msgspec.msgpack.encode(RenewalStatement(request, os.urandom(_NONCE), now.timestamp()))
-    chain = tuple(each.public_bytes(Encoding.DER) for each in current.chain)
-    return RenewalRequest(statement, sign_statement(current.key, PURPOSE, statement), chain)
+    signature = sign_statement(current.key, PURPOSE, statement)
+    return RenewalRequest(statement, signature, chain_der(current.chain))
 
 
 def check_renewal(request: RenewalRequest, root: x509.Certificate, now: dt.datetime) -> CheckedRenewal:
@@ -91,26 +90,11 @@ def check_renewal(request: RenewalRequest, root: x509.Certificate, now: dt.datet
     check_renewable(chain, now)  # 2
     old_key = our_public_key(chain[0])
     check_statement(old_key, PURPOSE, request.statement, request.signature)  # 3
-    statement = _read(request.statement)
-    _check_time(statement.made, now)  # 4
+    said = read_statement(request.statement, RenewalStatement, "request", "renewal")
+    check_made(said.made, now)  # 4
     name = token_name(chain[0])
-    new_key, asked = read_request(statement.token_request)  # 5
-    if asked != name.uri():
-        raise IdentityError("other_name", f"{name.uri()} asks for a certificate of {asked!r}")
+    new_key = requested_key(said.token_request, name.uri())  # 5
     if spki_digest(new_key) == spki_digest(old_key):
         raise IdentityError("shared_key", "a renewed certificate has a key of its own, not the old one")
     digest = hashlib.sha256(request.statement).digest()
     return CheckedRenewal(name, common_name_of(chain[0]), new_key, digest)
-
-
-def _read(encoded: bytes) -> RenewalStatement:
-    try:
-        return msgspec.msgpack.decode(encoded, type=RenewalStatement)
-    except msgspec.MsgspecError as error:
-        raise IdentityError("request", f"the renewal cannot be read: {error}") from error
-
-
-def _check_time(made: float, now: dt.datetime) -> None:
-    apart = made - now.timestamp()
-    if not abs(apart) <= CLOCK_SKEW:  # a NaN is refused too
-        raise IdentityError("clock", clocks_apart(made, now))

@@ -27,6 +27,14 @@ def request_der(request: x509.CertificateSigningRequest) -> bytes:
     return request.public_bytes(serialization.Encoding.DER)
 
 
+def requested_key(encoded: bytes, uri: str) -> PublicKey:
+    """The key of a request for a certificate of exactly ``uri``. Raises IdentityError, as ``read_request``."""
+    key, asked = read_request(encoded)
+    if asked != uri:
+        raise IdentityError("other_name", f"the request is for a certificate of {asked!r}, not of {uri}")
+    return key
+
+
 def read_request(encoded: bytes) -> tuple[PublicKey, str]:
     """The P-256 key and the SAN URI of a request in DER or PEM, once its own signature holds."""
     if len(encoded) > CERTIFICATE:

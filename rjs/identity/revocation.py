@@ -18,7 +18,6 @@ from typing import Annotated
 import attrs
 import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from rjs.errors import RefusedError
 from rjs.identity.ca import cluster_of
@@ -27,10 +26,10 @@ from rjs.identity.errors import IdentityError
 from rjs.identity.invitation import serial_of
 from rjs.identity.keys import Chain, our_public_key
 from rjs.identity.names import INVITED, RjsName, Role
-from rjs.identity.paths import check_chain, check_periods, if_wrong, read_chain
+from rjs.identity.paths import chain_der, check_chain, check_periods, if_wrong, read_chain
 from rjs.identity.peers import PeerIdentity
 from rjs.identity.profiles import Kind
-from rjs.identity.proofs import check_statement, sign_statement
+from rjs.identity.proofs import check_statement, read_statement, sign_statement
 from rjs.identity.renewal import Der
 from rjs.limits import (
     CHAIN_LENGTH,
@@ -214,8 +213,7 @@ def sign_revocations(
             "revocations_full", f"a list holds {REVOKED} entries and {REVOCATIONS_BYTES} bytes"
         )
     signature = sign_statement(record.key, PURPOSE, statement)
-    chain = tuple(each.public_bytes(Encoding.DER) for each in record.chain)
-    return Revocations(SignedRevocations(statement, signature, chain), said)
+    return Revocations(SignedRevocations(statement, signature, chain_der(record.chain)), said)
 
 
 def read_revocations(signed: SignedRevocations, root: x509.Certificate) -> Revocations:
@@ -238,7 +236,7 @@ def read_revocations(signed: SignedRevocations, root: x509.Certificate) -> Revoc
             "kind", f"what is revoked is signed with a record key, not with that of a {kind.value}"
         )
     check_statement(our_public_key(chain[0]), PURPOSE, signed.statement, signed.signature)  # 2
-    said = _read(signed.statement)  # 3
+    said = read_statement(signed.statement, RevocationStatement, "revocations", "list")  # 3
     if said.cluster != cluster_of(root):  # 4
         raise IdentityError("other_cluster", f"the list is of cluster {said.cluster}")
     if not 0 <= said.until - said.issued <= REVOCATIONS_VALID + 1:
@@ -249,13 +247,6 @@ def read_revocations(signed: SignedRevocations, root: x509.Certificate) -> Revoc
     if len({each.key for each in said.entries}) < len(said.entries):
         raise IdentityError("revocations", "the list has an entry twice")
     return Revocations(signed, said)
-
-
-def _read(statement: bytes) -> RevocationStatement:
-    try:
-        return msgspec.msgpack.decode(statement, type=RevocationStatement)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise IdentityError("revocations", f"the list cannot be read: {error}") from error
 
 
 def check_entry(entry: Revoked) -> None:

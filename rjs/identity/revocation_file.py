@@ -10,6 +10,7 @@ from cryptography import x509
 from rjs.errors import ConfigError
 from rjs.files import read_small, write_atomically
 from rjs.identity.errors import IdentityError
+from rjs.identity.proofs import UNREADABLE
 from rjs.identity.revocation import Revocations, SignedRevocations, read_revocations
 from rjs.limits import FRAME
 
@@ -39,6 +40,6 @@ def read_list(path: Path, root: x509.Certificate) -> Revocations:
     """The list in the file at ``path``, judged. Raises IdentityError for what is none, and OSError."""
     try:
         signed = msgspec.msgpack.decode(read_small(path, FRAME), type=SignedRevocations)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise IdentityError("revocations", f"{path} holds no list of what is revoked: {error}") from error
     return read_revocations(signed, root)

@@ -13,17 +13,16 @@ from typing import Annotated
 import attrs
 import msgspec
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from rjs.identity.ca import OperatorFolder
 from rjs.identity.certificates import Identity
 from rjs.identity.errors import IdentityError
 from rjs.identity.keys import Chain, PrivateKey, PublicKey, our_public_key, spki_digest
-from rjs.identity.paths import check_chain, read_chain
+from rjs.identity.paths import chain_der, check_chain, read_chain
 from rjs.identity.profiles import Kind
-from rjs.identity.proofs import check_statement, sign_statement
+from rjs.identity.proofs import UNREADABLE, check_statement, read_statement, sign_statement
 from rjs.identity.renewal import Der
-from rjs.identity.requests import make_request, read_request, request_der
+from rjs.identity.requests import make_request, request_der, requested_key
 from rjs.limits import CERTIFICATE, CHAIN_LENGTH, RECERTIFY
 
 PURPOSE = "rjs-succession-1"
@@ -67,8 +66,8 @@ def ask_succession(
         request_der(make_request(next_record, RECORD_URI, "record of revocations")),
     )
     statement = msgspec.msgpack.encode(said)
-    chain = tuple(each.public_bytes(Encoding.DER) for each in record.chain)
-    return SuccessionRequest(statement, sign_statement(record.key, PURPOSE, statement), chain)
+    signature = sign_statement(record.key, PURPOSE, statement)
+    return SuccessionRequest(statement, signature, chain_der(record.chain))
 
 
 def check_succession_request(request: SuccessionRequest, root: x509.Certificate) -> Successors:
@@ -85,11 +84,10 @@ def check_succession_request(request: SuccessionRequest, root: x509.Certificate)
     if kind is not Kind.RECORD:
         raise IdentityError("kind", f"an authority asks with its record key, not with that of a {kind.value}")
     check_statement(our_public_key(chain[0]), PURPOSE, request.statement, request.signature)  # 2
-    try:
-        said = msgspec.msgpack.decode(request.statement, type=SuccessionStatement)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise IdentityError("request", f"the request cannot be read: {error}") from error
-    found = Successors(_asked(said.intermediate, INTERMEDIATE_URI), _asked(said.record, RECORD_URI))  # 3
+    said = read_statement(request.statement, SuccessionStatement, "request", "request")
+    found = Successors(  # 3
+        requested_key(said.intermediate, INTERMEDIATE_URI), requested_key(said.record, RECORD_URI)
+    )
     if spki_digest(found.intermediate) == spki_digest(found.record):
         raise IdentityError("shared_key", "one key stands in two places; each purpose has its own")
     return found
@@ -106,7 +104,7 @@ def read_request_file(data: bytes) -> SuccessionRequest | None:
     """The request in the file of ``rjs ws request``; None for a file that is something else."""
     try:
         return msgspec.msgpack.decode(data, type=SuccessionRequest)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
 
 
@@ -128,10 +126,3 @@ REMEDY = (
 def due(until: dt.datetime, now: dt.datetime) -> bool:
     """Whether what ends at ``until`` should be certified again by now."""
     return (until - now).total_seconds() < RECERTIFY
-
-
-def _asked(request: bytes, uri: str) -> PublicKey:
-    key, asked = read_request(request)
-    if asked != uri:
-        raise IdentityError("other_name", f"the request is for {asked!r}, not for {uri}")
-    return key

@@ -11,7 +11,6 @@ import datetime as dt
 from collections import OrderedDict
 
 import attrs
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from rjs.errors import RefusedError
 from rjs.identity.accepted_cas import Acceptance
@@ -23,7 +22,7 @@ from rjs.identity.invitation import serial_of
 from rjs.identity.job_tokens import check_job_token, job_name
 from rjs.identity.keys import PublicKey, spki_digest
 from rjs.identity.names import RjsName, Role
-from rjs.identity.paths import read_chain
+from rjs.identity.paths import chain_der, read_chain
 from rjs.identity.presenting import (
     AccountTakenError,
     PresentAgainError,
@@ -214,7 +213,7 @@ class Authority:
             evidence=order.evidence,
         )
         self.history.add(line)
-        grant = Grant(tuple(each.public_bytes(Encoding.DER) for each in chain), line)
+        grant = Grant(chain_der(chain), line)
         if order.kind in _REPEATED:
             self._repeats[order.evidence] = grant
             if len(self._repeats) > limits.REPEATS:

@@ -38,6 +38,7 @@ def test_what_the_organisation_issues_counts(organisation: Organisation, now: dt
         Kind.SIGNING: organisation.signing().chain,
         Kind.ENCRYPTION: organisation.encryption().chain,
         Kind.RECORD: organisation.record.chain,
+        Kind.ACCEPTANCE: organisation.acceptance.chain,
     }
     assert {kind: check_chain(chain, organisation.root, now) for kind, chain in issued.items()} == {
         kind: kind for kind in issued

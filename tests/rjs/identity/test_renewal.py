@@ -16,7 +16,8 @@ from rjs.identity.folder import IdentityFolder
 from rjs.identity.keys import Chain, new_key, spki_digest
 from rjs.identity.lifetimes import hand_over_at, renew_at
 from rjs.identity.names import Role
-from rjs.identity.renewal import RenewalRequest, ask_renewal, check_renewal
+from rjs.identity.proofs import sign_statement
+from rjs.identity.renewal import PURPOSE, RenewalRequest, ask_renewal, check_renewal
 from rjs.identity.testing import Organisation
 
 Killer = Callable[[int, Callable[[], object]], bool]
@@ -50,6 +51,16 @@ def test_it_is_due_at_two_thirds_and_sessions_leave_before_the_end(organisation:
     now = organisation.now.replace(microsecond=0)
     assert renew_at(leaf) - now == dt.timedelta(hours=32)
     assert hand_over_at(leaf) - now == dt.timedelta(hours=40)
+
+
+@pytest.mark.parametrize("statement", [b"", b"\x81\xa1x" + b"\x91" * 1900 + b"\xc0"])
+def test_a_statement_that_cannot_be_read_is_refused(organisation: Organisation, statement: bytes) -> None:
+    """A member signs nothing, or nested arrays that exhaust the reader: an answer like any other."""
+    member = organisation.member(Role.USER)
+    chain = ask_renewal(member, new_key(), organisation.now).chain
+    request = RenewalRequest(statement, sign_statement(member.key, PURPOSE, statement), chain)
+    with pytest.raises(IdentityError, match="cannot be read"):
+        check_renewal(request, organisation.root, organisation.now)
 
 
 @pytest.mark.parametrize("late", [dt.timedelta(hours=32), 2 * DAYS, 31 * DAYS])
