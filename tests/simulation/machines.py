@@ -333,7 +333,7 @@ class PretendingSpawner:
 
 
 class AuthorityProcess:
-    """In place of the process of ``ws.authority.child``: the real desk with its keys and files, in this one, whose
+    """In place of the process of ``ws.authority.process``: the real desk with its keys and files, in this one, whose
     folder it changes as the authority does its own's."""
 
     pid = 0

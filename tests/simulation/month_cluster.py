@@ -217,7 +217,7 @@ def _put_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"{role}.app.Link", LanLink)
     for role in ("ws", "cs"):
         monkeypatch.setattr(f"{role}.app.StorageThread", StorageHere)
-    monkeypatch.setattr("ws.authority.child._Process", AuthorityProcess)
+    monkeypatch.setattr("ws.authority.child.AuthorityProcess", AuthorityProcess)
     monkeypatch.setattr("ws.app.Watcher", partial(Watcher, observer=cast(BaseObserver, DeafObserver())))
 
 

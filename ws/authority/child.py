@@ -13,23 +13,17 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import os
-import socket
-import subprocess
-from collections.abc import Callable
-from typing import Any
-from typing import Protocol as Port
+from typing import Any, Protocol
 
 import attrs
 from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.posixbase import PosixReactorBase
-from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from rjs.authority_separation import Separation, authority_separation
-from rjs.child_python import module_argv
-from rjs.errors import ConfigError, ProtocolError, RefusedError
+from rjs.errors import ConfigError, RefusedError
 from rjs.identity.accepted_cas import SignedAcceptance
 from rjs.identity.enrolment import EnrolmentRequest
 from rjs.identity.folder import IdentityFolder
@@ -41,14 +35,12 @@ from rjs.identity.succession import SuccessionRequest
 from ws.authority import limits
 from ws.authority.errors import CannotIssueError
 from ws.authority.messages import (
-    ANSWERS,
     Accept,
     Accepted,
     Answer,
     Asked,
     Begin,
     Enrol,
-    Inbox,
     Issued,
     JobToken,
     Listed,
@@ -56,7 +48,6 @@ from ws.authority.messages import (
     Prepare,
     Prepared,
     Present,
-    Question,
     Ready,
     Refused,
     Relist,
@@ -64,8 +55,8 @@ from ws.authority.messages import (
     Revoke,
     TakeOver,
     TookOver,
-    frame,
 )
+from ws.authority.process import AuthorityProcess
 from ws.config import WsSettings
 
 _log = Logger("ws.authority")
@@ -73,7 +64,7 @@ _log = Logger("ws.authority")
 Chain = tuple[bytes, ...]
 
 
-class Issuer(Port):
+class Issuer(Protocol):
     """Who certifies, for those who ask: chains are DER, leaf first."""
 
     async def own(self, token_request: bytes) -> Chain:
@@ -97,7 +88,7 @@ class Issuer(Port):
         ...
 
 
-class Empowered(Port):
+class Empowered(Protocol):
     """Who goes by what the operator stated and certified."""
 
     async def accept(self, signed: SignedAcceptance) -> None:
@@ -113,7 +104,7 @@ class Empowered(Port):
         ...
 
 
-class Registrar(Port):
+class Registrar(Protocol):
     """Who keeps the list of what is revoked."""
 
     async def revoke(self, entry: Revoked) -> SignedRevocations:
@@ -152,7 +143,7 @@ class AuthorityChild:
         self._begin = begin
         self._numbers = itertools.count(1)
         self._asked: dict[int, _Waiting] = {}
-        self._process: _Process | None = None
+        self._process: AuthorityProcess | None = None
         self._restart: DelayedCall | None = None
         self._pause = limits.RESTART_FIRST
         self._first: Deferred[None] | None = Deferred()
@@ -294,7 +285,7 @@ class AuthorityChild:
 
     def _begin_process(self) -> None:
         try:
-            self._process = _Process(self._reactor, self._received, self._gone)
+            self._process = AuthorityProcess(self._reactor, self._received, self._gone)
         except OSError as error:
             self._ended(f"it cannot be started: {error}")
             return
@@ -308,16 +299,15 @@ class AuthorityChild:
                 self.trouble = sentence
                 if self._first is not None and not self._first.called:
                     self._first.errback(ConfigError(f"the token authority cannot begin: {sentence}"))
-            case Issued(number, chain):
-                self._settle(number, chain)
-            case Listed(number, newest):
-                self._settle(number, newest)
+            case (
+                Issued(number, outcome)
+                | Listed(number, outcome)
+                | Prepared(number, outcome)
+                | TookOver(number, outcome)
+            ):
+                self._settle(number, outcome)
             case Accepted(number):
                 self._settle(number, None)
-            case Prepared(number, request):
-                self._settle(number, request)
-            case TookOver(number, ready):
-                self._settle(number, ready)
             case Refused(number, code, sentence):
                 self._settle(number, Failure(RefusedError(code, sentence)))
 
@@ -354,87 +344,3 @@ class AuthorityChild:
                    pause=self._pause)  # fmt: skip
         self._restart = self._reactor.callLater(self._pause, self._begin_process)
         self._pause = min(limits.RESTART_MOST, 2 * self._pause)
-
-
-class _Process:
-    """One authority process and the connection to it. ``gone`` is told how long it lived, and why it ended."""
-
-    def __init__(
-        self,
-        reactor: PosixReactorBase,
-        received: Callable[[Answer], None],
-        gone: Callable[[float, str], None],
-    ) -> None:
-        self._reactor = reactor
-        self._received = received
-        self._gone = gone
-        self._began = reactor.seconds()
-        self._why = ""
-        self._inbox = Inbox(ANSWERS)
-        self._link = _Link(self._bytes, self._lost)
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            self._process = subprocess.Popen(
-                module_argv("ws.authority.main", str(theirs.fileno())),
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                cwd="/",
-                env={},
-                start_new_session=True,
-            )
-            reactor.adoptStreamConnection(
-                ours.fileno(), socket.AF_UNIX, Factory.forProtocol(lambda: self._link)
-            )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def send(self, question: Question) -> None:
-        if self._link.transport is not None:
-            self._link.transport.write(frame(question))
-
-    def end(self, patience: float) -> None:
-        """Let it end: it does when its connection closes."""
-        self._why = "it was told to"
-        if self._link.transport is not None:
-            self._link.transport.loseConnection()
-        self._kill_at = self._reactor.seconds() + patience
-
-    def _bytes(self, data: bytes) -> None:
-        try:
-            for answer in self._inbox.messages(data):
-                self._received(answer)
-        except ProtocolError as error:
-            self._why = str(error)
-            self._process.kill()
-
-    def _lost(self) -> None:
-        self._kill_at = self._reactor.seconds() + limits.FAREWELL
-        self._bury()
-
-    def _bury(self) -> None:
-        """Wait for its end without blocking."""
-        status = self._process.poll()
-        if status is None:
-            if self._reactor.seconds() > self._kill_at:
-                self._process.kill()
-            self._reactor.callLater(0.02, self._bury)
-            return
-        why = self._why or (f"signal {-status}" if status < 0 else f"exit status {status}")
-        self._gone(self._reactor.seconds() - self._began, why)
-
-
-class _Link(Protocol):
-    """Bytes to and from the authority."""
-
-    def __init__(self, received: Callable[[bytes], None], lost: Callable[[], None]) -> None:
-        self._received = received
-        self._lost = lost
-
-    def dataReceived(self, data: bytes) -> None:
-        self._received(data)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.transport = None
-        self._lost()

@@ -1,6 +1,6 @@
 """The token authority's process: reads its key, and certifies what the rules allow until its connection closes.
 
-Started by ``ws.authority.child`` with one end of a socket pair and nothing else: no environment, no arguments of
+Started by ``ws.authority.process`` with one end of a socket pair and nothing else: no environment, no arguments of
 weight, no other files. It is single-threaded, has no reactor, and ends with the web server that started it, however
 that ends. What it cannot make durable in its log it does not give out: it ends instead, and is started again.
 """
