@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rjs.cli.console import say
+import attrs
+
 from rjs.cli.group import person_folder
 from rjs.errors import ConfigError, RjsError
 
@@ -17,28 +18,35 @@ if TYPE_CHECKING:
     from rjs.identity.revocation import Revocations
 
 
-def answer_list(
-    file: Path | None, authorities: Sequence[x509.Certificate], *, own: bool
-) -> Revocations | None:
+@attrs.frozen
+class AnswerList:
+    """The list that an answer is judged by, or None. ``note``: what is missing, or old, in words; or empty."""
+
+    newest: Revocations | None
+    note: str
+
+
+def answer_list(file: Path | None, authorities: Sequence[x509.Certificate], *, own: bool) -> AnswerList:
     """The list in ``file``, signed under one of ``authorities``; without one, that of the caller's own folder.
 
-    ``own``: it is the caller's own organisation's answer, so its list is missed where there is none, and what is
-    missing or old is said on stderr. Raises ConfigError for a damaged list, and IdentityError for one that is none.
+    ``own``: it is the caller's own organisation's answer, so a folder without a list is missed. Raises ConfigError
+    for a damaged list, and IdentityError for one that is none.
     """
     if file is not None:
-        return _told(_of_file(file, authorities))
+        return _aged(_of_file(file, authorities))
     try:
         newest = _own(authorities)
     except (FileNotFoundError, RjsError) as error:
         if own:
             raise
-        say(f"not judged by a list of what is revoked: {error}")
-        return None
+        return AnswerList(None, f"not judged by a list of what is revoked: {error}")
     if newest is None:
-        say("not judged by a list of what is revoked: none was fetched yet; any command that asks the web server, "
-            "such as rjs status, fetches it, and --revocations FILE names one")  # fmt: skip
-        return None
-    return _told(newest)
+        return AnswerList(
+            None,
+            "not judged by a list of what is revoked: none was fetched yet; any command that asks the web server, "
+            "such as rjs status, fetches it, and --revocations FILE names one",
+        )
+    return _aged(newest)
 
 
 def _own(authorities: Sequence[x509.Certificate]) -> Revocations | None:
@@ -66,9 +74,12 @@ def _of_file(path: Path, authorities: Sequence[x509.Certificate]) -> Revocations
     raise refused
 
 
-def _told(newest: Revocations) -> Revocations:
-    """Say so where the list is stale: what was revoked since is not in it."""
-    if datetime.now(UTC) > newest.until:
-        say(f"judged by list {newest.number} of what is revoked, good until {newest.until:%Y-%m-%d %H:%M}Z: any "
-            "command that asks the web server fetches a newer one")  # fmt: skip
-    return newest
+def _aged(newest: Revocations) -> AnswerList:
+    """With a note where the list is stale: what was revoked since is not in it."""
+    if datetime.now(UTC) <= newest.until:
+        return AnswerList(newest, "")
+    note = (
+        f"judged by list {newest.number} of what is revoked, good until {newest.until:%Y-%m-%d %H:%M}Z: any command "
+        "that asks the web server fetches a newer one"
+    )
+    return AnswerList(newest, note)

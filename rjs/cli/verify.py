@@ -12,7 +12,7 @@ import click
 
 from rjs.cli.answer_list import answer_list
 from rjs.cli.certificates import is_ca
-from rjs.cli.console import json_option, print_json
+from rjs.cli.console import json_option, print_json, say
 from rjs.cli.described import is_answer
 from rjs.cli.options import at_option
 from rjs.cli.own import own_root
@@ -74,8 +74,10 @@ def command(
     lists = _revocation_lists(crl)
     with open_plain(bundle) as file:
         if answer:
-            newest = answer_list(revocations, authorities, own=not trust)
-            accepted = _accept_answer(file, authorities, lists, newest, moment)
+            judged_by = answer_list(revocations, authorities, own=not trust)
+            accepted = _accept_answer(file, authorities, lists, judged_by.newest, moment)
+            if judged_by.note:
+                say(judged_by.note)
         else:
             with _hint_about_answers(file, moment):
                 accepted = _accept_bundle(file, authorities, signers, lists, moment)
