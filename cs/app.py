@@ -16,7 +16,7 @@ from cs.api import CsDoor
 from cs.attempt import Owner, Preparation
 from cs.bundles import Bundles
 from cs.config import ACCEPTED, CsSettings
-from cs.control_channel import JobDesk
+from cs.control_channel import JobDesk, doors_folder
 from cs.java import Java, find_java
 from cs.linpack import LinpackRecord, load_or_measure
 from cs.lookup_servers import LookupServers
@@ -213,9 +213,7 @@ class ComputeServer:
             )
 
     def _job_desk(self, me: Self) -> JobDesk:
-        doors = private_folder(self._state.path / limits.DOORS)
-        for left in doors.iterdir():
-            left.unlink()
+        doors = doors_folder(self._state.path / limits.DOORS)
         return JobDesk(
             self._reactor, self._tasks, self._shell.workers, me, self._member.id, doors,
             lambda: self._keeper.identity, lambda: self._shell.session, self._wall,

@@ -21,8 +21,10 @@ from cs import limits
 from cs.control import ControlLines, Fault, Progress, TokenAsked, TokenPace, answer_line
 from cs.job_door import JobDoor
 from cs.prepared import Prepared
+from cs.workplace import remove_tree
 from rjs.background import Tasks, Workers
 from rjs.errors import RefusedError, RjsError, UnreachableError
+from rjs.files import make_private_folder
 from rjs.identity.certificates import Identity
 from rjs.identity.job_tokens import ask_job_token, check_issued, check_job_request
 from rjs.identity.names import Role
@@ -35,6 +37,15 @@ from rjs.wire.dial import Acceptor
 from rjs.wire.session import Self, Session
 
 _log = Logger("cs.control")
+
+
+def doors_folder(path: Path) -> Path:
+    """The folder ``path``, made where it is not there, and empty: whatever a job planted keeps no server from
+    starting. Raises OSError, ConfigError."""
+    make_private_folder(path)
+    for left in path.iterdir():
+        remove_tree(left)
+    return path
 
 
 class Voice(Protocol):

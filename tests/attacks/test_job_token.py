@@ -23,7 +23,7 @@ from twisted.internet.task import Clock
 from cs import limits
 from cs.api import CsDoor as CsDoorForLus
 from cs.control import ControlLines, Fault, Progress, TokenAsked
-from cs.control_channel import JobDesk, JobLink
+from cs.control_channel import JobDesk, JobLink, doors_folder
 from cs.job_door import JobDoor
 from cs.job_files import Budget, JobFolder
 from cs.prepared import Prepared
@@ -248,6 +248,16 @@ def test_what_is_written_has_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert code("open2", 0, b"x", True) == "too-large"
     assert code("open3", 0, b"x" * 10, False) == "too-large"
     assert sorted(path.name for path in (tmp_path / "c").iterdir()) == ["open0", "open1"]
+
+
+def test_what_is_planted_among_the_doors_keeps_no_server_from_starting(tmp_path: Path) -> None:
+    """Folders, links and closed ones are removed with what is left of earlier doors, and nothing that is linked."""
+    doors, kept = doors_folder(tmp_path / "doors"), tmp_path / "kept"
+    kept.write_text("x")
+    (doors / "0" / "deep").mkdir(parents=True)
+    (doors / "0").chmod(0)
+    (doors / "1").symlink_to(kept)
+    assert list(doors_folder(doors).iterdir()) == [] and kept.exists()
 
 
 # --- forging --------------------------------------------------------------------------------------------
