@@ -120,7 +120,7 @@ def read_backup(source: Path, folder: Path) -> Contents:
 
 def _taken_out(archive: tarfile.TarFile, folder: Path) -> Iterable[Entry]:
     for each in archive:
-        if each.type != tarfile.REGTYPE or not is_backup_name(each.name):
+        if each.type != tarfile.REGTYPE or each.issparse() or not is_backup_name(each.name):
             raise tarfile.TarError(f"{each.name!r} is not for a backup")
         path = folder / each.name
         make_private_folder(path.parent)

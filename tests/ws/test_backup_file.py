@@ -160,3 +160,15 @@ def test_without_room_nothing_is_half_there(
         write_backup(backup, CONTENTS, [])
     assert backup.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["backup.tar", "source"]
+
+
+def test_a_small_file_does_not_fill_the_disk(tmp_path: Path, folder: Path) -> None:
+    """An entry that says of itself that it is mostly holes is none of ours, and nothing of it is written."""
+    info = tarfile.TarInfo("a")
+    info.size = 512
+    stated = {"major": "0", "minor": "1", "map": "0,1", "size": str(1 << 40), "name": "b"}
+    info.pax_headers = {f"GNU.sparse.{key}": value for key, value in stated.items()}
+    with tarfile.open(tmp_path / "b.tar", "w") as archive:
+        archive.addfile(info, io.BytesIO(b"x" * 512))
+    assert "is not for a backup" in refused(tmp_path / "b.tar", folder)
+    assert list(folder.iterdir()) == []
