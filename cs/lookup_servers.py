@@ -26,6 +26,7 @@ from rjs.identity.tls import ClientContext
 from rjs.wire.dial import Backoff, dial, host_and_port, jittered
 from rjs.wire.duplicates import DialNumbers
 from rjs.wire.handover import hold
+from rjs.wire.refusals import same_words
 from rjs.wire.session import Door, Self, Session
 
 _log = Logger("cs.lookup_servers")
@@ -133,7 +134,7 @@ class LookupServers:
                 _log.failure("dialling {host}:{port} met a defect", host=host, port=port)
                 faults.append(f"a defect on this side: {error}")
         trouble = "; ".join(faults)
-        if trouble != lus.trouble:
+        if same_words(trouble) != same_words(lus.trouble):
             _log.info("cannot reach the lookup server {name}: {trouble}", name=lus.name, trouble=trouble)
         lus.trouble = trouble
         return None

@@ -2,7 +2,8 @@
 
 An announcement is a hint; the certificate decides who is there. A CS that dialled us is not dialled, but once, to
 know whether it could be. A refused connection where we reached this very boot id before proves that process dead,
-whoever dialled the session that was lost, and only that does. A CS that serves another LUS is left to it.
+whoever dialled the session that was lost, and only that does. A CS that serves another LUS is left to it; one that is
+refused for its certificate, or refuses ours, is dialled ever more seldom until it announces something new.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from rjs.background import Tasks, sleep
 from rjs.discovery import Seen
 from rjs.errors import UnreachableError
 from rjs.identity.tls import ClientContext
+from rjs.limits import DIAL_BACKOFF_MOST
 from rjs.wire.dial import Backoff, RefusedConnectionError, dial, jittered
 from rjs.wire.duplicates import DialNumbers
 from rjs.wire.handover import hold
+from rjs.wire.refusals import lasts, same_words
 from rjs.wire.session import Door, Self, Session
 
 _log = Logger("lus.contacts")
@@ -31,13 +34,16 @@ _log = Logger("lus.contacts")
 @attrs.define
 class Contact:
     """What is known of an announced CS. ``reached``: the boot id and address of the last session that we dialled;
-    ``looked``: the boot id of which we know whether we can. ``elsewhere``: it serves another LUS."""
+    ``looked``: the boot id of which we know whether we can. ``elsewhere``: it serves another LUS. ``news``: it
+    announced something new since it was dialled last. ``refused``: one of us refused the other, and that lasts."""
 
     seen: Seen
     at: float
     reached: tuple[str, str, int] | None = None
     looked: str = ""
     elsewhere: bool = False
+    news: bool = False
+    refused: bool = False
     trouble: str = ""
     nap: Deferred[None] | None = None
 
@@ -69,14 +75,11 @@ class Contacts:
                 return
             contact = self.known[seen.id] = Contact(seen, self.reactor.seconds())
             contact.elsewhere = self._is_elsewhere(seen)
-        changed = (seen.boot, seen.serves, seen.port) != (
-            contact.seen.boot,
-            contact.seen.serves,
-            contact.seen.port,
-        )
+        is_news = _said(seen) != _said(contact.seen)
         contact.seen, contact.at = seen, self.reactor.seconds()
-        if changed:
+        if is_news:
             contact.elsewhere = self._is_elsewhere(seen)
+            contact.news = True
             if contact.nap is not None and not contact.elsewhere:
                 contact.nap.callback(None)
         if seen.id not in self._dialling:
@@ -95,7 +98,7 @@ class Contacts:
                 held = await self._meet(cs, contact)
                 if not held and contact.reached is None and not self._is_announced(contact):
                     return
-                pause = backoff.pause(held)
+                pause = backoff.pause(held, limits.REFUSED_DIALLED if contact.refused else DIAL_BACKOFF_MOST)
         finally:
             self._dialling.discard(cs)
             self.known.pop(cs, None)
@@ -104,6 +107,8 @@ class Contacts:
         """Pause. What the CS announces newly ends a long one, and is no reason to hurry more than ``WOKEN``."""
         if seconds > limits.WOKEN:
             await sleep(self.reactor, limits.WOKEN)
+            if contact.news and not contact.elsewhere:
+                return
             seconds -= limits.WOKEN
             contact.nap = Deferred()
             try:
@@ -116,12 +121,14 @@ class Contacts:
     async def _meet(self, cs: str, contact: Contact) -> float:
         """The seconds for which a session held; 0 when there was none."""
         began, other = self.reactor.seconds(), self.current(cs)
+        contact.news = contact.refused = False
         if other is None or not await self._left(other, contact):
             session = await self._dial(cs, contact)
             if session is None:
                 return 0.0
             contact.trouble = await hold(self.reactor, session, partial(self._dial, cs, contact))
             contact.elsewhere = contact.trouble.startswith("serving-another:")
+            contact.refused = lasts(contact.trouble)
         contact.at = self.reactor.seconds()
         return contact.at - began
 
@@ -176,8 +183,14 @@ class Contacts:
                 contact.looked = session.peer_hello.boot
                 contact.reached = (contact.looked, address, seen.port)
                 return session
-        trouble = "; ".join(faults)
+        contact.refused = any(map(lasts, faults))
+        trouble = "; ".join(map(same_words, faults))
         if trouble != contact.trouble:
             _log.info("cannot reach {cs}: {trouble}", cs=cs, trouble=trouble)
         contact.trouble = trouble
         return None
+
+
+def _said(seen: Seen) -> tuple[object, ...]:
+    """What of an announcement is worth dialling again for."""
+    return seen.boot, seen.serves, seen.port, frozenset(seen.addresses)

@@ -51,6 +51,10 @@ CONTACT_FORGOTTEN = 60.0
 SERVED_ELSEWHERE = 60.0
 """Seconds, ± half, after which a CS that serves another LUS is asked again, unless it announces that it is free."""
 
+REFUSED_DIALLED = 120.0
+"""Seconds, ± half, up to which the pause doubles before a CS is dialled again that refuses us, or that we refuse, for
+what its certificate says: a person must do something, and what it then announces newly ends the pause."""
+
 DOOR_LOOK = 10.0
 """Seconds, ± half, after which a CS that dialled us is dialled once: whose door was reached is known dead when it
 refuses, as a process that merely went out is not."""

@@ -50,6 +50,7 @@ from rjs.wire.frames import FrameFactory, FrameProtocol, TlsDoor
 from rjs.wire.greeting import clock_facts
 from rjs.wire.handover import hold
 from rjs.wire.proxy import ProxiedEndpoint, Proxy
+from rjs.wire.refusals import Said, same_words
 from rjs.wire.session import Door, Self, Session
 
 _log = Logger("rjs.dial")
@@ -79,6 +80,7 @@ class Acceptor:
         self.admission = Admission(reactor)
         self._by_name: Counter[str] = Counter()
         self._refused_clock = ""
+        self._said = Said()
         self.sessions: dict[Session, None] = {}
 
     def listen(self, port: int, interface: str) -> int:
@@ -143,10 +145,11 @@ class Acceptor:
         return clock_facts(sessions, self._refused_clock)
 
     def _not_opened(self, session: Session, address: object, failure: Failure) -> None:
-        _log_no_session(address, failure)
+        host, why = str(getattr(address, "host", address)), failure.getErrorMessage()
+        if self._said.is_news(host, why, self._reactor.seconds()):
+            _log.warn("a connection from {address} became no session: {why}", address=host, why=why)
         if session.clocks is not None and session.clocks.disagree:
-            where = getattr(address, "host", address)
-            self._refused_clock = f"whoever called from {where}: {session.clocks.words()}"
+            self._refused_clock = f"whoever called from {host}: {session.clocks.words()}"
 
     def _admitted(self, session: Session) -> Session:
         self.admission.leave(session.abort)
@@ -172,14 +175,6 @@ class Acceptor:
         self._by_name[name] -= 1
         if not self._by_name[name]:
             del self._by_name[name]
-
-
-def _log_no_session(address: object, failure: Failure) -> None:
-    _log.warn(
-        "a connection from {address} became no session: {why}",
-        address=getattr(address, "host", address),
-        why=failure.getErrorMessage(),
-    )
 
 
 async def dial(
@@ -269,12 +264,14 @@ def _connecting(endpoint: IStreamClientEndpoint, factory: IProtocolFactory) -> D
 
 
 def _endpoint(reactor: ReactorBase, host: str, port: int) -> IStreamClientEndpoint:
-    """Only a name needs looking up, in a thread; an address must not wait for one."""
+    """Only a name needs looking up, in a thread; an address must not wait for one. Its own patience does not end before
+    ``dial``'s, or the same silence would have another sentence by chance."""
+    patience = 2 * limits.HANDSHAKE
     if isIPAddress(host):
-        return TCP4ClientEndpoint(reactor, host, port, limits.HANDSHAKE)
+        return TCP4ClientEndpoint(reactor, host, port, patience)
     if isIPv6Address(host):
-        return TCP6ClientEndpoint(reactor, host, port, limits.HANDSHAKE)
-    return HostnameEndpoint(reactor, host, port, timeout=limits.HANDSHAKE)
+        return TCP6ClientEndpoint(reactor, host, port, patience)
+    return HostnameEndpoint(reactor, host, port, timeout=patience)
 
 
 def jittered(seconds: float) -> float:
@@ -288,13 +285,13 @@ class Backoff:
     def __init__(self) -> None:
         self._next = limits.DIAL_BACKOFF_FIRST
 
-    def pause(self, held: float = 0.0) -> float:
-        """The seconds to wait now, after a session that held for ``held`` seconds (none: 0)."""
+    def pause(self, held: float = 0.0, most: float = limits.DIAL_BACKOFF_MOST) -> float:
+        """The seconds to wait now, after a session that held for ``held`` seconds (none: 0); ``most``, ± half."""
         if held >= limits.DIAL_BACKOFF_MOST:
             self._next = limits.DIAL_BACKOFF_FIRST
-        pause = jittered(self._next)
-        self._next = min(limits.DIAL_BACKOFF_MOST, 2 * self._next)
-        return pause
+        pause = min(most, self._next)
+        self._next = min(most, 2 * pause)
+        return jittered(pause)
 
 
 class Dialler:
@@ -354,7 +351,7 @@ class Dialler:
         except CancelledError:
             raise
         except UnreachableError as error:
-            if str(error) != self.trouble:
+            if same_words(str(error)) != same_words(self.trouble):
                 _log.info("{host}:{port}: {error}", host=host, port=port, error=error)
             self.trouble = str(error)
         except Exception as error:

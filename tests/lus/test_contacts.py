@@ -10,6 +10,7 @@ import attrs
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 
 import lus.contacts
 from lus import limits
@@ -266,6 +267,82 @@ def test_a_cs_that_says_so_itself_is_left_too(lan: Lan) -> None:
     lan.contacts.seen(attrs.evolve(SEEN, boot=BootId("d" * 32)))
     lan.pass_time(2 * limits.WOKEN)
     assert len(lan.dialled) == tried + 1
+
+
+def beyond_grace() -> FakeSession:
+    raise UnreachableError("identity.expired: its certificate has expired (the clock here says 10:00Z)")
+
+
+class Revoking(FakeSession):
+    """It opens a session and says at once that we may not."""
+
+    def gone(self) -> Deferred[str]:
+        ended: Deferred[str] = Deferred()
+        ended.callback("revoked: this lookup server is revoked")
+        return ended
+
+
+@pytest.mark.parametrize("refusing", [beyond_grace, Revoking])
+@pytest.mark.parametrize("other", [unreachable, refused])
+def test_a_lasting_refusal_is_met_ever_more_seldom(
+    lan: Lan, refusing: Callable[[], Any], other: Callable[[], Any]
+) -> None:
+    """Whoever is refused for what it is, at one of its addresses, is dialled every few minutes in the end; it is
+    found within seconds when it announces a new boot, another port or another address."""
+    lan.hosts.update({"10.0.0.1": other, "10.0.0.2": refusing})
+    lan.pass_time(600, announced=SEEN)
+    begun = len(lan.dialled) / 2
+    assert begun <= 20
+    lan.pass_time(3600, announced=SEEN)
+    assert (
+        3600 / (1.6 * limits.REFUSED_DIALLED)
+        < len(lan.dialled) / 2 - begun
+        < 3600 / (0.5 * limits.REFUSED_DIALLED)
+    )
+    changed = SEEN
+    for news in ({"boot": BootId("d" * 32)}, {"port": 9003}, {"addresses": ("10.0.0.2",)}):
+        changed, before = attrs.evolve(changed, **news), len(lan.dialled)
+        lan.contacts.seen(changed)
+        lan.pass_time(2 * limits.WOKEN)
+        assert len(lan.dialled) > before
+        lan.pass_time(600, announced=changed)
+    session = FakeSession()
+    lan.hosts["10.0.0.2"] = lambda: session
+    lan.contacts.seen(attrs.evolve(changed, boot=BootId("e" * 32)))
+    lan.pass_time(2 * limits.WOKEN)
+    assert lan.contacts.known[CS].reached is not None
+    session.end()
+    lan.hosts["10.0.0.2"] = unreachable
+    before = len(lan.dialled)
+    lan.pass_time(60, announced=changed)
+    assert len(lan.dialled) - before > 60 / (1.6 * DIAL_BACKOFF_MOST)
+
+
+def test_news_that_come_while_it_is_dialled_are_not_missed(lan: Lan) -> None:
+    """What it announces during the dial, or just after it, is dialled too, however long the pause would be."""
+    lan.hosts.update({"10.0.0.1": beyond_grace, "10.0.0.2": beyond_grace})
+    lan.pass_time(600, announced=SEEN)
+    for number in range(2):
+        lan.contacts.seen(attrs.evolve(SEEN, boot=BootId(f"{number:032x}")))
+        lan.pass_time(0.1)
+    before = len(lan.dialled)
+    lan.pass_time(2 * limits.WOKEN)
+    assert len(lan.dialled) == before + 2
+
+
+def test_a_refusal_is_logged_once(lan: Lan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it is met, and whatever the clock says in it."""
+    minutes = iter(range(10**6))
+
+    def expired() -> FakeSession:
+        raise UnreachableError(
+            f"identity.expired: it has expired (until 1; the clock here says {next(minutes)})"
+        )
+
+    lan.hosts.update({"10.0.0.1": expired, "10.0.0.2": expired})
+    with capturedLogs() as logged:
+        lan.pass_time(600, announced=SEEN)
+    assert len(lan.dialled) > 2 and len(logged) == 1
 
 
 def test_changing_announcements_are_no_tight_loop(lan: Lan) -> None:

@@ -12,6 +12,8 @@ from OpenSSL import SSL
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 import rjs.wire.dial
@@ -144,6 +146,20 @@ def test_our_certificate_is_refused(loopback: Loopback, organisation: Organisati
     assert str(error).startswith("identity.refused_by_peer: the peer refused our certificate")
 
 
+def test_who_is_refused_again_and_again_fills_no_log(loopback: Loopback, organisation: Organisation) -> None:
+    """The door tells once why it refused this caller, however often that dials; another reason is told too."""
+    impostors = [Organisation(organisation.now).member(Role.LUS), organisation.member(Role.LUS)]
+    shown = [Identity(each.key, (*each.chain[:-1], organisation.root)) for each in impostors]
+    loopback.called.door.welcome = frozenset({Role.WS})
+    with capturedLogs() as logged:
+        for identity in (*shown, *shown, *shown):
+            ended = loopback.outcome(loopback.dial(context=client_context(identity, Role.WS)))
+            assert isinstance(ended, UnreachableError | Session)
+            loopback.until(lambda: not loopback.acceptor.sessions)
+    told = [str(each["why"]) for each in logged if "became no session" in str(each["log_format"])]
+    assert sorted(each.partition(":")[0] for each in told) == ["identity.other_root", "wrong-role"]
+
+
 def test_the_door_refuses_in_words(loopback: Loopback, organisation: Organisation) -> None:
     """A role that the door does not welcome reads the door's own words."""
     loopback.called.door.welcome = frozenset({Role.LUS})
@@ -176,6 +192,21 @@ def test_a_peer_that_says_nothing(loopback: Loopback, brief: None) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         error = loopback.outcome(loopback.dial(port=silent.getsockname()[1]))
     assert type(error) is UnreachableError and "no hello within" in str(error)
+
+
+def test_a_host_that_swallows_everything(loopback: Loopback, organisation: Organisation) -> None:
+    """The connection's own patience never ends first, so who does not answer has one sentence, not two by turns."""
+    clock = MemoryReactorClock()
+    caller = Member.of(organisation, organisation.member(Role.LUS))
+    context = client_context(caller.identity, Role.WS)
+    for host in ("192.0.2.1", "2001:db8::1"):
+        got: list[Any] = []
+        dialling = dial(cast(ReactorBase, clock), host, 9000, caller.hello, caller.door, context, 1)
+        Deferred.fromCoroutine(dialling).addBoth(got.append)
+        patience = clock.tcpClients[-1][3]
+        assert patience > limits.HANDSHAKE
+        clock.advance(limits.HANDSHAKE)
+        assert str(got[0].value) == f"{host}:9000 said no hello within {limits.HANDSHAKE:.0f} s"
 
 
 class BrokenContext(ClientContext):
