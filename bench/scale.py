@@ -71,7 +71,7 @@ PATIENCE = 1800.0
 LOOK = 0.1
 """Seconds between two looks at a server's status."""
 SETTLE = 3.0
-"""Seconds before memory and processor time are read: what a burst left behind is done by then."""
+"""Seconds, at most, before memory and processor time are read: what a burst left behind is done by then."""
 JOBS = 1_000
 """Jobs that have the second half of what is queued."""
 BEATS = b"x" * 32
@@ -196,8 +196,8 @@ async def sessions(
     reactor: ReactorBase, cluster: LocalCluster, servers: Servers, seconds: float
 ) -> list[Row]:
     """Registration, and what live sessions cost."""
-    count, lus = len(servers.all), psutil.Process(cluster.pid("lus"))
-    await sleep(reactor, SETTLE)
+    count, lus, settle = len(servers.all), psutil.Process(cluster.pid("lus")), min(SETTLE, seconds)
+    await sleep(reactor, settle)
     before = lus.memory_info().rss
     say(f"{count} compute servers dial")
     began = reactor.seconds()
@@ -205,7 +205,7 @@ async def sessions(
     await until(reactor, cluster, lambda: all(each.session is not None for each in servers.all))
     await until(reactor, cluster, lambda: registered(cluster) == count)
     took = reactor.seconds() - began
-    await sleep(reactor, SETTLE)
+    await sleep(reactor, settle)
     used = await cpu_share(reactor, lus, seconds)
     memory = (lus.memory_info().rss - before) / count
     lost = count - registered(cluster)
@@ -285,7 +285,7 @@ async def floor(
         port, before = int((folder / "floor.port").read_text()), process.memory_info().rss
         connections, beating = [await called(reactor, port, each.token) for each in callers], Tasks("floor")
         beating.repeat(reactor, "beats", HEARTBEAT, partial(beat, connections))
-        await sleep(reactor, SETTLE)
+        await sleep(reactor, min(SETTLE, seconds))
         used = await cpu_share(reactor, process, seconds)
         memory = (process.memory_info().rss - before) / len(callers)
         await beating.stop()
@@ -295,9 +295,7 @@ async def floor(
 async def called(reactor: ReactorBase, port: int, who: Identity) -> ITransport:
     """A connection to the floor's server."""
     factory = TLSMemoryBIOFactory(client_context(who, Role.LUS), True, Factory.forProtocol(Protocol), reactor)
-    protocol = cast(Protocol, await TCP4ClientEndpoint(reactor, LOOPBACK, port).connect(factory))
-    assert protocol.transport is not None
-    return protocol.transport
+    return cast(ITransport, await TCP4ClientEndpoint(reactor, LOOPBACK, port).connect(factory))  # TLS is one
 
 
 def beat(connections: Sequence[ITransport]) -> None:

@@ -21,6 +21,7 @@ from typing import Any, cast
 
 import attrs
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
@@ -144,6 +145,27 @@ Guests = Callable[[Chain, dt.datetime], PeerIdentity]
 Raises IdentityError for strangers."""
 
 
+class Issuers:
+    """The certificates above those of peers, each once: a thousand sessions hold the same two, and reading one leaves
+    some KiB of extensions with it."""
+
+    _MOST = 64
+    """Kept; an organisation has two, and one for each CA that it accepts."""
+
+    def __init__(self) -> None:
+        self._known: dict[x509.Certificate, x509.Certificate] = {}
+
+    def share(self, peer: PeerIdentity) -> PeerIdentity:
+        """This peer, who was accepted, with a chain that shares them, and a leaf of which nothing was read yet."""
+        leaf = x509.load_der_x509_certificate(peer.chain[0].public_bytes(Encoding.DER))
+        return attrs.evolve(peer, chain=(leaf, *map(self._one, peer.chain[1:])))
+
+    def _one(self, issuer: x509.Certificate) -> x509.Certificate:
+        if len(self._known) >= self._MOST:
+            return self._known.get(issuer, issuer)
+        return self._known.setdefault(issuer, issuer)
+
+
 class _PeerConnection(SSL.Connection):
     """An OpenSSL connection that remembers what its verification found.
 
@@ -158,6 +180,7 @@ class _PeerConnection(SSL.Connection):
         expected: Expected,
         now: dt.datetime,
         guests: Guests | None = None,
+        issuers: Issuers | None = None,
     ) -> None:
         super().__init__(context, None)
         _judge_at(self, now)
@@ -166,6 +189,7 @@ class _PeerConnection(SSL.Connection):
         self._now = now
         self._verified: list[x509.Certificate] = []
         self._guests = guests
+        self._issuers = issuers
         self._foreign = False
         self.peer: PeerIdentity | None = None
 
@@ -179,7 +203,8 @@ class _PeerConnection(SSL.Connection):
             else:
                 peer = identify(chain, self._root, self._now)
             self._expected.check(peer)
-            self.peer = peer
+            self._verified.clear()
+            self.peer = peer if self._issuers is None else self._issuers.share(peer)
 
     def may_be_guest(self, error: int) -> bool:
         """Whether OpenSSL's finding is put off until ``guests`` have judged the whole chain."""
@@ -206,6 +231,7 @@ class ServerContext:
 
     def __init__(self, identity: Identity, expected: Expected, wall: Wall) -> None:
         self._expected, self.wall = expected, wall
+        self._issuers = Issuers()
         self.guests: Guests | None = None
         """Judges whoever shows a certificate of another CA; None: they are strangers."""
         self.renew(identity)
@@ -216,7 +242,9 @@ class ServerContext:
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802, N803
         """Twisted's door: the TLS state of one accepted connection."""
-        return _PeerConnection(self._context, self._root, self._expected, self.wall(), self.guests)
+        return _PeerConnection(
+            self._context, self._root, self._expected, self.wall(), self.guests, self._issuers
+        )
 
 
 @implementer(IOpenSSLClientConnectionCreator)

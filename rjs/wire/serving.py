@@ -42,9 +42,9 @@ class Serving:
         self._routes = routes
         self._tasks = Tasks(f"session of {name}")
         self._under_way = 0
-        self._held: deque[bytes] = deque()
+        self._held: deque[bytes] | None = None  # as rare as an empty deque is large, a thousand times
         self._held_bytes = 0
-        self._reads: deque[m.BlobRead] = deque()
+        self._reads: deque[m.BlobRead] | None = None
         self._reading = 0
         self._starting_reads = False
         self._log = CallLog()
@@ -58,7 +58,7 @@ class Serving:
     @property
     def holding(self) -> bool:
         """No call may be done now: the peer does not read what we send, or has as much under way as it may."""
-        return self.paused or self._under_way + len(self._reads) >= limits.REQUESTS_IN_FLIGHT
+        return self.paused or self._under_way + len(self._reads or ()) >= limits.REQUESTS_IN_FLIGHT
 
     def call(self, message: m.Message) -> None:
         """The one place that every call passes: may this caller say this, and who does it."""
@@ -72,6 +72,7 @@ class Serving:
         if handler is None:
             self._session.tell(m.Unsupported(re=message.rid, what=tag))
         elif isinstance(message, m.BlobRead):
+            self._reads = self._reads or deque()
             self._reads.append(message)
             self._start_reads()
         else:
@@ -79,6 +80,7 @@ class Serving:
 
     def hold(self, frame: bytes) -> None:
         """Keep a call for later: see ``holding``. Raises ProtocolError beyond the caps."""
+        self._held = self._held or deque()
         self._held.append(frame)
         self._held_bytes += len(frame)
         if len(self._held) > limits.HELD_CALLS or self._held_bytes > limits.HELD_BYTES:
@@ -99,8 +101,7 @@ class Serving:
 
     def end(self) -> None:
         """The session ended: nobody waits for what is under way."""
-        self._held.clear()
-        self._reads.clear()
+        self._held = self._reads = None
         self._tasks.cancel_all()
 
     # --- one call -----------------------------------------------------------------------------------

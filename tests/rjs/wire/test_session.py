@@ -476,12 +476,25 @@ def test_heartbeats_both_ways(wire: Wire) -> None:
         assert all(sent <= wire.clock.seconds() for sent in member.door.answers)
 
 
+def test_who_was_dialled_pings_together_with_its_answer(wire: Wire) -> None:
+    """Heartbeats make the accepting end write once a second, and its own pings are answered all the same."""
+    wire.open()
+    wire.pass_time(3.0)
+    moments: set[float] = set()
+    write = wire.accepted_end.write
+    wire.accepted_end.write = lambda data: (moments.add(wire.clock.seconds()), write(data))[1]  # type: ignore[func-returns-value,method-assign]  # it watches
+    wire.called.door.answers.clear()
+    wire.pass_time(10.0)
+    assert 9 <= len(wire.called.door.answers) <= 11
+    assert len(moments) <= 11
+
+
 def test_silence_ends_the_session_with_its_length(wire: Wire) -> None:
     """A peer that says nothing for long is given up, with the reason; what it missed does not pile up."""
     wire.open()
     wire.dialled_end.reading = wire.accepted_end.reading = False
     wire.pass_time(limits.SILENCE + 2, step=0.5)
-    assert wire.accepted.reason.startswith("nothing heard for 1")
+    assert wire.dialled.reason.startswith("nothing heard for 1")
     assert len(wire.accepted._pings) <= 2 * limits.SILENCE / limits.HEARTBEAT + 1
     assert wire.clock.getDelayedCalls() == []
 
