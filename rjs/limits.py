@@ -74,8 +74,9 @@ SILENCE = 15.0
 HANDSHAKE = 10.0
 """Seconds for connecting, TLS and both hellos together: a peer that stalls holds no socket for longer."""
 
-HANDSHAKES_AT_ONCE = 128
-"""Handshakes under way at one listener: at 2 to 4 ms of its time each, the last of them is done in half a second."""
+HANDSHAKES_AT_ONCE = 48
+"""Handshakes under way at one listener: at 2 to 4 ms of its time each, the last of them is done in a fifth of a
+second, and each takes some 60 KiB for as long as it lasts."""
 
 LISTEN_BACKLOG = 1024
 """Connections that the kernel keeps until they are accepted: 1,000 servers that come back at once."""
