@@ -264,7 +264,7 @@ def _connecting(endpoint: IStreamClientEndpoint, factory: IProtocolFactory) -> D
 
 
 def _endpoint(reactor: ReactorBase, host: str, port: int) -> IStreamClientEndpoint:
-    """Only a name needs looking up, in a thread; an address must not wait for one. Its own patience does not end before
+    """Only a name needs looking up, in a thread; an address must not wait for one. Its patience does not end before
     ``dial``'s, or the same silence would have another sentence by chance."""
     patience = 2 * limits.HANDSHAKE
     if isIPAddress(host):
