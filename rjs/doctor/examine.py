@@ -256,9 +256,9 @@ def _break_in(patient: Patient) -> list[Finding]:
     uid = machine.process_uid(pid)
     owner = patient.path.stat().st_uid if uid is None else uid
     authority = patient.document.get("authority")
-    apart = bool(authority.get("own_account")) if isinstance(authority, dict) else False
+    user = authority.get("user") if isinstance(authority, dict) else None
     near = operator.operators_near(patient.path, owner)
-    return judge_break_in(ServerFacts(str(patient.path), None if uid is None else account(uid), apart, near))
+    return judge_break_in(ServerFacts(str(patient.path), None if uid is None else account(uid), user, near))
 
 
 _SERVER: Sequence[Check] = (

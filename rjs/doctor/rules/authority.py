@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from rjs.authority_separation import authority_separation
 from rjs.doctor.finding import Finding, fault, notice, typed, well
 
 BREAK_IN, OPERATOR = "break-in", "operator's folder"
@@ -28,38 +29,46 @@ class OperatorFacts:
 
 @attrs.frozen
 class ServerFacts:
-    """A web server's process and its authority: ``account`` None where nothing runs to be asked."""
+    """The accounts of a web server's process and of its authority's: None where nothing runs to be asked."""
 
     folder: str
     account: str | None
-    apart: bool
+    authority: str | None
     near: Sequence[OperatorFacts] = ()
 
 
 def judge_break_in(facts: ServerFacts) -> list[Finding]:
     """One finding for each thing that a break-in would give away beyond the web server's own process."""
     found = [finding for each in facts.near for finding in _near(each)]
-    if facts.account == "root":
-        sentence = (
-            "the web server runs as root: who breaks in owns this machine, the authority's key and every home"
-        )
+    return [*found, *_not_separate(facts)] or [_bounded(facts)]
+
+
+def _not_separate(facts: ServerFacts) -> list[Finding]:
+    """What keeps the authority's keys within the web server's reach."""
+    is_root = facts.account == "root"
+    if facts.account is None or (facts.authority is None and not is_root):
+        return []
+    authority = facts.authority or facts.account
+    separation = authority_separation(
+        ws_is_root=is_root, authority_user=authority, apart=authority != facts.account
+    )
+    if separation.holds:
+        return []
+    if is_root:
         remedy = "run it as an account of its own (port 9000 needs no root); authority_user alone does not help then"
-        command = typed("chown", "-R", "rjs", facts.folder)
-        found.append(notice(BREAK_IN, "ws-runs-as-root", sentence, remedy, "useradd --system rjs", command))
-    if facts.account is not None and not facts.apart:
-        sentence = (
-            "the token authority runs as the web server's account: who breaks in can read its key and issue tokens "
-            "for any name until the intermediate's end; never answers, bundles or invitations"
-        )
-        remedy = 'let root start the web server with authority_user = "rjs-authority" in config.toml'
-        command = "useradd --system rjs-authority"
-        found.append(notice(BREAK_IN, "authority-same-account", sentence, remedy, command))
-    return found or [_bounded(facts)]
+        commands = ("useradd --system rjs", typed("chown", "-R", "rjs", facts.folder))
+        return [notice(BREAK_IN, "ws-runs-as-root", separation.sentence, remedy, *commands)]
+    remedy = 'let root start the web server with authority_user = "rjs-authority" in config.toml'
+    command = "useradd --system rjs-authority"
+    return [notice(BREAK_IN, "authority-same-account", separation.sentence, remedy, command)]
 
 
 def _bounded(facts: ServerFacts) -> Finding:
-    if facts.account is None:
-        return well(BREAK_IN, "no operator's folder was found here; run this again while the web server runs")
+    if facts.account is None or facts.authority is None:
+        return well(
+            BREAK_IN,
+            "no operator's folder was found here; run this again while the web server runs and issues",
+        )
     sentence = (
         "who breaks into the web server can delay work and act as it until thrown out; the authority's key, answers, "
         "bundles and invitations are out of reach"

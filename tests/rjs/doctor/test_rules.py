@@ -340,14 +340,17 @@ OPEN = attrs.evolve(KEPT, plain=("/ca/root.key", "/ca/enrolment.key"), to_ws=Tru
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
-        (ServerFacts("/s", "rjs", True), ["ok"]),
-        (ServerFacts("/s", None, False), ["ok"]),
-        (ServerFacts("/s", "rjs", False), ["notice authority-same-account"]),
-        (ServerFacts("/s", "root", True), ["notice ws-runs-as-root"]),
-        (ServerFacts("/s", "rjs", True, [OPEN]), ["fault ca-beside-ws"]),
-        (ServerFacts("/s", "rjs", True, [KEPT]), ["notice ca-near-ws"]),
-        (ServerFacts("/s", "rjs", True, [attrs.evolve(OPEN, to_ws=False)]), ["notice ca-near-ws"]),
-        (ServerFacts("/s", None, False, [OPEN]), ["fault ca-beside-ws"]),
+        (ServerFacts("/s", "rjs", "rjs-authority"), ["ok"]),
+        (ServerFacts("/s", None, None), ["ok"]),
+        (ServerFacts("/s", "rjs", "rjs"), ["notice authority-same-account"]),
+        (ServerFacts("/s", "rjs", None), ["ok"]),
+        (ServerFacts("/s", "root", "rjs-authority"), ["notice ws-runs-as-root"]),
+        (ServerFacts("/s", "root", "root"), ["notice ws-runs-as-root"]),
+        (ServerFacts("/s", "root", None), ["notice ws-runs-as-root"]),
+        (ServerFacts("/s", "rjs", "rjs-authority", [OPEN]), ["fault ca-beside-ws"]),
+        (ServerFacts("/s", "rjs", "rjs-authority", [KEPT]), ["notice ca-near-ws"]),
+        (ServerFacts("/s", "rjs", "rjs-authority", [attrs.evolve(OPEN, to_ws=False)]), ["notice ca-near-ws"]),
+        (ServerFacts("/s", None, None, [OPEN]), ["fault ca-beside-ws"]),
     ],
 )
 def test_break_ins(facts: ServerFacts, expected: list[str]) -> None:
