@@ -139,6 +139,7 @@ class ComputeServer:
         self._context = context = server_context(self._keeper.identity, Role, self._wall)
         self._keeper.renewed = self._show
         self._shell.served = self._keeper.poke
+        self._shell.may_work = self._book.may_tell = lambda: not self._keeper.expired
         me = Self(self._member.name.uri(), self._member.cluster, self._boot.id, self._boot.count, __version__)
         self._shell.jobs = self._jobs = self._job_desk(me)
         door = CsDoor(self._shell)
@@ -216,7 +217,7 @@ class ComputeServer:
         doors = doors_folder(self._state.path / limits.DOORS)
         return JobDesk(
             self._reactor, self._tasks, self._shell.workers, me, self._member.id, doors,
-            lambda: self._keeper.identity, lambda: self._shell.session, self._wall,
+            lambda: self._keeper.identity, lambda: self._shell.work_session, self._wall,
         )  # fmt: skip
 
     def _show(self, identity: Identity) -> None:

@@ -73,6 +73,8 @@ class Shell:
     """What running jobs ask of us; without one, nobody hears them."""
     session: Session | None = None
     served: Callable[[], object] = lambda: None
+    may_work: Callable[[], bool] = lambda: True
+    """Whether our certificate is good: with one that has expired a LUS carries its renewal, no more."""
     lease_until: float = 0.0
     _closing: bool = False
     _later: set[AttemptId] = attrs.field(factory=set)
@@ -88,6 +90,11 @@ class Shell:
         self.lease_until = holder_until(self.timers.seconds(), CS_LEASE)
         self.perform(self.machine.session_opened())
         self.served()
+
+    @property
+    def work_session(self) -> Session | None:
+        """The session on which the LUS may hear of work."""
+        return self.session if self.may_work() else None
 
     @property
     def served_now(self) -> bool:
@@ -177,8 +184,8 @@ class Shell:
                 self.spool.forget(attempt)
                 crash_point("cs.verdict.forgotten")
             case Describe():
-                if self.session is not None:
-                    self.session.tell(self.describe())
+                if self.work_session is not None:
+                    self.work_session.tell(self.describe())
 
     def _begin(self, what: str, coroutine: Coroutine[Any, Any, None]) -> None:
         self.tasks.spawn(what, coroutine)
@@ -289,7 +296,7 @@ class Shell:
     # --- words --------------------------------------------------------------------------------------
 
     async def _offer(self, attempt: AttemptId) -> None:
-        session = self.session
+        session = self.work_session
         if session is None or attempt not in self.machine.holding:
             return  # offered when a LUS is there again
         try:
@@ -326,7 +333,7 @@ class Shell:
         await self._offer(attempt)
 
     async def _report(self, report: Report) -> None:
-        session = self.session
+        session = self.work_session
         if session is None:
             return
         ended = m.AttemptEnded(

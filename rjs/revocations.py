@@ -57,6 +57,8 @@ class RevocationBook:
         self.current = kept_revocations(path, root)
         self.changed: Callable[[], object] = lambda: None
         self.received: Callable[[Revocations], object] = self.take
+        self.may_tell: Callable[[], bool] = lambda: True
+        """Whether our certificate is good: with one that has expired we may not speak of lists."""
 
     # --- the list -----------------------------------------------------------------------------------
 
@@ -136,7 +138,7 @@ class RevocationBook:
         if self._turned_out(session):
             return False
         self._sessions[session] = 0
-        if session.peer.name.role in SERVERS:
+        if session.peer.name.role in SERVERS and self.may_tell():
             session.tell(self._our_number())
         return True
 
@@ -195,7 +197,7 @@ class RevocationBook:
 
     def _tell(self, session: Session) -> None:
         """Tell our list, once: two sides that do not believe each other's would tell them for ever."""
-        if self.current is None or session.peer.name.role not in SERVERS:
+        if self.current is None or session.peer.name.role not in SERVERS or not self.may_tell():
             return
         if self._sessions.get(session, 0) < self.current.number:
             if session in self._sessions:

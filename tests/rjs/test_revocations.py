@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.logger import capturedLogs
 
 from rjs.errors import ConfigError
 from rjs.identity.errors import IdentityError
@@ -127,6 +128,19 @@ def test_a_revoked_server_is_not_dialled_into_either(organisation: Organisation,
     pair.dialling.take(pair.listed(1, Revoked(What.MEMBER, name.uri(), organisation.now.timestamp())))
     pair.wire.open()
     assert pair.wire.dialled.ended and pair.inner(pair.wire.caller.door).milestones == []
+
+
+def test_an_expired_server_does_not_speak_of_lists(organisation: Organisation, tmp_path: Path) -> None:
+    """It may renew and nothing else: it neither tells its number nor its list, and so is refused nothing."""
+    books = Books(organisation, tmp_path, organisation.expired(Role.CS), Role.LUS)
+    books.dialling.may_tell = lambda: False
+    books.dialling.take(books.listed(1))
+    with capturedLogs() as logged:
+        books.wire.open()
+        books.dialling.take(books.listed(2))
+        books.wire.turn()
+    assert books.numbers() == [2, 0]
+    assert not [each for each in logged if "refused" in str(each.get("log_format"))]
 
 
 def test_a_rolled_back_list_is_refused_and_answered(organisation: Organisation, tmp_path: Path) -> None:
