@@ -120,13 +120,7 @@ class ComputeServer:
         assert isinstance(self._reactor, PosixReactorBase)
         self._spawner.attach(self._reactor)
         cluster = self._state.cluster()
-        self._storage = StorageThread(
-            self._reactor,
-            open_or_begin_anew(
-                cluster / "ledger.sqlite", ledger.MIGRATIONS, ledger.APPLICATION_ID, self._quarantine,
-                ledger.WITHOUT, self._wall(),
-            ),
-        )  # fmt: skip
+        self._storage = self._open_ledger(cluster)
         await self._storage.write(partial(ledger.forget_expired, wall=self._wall().timestamp()))
         self._book = RevocationBook(self._state.identity().root(), cluster / REVOCATIONS, self._wall)
         self._disk = DiskWatch(
@@ -136,15 +130,32 @@ class ComputeServer:
         await self._judge_spool()
         self._book.changed = self._shell.judge_again
         self._keeper = TokenKeeper(self._state.identity().token(), self._renewed, self._reactor, self._wall)
-        self._context = context = server_context(self._keeper.identity, Role, self._wall)
         self._keeper.renewed = self._show
         self._shell.served = self._keeper.poke
         self._shell.may_work = self._book.may_tell = lambda: not self._keeper.expired
+        self._open_doors()
+        self._keep_up()
+        self._status = serve_status(self._reactor, self._state.path, self._document)
+        _log.info("compute server {name} of cluster {cluster} serves on port {port}: {mflops:.0f} MFLOPS",
+                  name=self._member.common_name, cluster=self._member.cluster, port=self._port,
+                  mflops=self._record.median_mflops)  # fmt: skip
+        _log.warn("jobs of trusted signers run unconfined, with your own rights: you accepted that")
+
+    def _open_ledger(self, cluster: Path) -> StorageThread:
+        database = open_or_begin_anew(
+            cluster / "ledger.sqlite", ledger.MIGRATIONS, ledger.APPLICATION_ID, self._quarantine, ledger.WITHOUT,
+            self._wall(),
+        )  # fmt: skip
+        return StorageThread(self._reactor, database)
+
+    def _open_doors(self) -> None:
+        """To jobs, and to lookup servers: they may dial us, and we them."""
         me = Self(self._member.name.uri(), self._member.cluster, self._boot.id, self._boot.count, __version__)
         self._shell.jobs = self._jobs = self._job_desk(me)
         door = CsDoor(self._shell)
         guarded = GuardedDoor(door, self._book)
-        self._acceptor = Acceptor(self._reactor, me, guarded, context, limits.LUS_SESSIONS)
+        self._context = server_context(self._keeper.identity, Role, self._wall)
+        self._acceptor = Acceptor(self._reactor, me, guarded, self._context, limits.LUS_SESSIONS)
         self._port = self._acceptor.listen(self._settings.port, self._settings.listen)
         self._lookup = LookupServers(
             self._reactor, me, guarded, self._tasks, self._lus_context, self._serving, door.numbers
@@ -153,16 +164,15 @@ class ComputeServer:
         self._link = Link(self._reactor, self._settings.interfaces)
         self._announce(None)
         self._link.browse(Service.LUS, self._member.cluster, self._lookup.seen)
-        self._tasks.repeat(self._reactor, "disk", DISK_LOOK, self._look_at_disk)
+
+    def _keep_up(self) -> None:
+        """Begin what is done again and again while the server runs."""
+        repeat = partial(self._tasks.repeat, self._reactor)
         self._tasks.spawn("own certificate", self._keeper.run())
-        self._tasks.repeat(self._reactor, "announcement", limits.SERVED_LOOK, self._look_at_lus)
-        self._tasks.repeat(self._reactor, "trust", limits.TRUST_LOOK, self._look_at_trust)
-        self._tasks.repeat(self._reactor, "offer", limits.OFFER_LOOK, self._look_at_offer)
-        self._status = serve_status(self._reactor, self._state.path, self._document)
-        _log.info("compute server {name} of cluster {cluster} serves on port {port}: {mflops:.0f} MFLOPS",
-                  name=self._member.common_name, cluster=self._member.cluster, port=self._port,
-                  mflops=self._record.median_mflops)  # fmt: skip
-        _log.warn("jobs of trusted signers run unconfined, with your own rights: you accepted that")
+        repeat("disk", DISK_LOOK, self._look_at_disk)
+        repeat("announcement", limits.SERVED_LOOK, self._look_at_lus)
+        repeat("trust", limits.TRUST_LOOK, self._look_at_trust)
+        repeat("offer", limits.OFFER_LOOK, self._look_at_offer)
 
     async def stop(self) -> None:
         """Give the running task back, leave the LAN, end every process."""
