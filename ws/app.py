@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from itertools import islice
@@ -290,6 +291,7 @@ class WebServer:
             "disk": parts.disk.document(),
             "accounts": len(parts.members.accounts),
             "jobs": len(parts.shell.queue.jobs),
+            "job_states": Counter(state.summary() for state in queue.jobs.values()),
             "live": [line(queue, state) for state in islice(live, limits.LIST_JOBS)],
         }
 

@@ -44,6 +44,7 @@ CA: Final = {
 WS: Final = {
     "init": Leaf("rjs.cli.ws:init", "Found a web server in a new state folder."),
     "run": Leaf("rjs.cli.ws:run", "Run the web server until it is told to stop."),
+    "status": Leaf("rjs.cli.ws_status:status", "Show what this web server holds, and what to do next."),
     "backup": Leaf("rjs.cli.ws_backup:backup", "Write all that the web server must not lose to FILE."),
     "restore": Leaf("rjs.cli.ws_backup:restore", "Make DIR the web server that the backup FILE is of."),
     "revoke": Leaf("rjs.cli.ws_revoke:revoke", "Revoke a member, a signer or a certificate."),

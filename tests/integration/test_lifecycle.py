@@ -123,8 +123,12 @@ def test_an_invitation_is_used_once(cluster: Cluster, tmp_path: Path) -> None:
 
 
 def test_status_of_servers(cluster: Cluster) -> None:
-    """`rjs lus status` and `rjs cs status` print what they know, for people and as JSON."""
+    """`rjs ws status`, `rjs lus status` and `rjs cs status` print what they know, for people and as JSON."""
     cluster.registered()
+    facts = cluster.rjs("ws", "status", cluster["ws"].folder).stdout.splitlines()
+    assert {"lookup servers  lus", "its separation"} <= {facts[2].strip(), facts[7][:14]}
+    told = json.loads(cluster.rjs("ws", "status", cluster["ws"].folder, "--json").stdout)
+    assert (told["lus"], sum(told["job_states"].values())) == (["lus"], told["jobs"])
     table = cluster.rjs("lus", "status", cluster["lus"].folder).stdout
     assert {"cs1", "cs2"} <= set(table.split())
     listed = json.loads(cluster.rjs("lus", "status", cluster["lus"].folder, "--json").stdout)
