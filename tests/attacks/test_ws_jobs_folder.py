@@ -27,6 +27,7 @@ from rjs.identity.names import RjsName, Role
 from rjs.identity.tls import PeerIdentity
 from rjs.ids import BundleId, ClusterId
 from rjs.jobs import TaskEvent
+from rjs.wall_time import utc_now
 from rjs.wire.messages import BlobData, JobSubmit
 from ws import limits
 from ws.admission import FurtherJarsError, Upload
@@ -361,7 +362,7 @@ def test_a_refusal_beside_a_job_that_lives_is_kept(setting: Setting) -> None:
 
 def intake_of(setting: Setting, folder: Path) -> Intake:
     folder.mkdir()
-    shell = cast("Shell", None)  # no job comes so far
+    shell = cast("Shell", SimpleNamespace(wall=utc_now))  # no job comes so far
     sets, cluster = JobSets(setting.homes), ClusterId("c" * 32)
     return Intake(
         shell, Bundles(folder), setting.homes, sets, setting.workers, cluster, lambda _: frozenset()
