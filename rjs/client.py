@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
-from rjs.background import sleep
+from rjs.background import Timers, sleep
 from rjs.clock import use_steady_clock
 from rjs.errors import RefusedError, RjsError, UnreachableError
 from rjs.identity.ca import cluster_of
@@ -29,7 +29,7 @@ from rjs.identity.keys import AskPassphrase
 from rjs.identity.lifetimes import check_renewable, renew_at
 from rjs.identity.names import SERVERS, Role
 from rjs.identity.paths import read_chain
-from rjs.limits import JOIN_PAUSE, LAN_AFTER
+from rjs.limits import HANDSHAKE, JOIN_PAUSE, LAN_AFTER, SILENCE, SUPERSEDED_PAUSE
 from rjs.person_door import PersonDoor
 from rjs.persons_list import fetch_list
 from rjs.presenting import present_again, present_when_due, presented_in, unasked
@@ -133,8 +133,29 @@ async def renew_alone(
 
     ask = partial(by_first_way, reactor, caller, work=renew, door=PersonDoor(), to_renew=True, wall=wall)
     more = partial(announced_ways, reactor, member.cluster, interfaces) if by_lus else None
-    identity, _ = await by_any_way(ask, ways, more, tell)
+    identity, _ = await once_heard(reactor, lambda: by_any_way(ask, ways, more, tell), tell)
     return identity
+
+
+async def once_heard(
+    timers: Timers, work: Callable[[], Awaitable[T]], tell: Callable[[str], object] = lambda sentence: None
+) -> T:
+    """``work``, begun again while the session of this server's process that was just killed keeps ours out: where it
+    was dialled that process is given up after ``SILENCE`` seconds. ``tell`` hears that we wait. Raises what the last
+    try raised."""
+    began, told = timers.seconds(), False
+    while True:
+        try:
+            return await work()
+        except UnreachableError as error:
+            if "superseded: " not in str(error) or timers.seconds() - began >= SILENCE + HANDSHAKE:
+                raise
+        if not told:
+            tell(
+                f"a session of this server's last process is still open there: it ends within {SILENCE:.0f} s; waiting"
+            )
+            told = True
+        await sleep(timers, SUPERSEDED_PAUSE)
 
 
 async def _fetch_list(

@@ -517,6 +517,9 @@ LOCAL_STOP = 10.0
 JOIN_PAUSE = 0.25
 """Seconds between two tries to reach a web server that may just be starting."""
 
+SUPERSEDED_PAUSE = 1.0
+"""Seconds between two tries to renew while the session of a killed process is not given up yet."""
+
 LAN_AFTER = 2.0
 """Seconds of that after which a joiner looks for other ways on the LAN: a web server that starts needs less."""
 

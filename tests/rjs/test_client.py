@@ -13,8 +13,9 @@ from typing import Any, cast
 import pytest
 from twisted.internet.base import ReactorBase
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
-from rjs.client import digest_of, renew_alone, with_own_ws, with_ws
+from rjs.client import digest_of, once_heard, renew_alone, with_own_ws, with_ws
 from rjs.errors import RefusedError, UnreachableError
 from rjs.identity.certificates import Identity
 from rjs.identity.folder import IdentityFolder
@@ -141,6 +142,34 @@ def test_a_server_that_dies_in_mid_question(servers: WebServers) -> None:
     error = servers.ask([servers.serve(first), servers.serve(second)], m.JobShow(job="ab"))
     assert isinstance(error, SessionLostError)
     assert second.door.events == []
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [
+        (SessionLostError("superseded: a newer session of this LUS is open"), 26),
+        (UnreachableError("cannot reach the web server; superseded: a newer session of this LUS is open"), 26),
+        (UnreachableError("nobody listens"), 1), (RefusedError("revoked", "no"), 1),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("fails", [3, 1000])
+def test_a_killed_process_is_waited_for(error: Exception, tries: int, fails: int) -> None:
+    """While its session keeps ours out the work is begun again, for a bounded time, and that is told once."""
+    clock, begun, told, got = Clock(), list[float](), list[str](), list[Any]()
+
+    async def work() -> str:
+        begun.append(clock.seconds())
+        if len(begun) <= fails:
+            raise error
+        return "renewed"
+
+    Deferred.fromCoroutine(once_heard(clock, work, told.append)).addBoth(got.append)
+    clock.pump([1.0] * 100)
+    if fails < tries:
+        assert got == ["renewed"] and len(begun) == fails + 1
+    else:
+        assert got[0].value is error and len(begun) == tries
+    assert len(told) == (tries > 1) and clock.getDelayedCalls() == []
 
 
 def test_our_own_expired_certificate_is_told_once(servers: WebServers) -> None:
