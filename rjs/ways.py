@@ -133,7 +133,7 @@ async def by_first_way(
         finally:
             session.close("done", "the command is done")
             await session.gone()
-    raise UnreachableError("cannot reach the web server; " + "; ".join(faults))
+    raise UnreachableError("cannot reach the web server; " + ("; ".join(faults) or "no way to it is known"))
 
 
 async def by_any_way(

@@ -72,7 +72,9 @@ def init(
 @click.option("--lus", multiple=True, metavar="HOST:PORT",
               help="Where a lookup server is, for whoever cannot reach the web server.")  # fmt: skip
 @click.option("--role", required=True, type=click.Choice(ROLES), help="What the invited become.")
-@click.option("--name", help="The account of a person, or a label for a server.")
+@click.option(
+    "--name", help="The account of a person, or a label for a server, numbered where there are several."
+)
 @click.option("--count", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Servers only.")
 @passphrase_option
 @json_option
@@ -104,7 +106,8 @@ def invite(
         raise click.UsageError(f"an invitation as {role} is for one person: give --name, and no --count")
     authority = OperatorFolder.open(cadir, Passphrases(passphrase_file)).enrolment()
     now = datetime.now(UTC)
-    made = [authority.invite(Role(role), name, ws=ws, now=now, lus=lus) for _ in range(count)]
+    labels = [f"{name}-{number}" for number in range(1, count + 1)] if name and count > 1 else [name] * count
+    made = [authority.invite(Role(role), label, ws=ws, now=now, lus=lus) for label in labels]
     record_issued(cadir, [issued_invitation(each, now) for each in made])
     if as_json:
         print_json(

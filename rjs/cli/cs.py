@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from rjs.cli.console import json_option, print_json, print_table, safe_text
 from rjs.cli.server import certificate_words, clock_words, offer_words, run_server, state_folder, status_of
+from rjs.limits import MIB
 
 
 @click.command("run")
@@ -40,10 +42,14 @@ def status(folder: Path, as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
-    refused, aside = document.pop("refused"), document.pop("quarantine")
+    refused, aside = document.pop("refused"), document.pop("quarantine", [])  # a server of before an upgrade
     document["offer"] = offer_words(document["offer"])
     document["certificate"] = certificate_words(document["certificate"])
     document["clock"] = clock_words(document["clock"])
+    document["revocations"] = _revocations(document["revocations"])
+    document["disk"] = document["disk"]["sentence"] or f"{document['disk']['free'] // MIB:,} MiB free"
+    luses = document["lookup_servers"].items()
+    document["lookup_servers"] = "; ".join(f"{each}: {said or 'no trouble'}" for each, said in luses) or None
     rows = [[key.replace("_", " "), _words(value)] for key, value in document.items() if key != "boot"]
     print_table(["COMPUTE SERVER", ""], rows)
     if refused:
@@ -58,6 +64,13 @@ def status(folder: Path, as_json: bool) -> None:
         )
     for each in aside:
         click.echo(safe_text(f"{each['what']}: {each['why'] or 'nobody wrote down why'}"))
+
+
+def _revocations(told: dict[str, Any]) -> str:
+    if not told["number"]:
+        return "no list has come yet"
+    stale = ", which is stale: nothing new starts" if told["stale"] else ""
+    return f"list {told['number']} with {told['entries']} entries, good until {told['until']}{stale}"
 
 
 def _words(value: object) -> str | None:

@@ -51,6 +51,7 @@ def command(
     from rjs.client import run_client
     from rjs.identity.invitation import check_addresses
     from rjs.presenting import Presented, join_by_certificate
+    from rjs.state import cluster_folder
 
     with wrong_usage("identity.address"):
         check_addresses(ws)
@@ -61,6 +62,10 @@ def command(
         print_json({"name": member.name.uri(), "cluster": member.cluster, "folder": place})
         return
     say(f"joined cluster {member.cluster} as {member.name.uri()}")
+    identity = cluster_folder(place, member.cluster) / "identity"
+    if not (identity / "signing.pem").exists():
+        request = identity / "signing-request.pem"
+        say(f"next: the operator certifies your signing key: rjs ca issue CADIR {request}")
     say(f"rjs presents {certificate} again when the token is due: keep it, and its next one, there")
 
 

@@ -105,9 +105,9 @@ def _not_joined(path: Path, error: RjsError) -> Finding:
     if found:
         remedy = "put the file back from a copy, or join again into a new folder"
         return fault("membership", "membership-damaged", str(error), remedy)
-    return fault(
-        "membership", "not-joined", str(error), "ask the operator for an invitation", "rjs join INVITATION"
-    )
+    remedy = "ask the operator for an invitation; a web server that has lost its clusters/ is restored from a backup"
+    restore = typed("rjs", "ws", "restore", str(path), "BACKUP")
+    return fault("membership", "not-joined", str(error), remedy, "rjs join INVITATION", restore)
 
 
 def _member(identity: Path) -> Member:
@@ -187,8 +187,9 @@ def _revocations(patient: Patient) -> list[Finding]:
         root = patient.identity.root()
     except RefusedError:
         return []  # the root's own finding
-    facts = stores.look_at_revocations(patient.cluster, root)
-    return [judge_revocations(facts, patient.wall(), patient.running.document is not None)]
+    facts = stores.look_at_revocations(patient.cluster, root, patient.member.name)
+    runs = patient.running.document is not None
+    return [judge_revocations(facts, patient.wall(), runs, _holder(patient).rejoin())]
 
 
 def _server(patient: Patient) -> list[Finding]:

@@ -66,6 +66,12 @@ _COMMON_NAME_LENGTH = 64  # ub-common-name, RFC 5280 appendix A
 _EXPIRY = re.compile(r"\?expires=([1-9][0-9]{0,10})")  # up to the year 5138
 
 
+_FORM_WORDS = dict.fromkeys(
+    (Role.USER, Role.ADMIN),
+    ": an account begins with a-z and goes on with a-z, 0-9, _ and -, 32 characters at most",
+)
+
+
 @attrs.frozen
 class RjsName:
     """A role and the id within it. Raises IdentityError when the id does not have the role's exact form."""
@@ -76,7 +82,10 @@ class RjsName:
     def __attrs_post_init__(self) -> None:
         form = _ID_FORMS[self.role].fullmatch(self.id)
         if form is None or (self.role is Role.JOB and not _are_numbers(*form.groups())):
-            raise IdentityError("name", f"{self.id!r} is no id for the role {self.role.value!r}")
+            raise IdentityError(
+                "name",
+                f"{self.id!r} is no id for the role {self.role.value!r}{_FORM_WORDS.get(self.role, '')}",
+            )
 
     def uri(self) -> str:
         """The SAN URI, ``rjs://<role>/<id>``."""

@@ -32,6 +32,8 @@ WAIT = 20
 """Seconds from the submission on, unless said otherwise: a free compute server takes well under one."""
 LOOK = 0.1
 VALID = dt.timedelta(hours=1)
+_REVOKED: Final = "revoked: "
+"""How the reason begins with which the web server ends the session of somebody revoked."""
 OUTPUT: Final = "out/song.txt"
 SONG: Final = b"I am well\n"
 
@@ -80,7 +82,8 @@ def send_canary(
                 lambda reactor: with_own_ws(reactor, identity, lambda s: flight.fly(reactor, s), flight.door)
             )
         except UnreachableError as error:
-            return flight.facts(Came.UNREACHED, str(error))
+            said = str(error)
+            return flight.facts(Came.REVOKED if said.startswith(_REVOKED) else Came.UNREACHED, said)
         except RefusedError as refused:
             return flight.facts(Came.REFUSED, refused.sentence, refused.code)
         if flight.came is Came.COMMITTED and answers is not None:

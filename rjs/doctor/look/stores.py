@@ -12,6 +12,7 @@ from cryptography import x509
 from rjs.doctor.rules.homes import DatabaseFacts, HomeFacts
 from rjs.doctor.rules.trust import GrantFacts, RevocationFacts, TrustFacts
 from rjs.errors import ConfigError
+from rjs.identity.names import RjsName
 from rjs.identity.revocation_file import REVOCATIONS, kept_revocations
 from rjs.roles import role_entry
 from rjs.storage import check_database
@@ -41,8 +42,8 @@ def _writable(*paths: Path) -> str:
     return ""
 
 
-def look_at_revocations(cluster: Path, root: x509.Certificate) -> RevocationFacts:
-    """The list that the server of this cluster folder goes by."""
+def look_at_revocations(cluster: Path, root: x509.Certificate, name: RjsName) -> RevocationFacts:
+    """The list that the server of this cluster folder goes by, and what it says of the server itself."""
     path = cluster / REVOCATIONS
     try:
         kept = kept_revocations(path, root)
@@ -52,7 +53,9 @@ def look_at_revocations(cluster: Path, root: x509.Certificate) -> RevocationFact
         return RevocationFacts(str(path), error=f"{path}: {error.strerror}")
     if kept is None:
         return RevocationFacts(str(path))
-    return RevocationFacts(str(path), kept.number, len(kept.said.entries), kept.until)
+    entry = kept.member(name)  # a server that is invited again has another id
+    against = "" if entry is None else entry.sentence()
+    return RevocationFacts(str(path), kept.number, len(kept.said.entries), kept.until, against=against)
 
 
 def look_at_homes(homes: Path) -> list[HomeFacts]:

@@ -19,6 +19,7 @@ class Came(Enum):
     NOT_ASKED = "not-asked"
     NO_KEY = "no-key"
     UNREACHED = "unreached"
+    REVOKED = "revoked"
     REFUSED = "refused"
     WAITING = "waiting"
     RUNNING = "running"
@@ -66,6 +67,8 @@ def judge_canary(facts: CanaryFacts) -> Finding:
         Came.NO_KEY: ("canary-not-signed", facts.words, "let the operator certify your signing key, or give its "
                       "passphrase", "rjs cert request --signing"),
         Came.UNREACHED: ("canary-unreached", facts.words, "see the doors", ""),
+        Came.REVOKED: ("canary-revoked", facts.words, "ask the operator why; where that is settled, join again into "
+                       "a new folder", "rjs --home NEW join INVITATION"),
         Came.REFUSED: ("canary-refused", f"the web server did not admit it: {facts.code}: {facts.words}",
                        "what it says would change that", ""),
         Came.RUNNING: ("canary-slow", f"it was started on {facts.cs or 'a compute server'} and has not ended yet",

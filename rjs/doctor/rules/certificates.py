@@ -143,7 +143,10 @@ def _token(subject: str, facts: CertificateFacts, holder: Holder, now: dt.dateti
         sentence = (
             f"it ended at {_day(facts.end)}, more than {GRACE.days} days ago, and renews itself no more"
         )
-        remedy = "join again into a new folder; keys for signing and a trust store can be copied there"
+        remedy = (
+            f"{_clock_first(now)}; else join again into a new folder; keys for signing and a trust store can be "
+            "copied there"
+        )
         return [fault(subject, "certificate-beyond-grace", sentence, remedy, *holder.rejoin())]
     until = _day(facts.end + GRACE)
     sentence = (
@@ -152,7 +155,14 @@ def _token(subject: str, facts: CertificateFacts, holder: Holder, now: dt.dateti
     if holder.runs:
         remedy = "the running server renews it as soon as it reaches the web server; see the doors below"
         return [fault(subject, "certificate-expired", sentence, remedy)]
-    return [fault(subject, "certificate-expired", sentence, "renew it now", holder.renew())]
+    return [
+        fault(subject, "certificate-expired", sentence, f"{_clock_first(now)}; else renew it", holder.renew())
+    ]
+
+
+def _clock_first(now: dt.datetime) -> str:
+    """A wrong clock looks like an expired certificate, and joining again would not help."""
+    return f"the clock here says {_day(now)}: if that is wrong, set it, and nothing else is needed"
 
 
 def _good(facts: CertificateFacts, now: dt.datetime) -> str:

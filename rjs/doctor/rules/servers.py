@@ -137,6 +137,8 @@ def _served(document: Document) -> Finding:
     known = _of(document, "lookup_servers")
     tried = "; ".join(f"{name}: {trouble}" for name, trouble in known.items() if trouble)
     sentence = f"no lookup server serves this machine, so it gets no work; {tried or 'none has found it'}"
+    if "revoked: " in tried:
+        return fault("lookup server", "no-lus", sentence, "see what it says is revoked")
     remedy = (
         "see multicast: where it is blocked, let UDP port 5353 through on both machines; let this server's TCP port "
         "through, or name a lookup server in config.toml (lus); and see that one of this cluster runs"

@@ -78,17 +78,26 @@ def _whose(grant: GrantFacts) -> str:
 
 @attrs.frozen
 class RevocationFacts:
-    """The kept list: its number (0: there is none yet), entries and end; ``error`` why it is not believed."""
+    """The kept list: its number (0: there is none yet), entries and end; ``error`` why it is not believed.
+
+    ``against``: the sentence of the entry that revokes whose folder this is; empty where none does.
+    """
 
     path: str
     number: int = 0
     entries: int = 0
     until: dt.datetime | None = None
     error: str = ""
+    against: str = ""
 
 
-def judge_revocations(facts: RevocationFacts, now: dt.datetime, runs: bool) -> Finding:
-    """A stale list lets nothing new start; a server that does not run hears of a newer one when it starts."""
+def judge_revocations(
+    facts: RevocationFacts, now: dt.datetime, runs: bool, rejoin: tuple[str, ...] = ()
+) -> Finding:
+    """A stale list lets nothing new start; a server that does not run hears of a newer one when it starts.
+
+    ``rejoin``: the commands that make a new member of whoever is revoked.
+    """
     if facts.error:
         remedy = "move it away; the servers that this one meets have the list too"
         command = typed("mv", facts.path, f"{facts.path}.damaged")
@@ -98,6 +107,10 @@ def judge_revocations(facts: RevocationFacts, now: dt.datetime, runs: bool) -> F
         remedy = "it comes with the first session with a server that has one; nothing starts before"
         return notice(REVOKED, "revocations-missing", sentence, remedy)
     number = f"list {facts.number} with {facts.entries} entries"
+    if facts.against:
+        sentence = f"{number} revokes this member for good: {facts.against}"
+        remedy = "ask the operator why; where that is settled, join again into a new folder"
+        return fault(REVOKED, "membership-revoked", sentence, remedy, *rejoin)
     if now <= facts.until:
         return well(REVOKED, f"{number}, good until {facts.until:%Y-%m-%d %H:%M}Z")
     sentence = f"{number} was good until {facts.until:%Y-%m-%d %H:%M}Z"

@@ -46,6 +46,13 @@ def test_invitations_are_lines_that_join_reads(rjs: Rjs, cadir: Path) -> None:
     assert Invitation.decode(as_json[0]["invitation"]).subject.uri() == as_json[0]["member"]
 
 
+def test_several_servers_of_one_label_are_numbered(rjs: Rjs, cadir: Path) -> None:
+    """Status and `rjs ws revoke` go by these names: no two of an invitation's batch are the same."""
+    said = rjs("ca", "invite", cadir, "--ws", WS, "--role", "cs", "--count", 2, "--name", "lab")
+    invitations = [Invitation.decode(line) for line in said.out.splitlines()]
+    assert [each.common_name for each in invitations] == ["lab-1", "lab-2"]
+
+
 def test_a_person_is_invited_by_name_and_alone(rjs: Rjs, cadir: Path) -> None:
     """A user's or administrator's invitation is for one account."""
     said = rjs("ca", "invite", cadir, "--ws", WS, "--role", "user", "--name", "ada")

@@ -311,6 +311,8 @@ LIST = RevocationFacts("/s/revocations", 3, 1, NOW + DAY)
         (attrs.evolve(LIST, until=NOW - HOUR), False, "notice revocations-old"),
         (RevocationFacts("/s/revocations"), True, "notice revocations-missing"),
         (attrs.evolve(LIST, error="damaged"), False, "fault revocations-damaged"),
+        (attrs.evolve(LIST, against="it was revoked"), True, "fault membership-revoked"),
+        (attrs.evolve(LIST, until=NOW - HOUR, against="it was revoked"), False, "fault membership-revoked"),
     ],
 )
 def test_revocations(facts: RevocationFacts, runs: bool, expected: str) -> None:
@@ -436,6 +438,7 @@ def test_java_and_the_owners_word() -> None:
         (CanaryFacts(Came.NOT_ASKED), "notice canary-not-sent"),
         (CanaryFacts(Came.NO_KEY), "fault canary-not-signed"),
         (CanaryFacts(Came.UNREACHED), "fault canary-unreached"),
+        (CanaryFacts(Came.REVOKED), "fault canary-revoked"),
         (CanaryFacts(Came.REFUSED, code="not-listed"), "fault canary-refused"),
         (CanaryFacts(Came.RUNNING), "fault canary-slow"),
         (CanaryFacts(Came.FAILED), "fault canary-failed"),

@@ -120,3 +120,9 @@ def test_a_common_name_can_be_shown_to_people(text: str) -> None:
     """Control and direction characters, blank ends and long texts never become names."""
     with pytest.raises(IdentityError):
         check_common_name(text)
+
+
+def test_a_refused_account_says_its_form() -> None:
+    """Who types a name with a capital letter hears what an account is made of."""
+    with pytest.raises(IdentityError, match="begins with a-z"):
+        RjsName(Role.USER, "Ada")
