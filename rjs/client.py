@@ -152,7 +152,7 @@ async def once_heard(
                 raise
         if not told:
             tell(
-                f"a session of this server's last process is still open there: it ends within {SILENCE:.0f} s; waiting"
+                f"a session of this server's last process is still open there, {SILENCE:.0f} s at most; waiting"
             )
             told = True
         await sleep(timers, SUPERSEDED_PAUSE)
