@@ -100,7 +100,7 @@ def _settings(given: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _write_config(invited: Invitation, folder: Path, given: Mapping[str, Any]) -> None:
-    from rjs.config import CONFIG_NAME, write_config
+    from rjs.config import CONFIG_NAME, read_config, write_config
     from rjs.state import make_state_folder
 
     make_state_folder(folder)
@@ -109,7 +109,13 @@ def _write_config(invited: Invitation, folder: Path, given: Mapping[str, Any]) -
             write_config(role_entry(f"{invited.subject.role}.settings"), folder, given)
         except ConfigError as error:
             raise UsageError(f"--set: {error}") from error
-    elif given:
+        return
+    if not given:
+        return
+    there = read_config(role_entry(f"{invited.subject.role}.settings"), folder)
+    if any(
+        getattr(there, name, None) != value for name, value in given.items()
+    ):  # else: the same command again
         raise click.UsageError(f"{folder / CONFIG_NAME} exists already; edit it there")
 
 
