@@ -143,6 +143,7 @@ class FrontDoor:
     def closed(self, session: Session, reason: str) -> None:
         """As either door says."""
         if _visits(session):
+            _log.info("{name} left: {reason}", name=session.peer.name.uri(), reason=reason)
             self._visitors.closed(session)
         else:
             self._servers.closed(session, reason)

@@ -46,7 +46,8 @@ class BoundedLog:
         room.left -= 1
         if room.omitted:
             said = "{omitted} lines like the next one were left out: they came too fast"
-            self._out({**event, "log_format": said, "omitted": room.omitted, "log_failure": None})
+            plain = {key: value for key, value in event.items() if key != "log_failure"}  # nor its traceback
+            self._out({**plain, "log_format": said, "omitted": room.omitted})
             room.omitted = 0
         self._out(event)
 

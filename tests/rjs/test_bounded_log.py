@@ -47,6 +47,20 @@ def test_a_flood_is_counted_and_told(bench: Bench) -> None:
     ]  # fmt: skip
 
 
+def test_what_was_left_out_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As text, the word on what was left out is a line, with no traceback of anything."""
+    monkeypatch.setattr("rjs.limits.LOG_AT_ONCE", 1.0)
+    out = io.StringIO()
+    log = Logger("test", observer=log_observer(out))
+    monkeypatch.setattr("rjs.limits.LOG_A_SECOND", 0.0)
+    log.info("called")
+    log.info("called")
+    monkeypatch.setattr("rjs.limits.LOG_A_SECOND", 1e9)
+    log.info("called")
+    assert "1 lines like the next one were left out" in out.getvalue()
+    assert len(out.getvalue().splitlines()) == 3
+
+
 def test_nobody_hides_anothers_call(bench: Bench) -> None:
     """Every caller has a measure of its own, and so has every statement; what is critical is always written."""
     bench.call("mallory", MOST + 1)
