@@ -22,6 +22,8 @@ class Verdict:
     sentence: str = ""
 
 
+_DIGEST = 32  # bytes of SHA-256
+
 COMMITTED = Verdict("committed")
 DUPLICATE = Verdict("duplicate")
 
@@ -32,11 +34,15 @@ class Verdicts:
     def __init__(self, jobs: Mapping[BundleId, JobState], placements: Placements) -> None:
         self._jobs = jobs
         self._placements = placements
-        self._committed: dict[tuple[BundleId, int], str] = {}
+        self._committed: dict[BundleId, bytearray] = {}
+        """One digest after the other, by task: a million are 32 MB, and ten times that as strings in a dictionary."""
 
     def committed(self, job: BundleId, task: int, sha256: str) -> None:
         """The task has its answer: the same bytes offered again are the same answer."""
-        self._committed[job, task] = sha256
+        if job not in self._committed:
+            self._committed[job] = bytearray(_DIGEST * len(self._jobs[job].states))
+        digests = self._committed[job]
+        digests[_DIGEST * task : _DIGEST * (task + 1)] = bytes.fromhex(sha256)
 
     def judge(self, attempt: AttemptId, cs: str, sha256: str) -> Verdict | None:
         """None: the answer may be committed if it is sound."""
@@ -46,7 +52,7 @@ class Verdicts:
             return Verdict("refused", "unknown-task", "no such task is known here")
         stands = state.state(attempt.task)
         if stands is TaskState.COMMITTED:
-            return COMMITTED if self._committed.get((job, attempt.task)) == sha256 else DUPLICATE
+            return COMMITTED if self._digest(job, attempt.task) == sha256 else DUPLICATE
         if stands in ENDED:
             return Verdict(
                 "refused", f"task-{stands.name.lower()}", f"the task is {stands.name.lower()} already"
@@ -57,3 +63,6 @@ class Verdicts:
                 "refused", "not-placed", "no LUS that held the lease said that it places this attempt there"
             )
         return None
+
+    def _digest(self, job: BundleId, task: int) -> str:
+        return self._committed.get(job, b"")[_DIGEST * task : _DIGEST * (task + 1)].hex()

@@ -43,7 +43,7 @@ def word(*tasks: LeasedTask, of: BundleId = A, count: int = 2, lus: str = "l") -
     return SendGrant(lus, 1, brief(of, count), tasks)
 
 
-def answer(of: AttemptId, cs: str = CS1, sha256: str = "d1") -> Answer:
+def answer(of: AttemptId, cs: str = CS1, sha256: str = "d1" * 32) -> Answer:
     return Answer(of, cs, "cs", sha256, 2, b"{}", "")
 
 
@@ -378,8 +378,8 @@ class TestPlaced:
         newest = attempt(1, sequence=limits.PLACEMENTS + 1)
         entry, _ = queue.placed("l", newest, CS1, "cs1", 1.0)
         assert entry == PlacementKnown(newest, CS1, "cs1", forgotten=attempt(1, sequence=1))
-        assert queue.judge(attempt(1, sequence=1), CS1, "d1") is not None
-        assert queue.judge(newest, CS1, "d1") is None
+        assert queue.judge(attempt(1, sequence=1), CS1, "d1" * 32) is not None
+        assert queue.judge(newest, CS1, "d1" * 32) is None
 
 
 class TestAttempts:
@@ -411,7 +411,7 @@ class TestAttempts:
         assert (ended.job, ended.task, ended.state) == (A, 0, TaskState.FAILED)
         assert ended.reason.count("cs1") == times
         assert last[2:] == [LeaseClosed(number), JobChanged(A)]
-        assert queue.judge(made, CS1, "d1") is not None
+        assert queue.judge(made, CS1, "d1" * 32) is not None
 
     @pytest.mark.parametrize("attempts", [1, 2, 10])
     def test_a_job_says_how_many_may_fail(self, attempts: int) -> None:
@@ -468,7 +468,7 @@ class TestCommit:
         made = place(queue, 1)
         queue.commit(answer(made), 1.0)
         assert queue.commit(answer(made), 2.0) == (COMMITTED, [])
-        assert queue.commit(answer(made, sha256="d2"), 2.0) == (DUPLICATE, [])
+        assert queue.commit(answer(made, sha256="d2" * 32), 2.0) == (DUPLICATE, [])
 
     def test_an_answer_outlives_its_lease(self, queue: Queue) -> None:
         """Placed once, it may be committed after its lease has lapsed; who tries meanwhile is stopped."""
@@ -491,7 +491,7 @@ class TestCommit:
         """Cancelled is final, and unknown tasks are refused by name."""
         made = place(queue, 1)
         queue.cancel(A, "why", 1.0)
-        assert queue.judge(made, CS1, "d1") is not None
+        assert queue.judge(made, CS1, "d1" * 32) is not None
         assert queue.commit(answer(made), 2.0)[0].code == "task-cancelled"
         assert queue.commit(answer(attempt(1, task=2)), 2.0)[0].code == "unknown-task"
         assert queue.commit(answer(attempt(1, job=C)), 2.0)[0].code == "unknown-task"

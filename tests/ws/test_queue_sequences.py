@@ -147,7 +147,7 @@ class Events(RuleBasedStateMachine):
         assert not set(reply.leased) & set(reply.ended)
 
     @precondition(lambda self: self.attempts)
-    @rule(data=st.data(), cs=CSS, sha256=st.sampled_from(["d1", "d2"]))
+    @rule(data=st.data(), cs=CSS, sha256=st.sampled_from(["d1" * 32, "d2" * 32]))
     def commit(self, data: st.DataObject, cs: str, sha256: str) -> None:
         made, at = data.draw(st.sampled_from(self.attempts))
         before = self.queue.jobs[BundleId(made.job)].state(made.task)
