@@ -341,10 +341,6 @@ class Queue:
         """What keeps every open task waiting, whatever it needs; empty when nothing does."""
         return self.dispatch.why_unserved()
 
-    def connected(self) -> int:
-        """How many LUSs are connected."""
-        return len(self.dispatch.connected())
-
     # --- inner --------------------------------------------------------------------------------------
 
     def _know(self, state: JobState) -> None:

@@ -229,7 +229,7 @@ class TestLeases:
         """A late notice of a dead process's connection says nothing of the new one."""
         queue.lus_opened("l", "b2", 1.0)
         queue.lus_closed("l", "b1")
-        assert queue.connected() == 1
+        assert len(queue.dispatch.connected()) == 1
 
     def test_a_new_boot_proves_the_old_process_dead(self, queue: Queue) -> None:
         """What it placed nowhere is open again at once, and granted under new numbers once it is wanted."""
