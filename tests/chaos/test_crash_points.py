@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,23 @@ FAILS_FIRST = {
     "cs.end.reported",
 }
 CANCELS = {"ws.cancel.journalled"}
+
+
+def rounds() -> list[tuple[str, ...]]:
+    """The points at which servers die under one job: at most one of each server, and all of them under some job."""
+    found: list[tuple[str, ...]] = []
+    for fails in (False, True):
+        points = [each for each in POINTS if each not in CANCELS and (each in FAILS_FIRST) == fails]
+        of = [[each for each in points if each.partition(".")[0] == role] for role in SERVERS]
+        found += [tuple(filter(None, each)) for each in itertools.zip_longest(*of)]
+    return found
+
+
+def test_a_server_dies_at_every_point() -> None:
+    """Each point is met under one job, or while a job is cancelled; no job has two points of one server."""
+    assert Counter(itertools.chain(CANCELS, *rounds())) == Counter(POINTS.keys())
+    for points in rounds():
+        assert len({each.partition(".")[0] for each in points}) == len(points)
 
 
 def test_the_code_has_exactly_these_points() -> None:
@@ -128,15 +145,14 @@ class Stage:
         """Who submits."""
         return self.cluster.ada
 
-    def sign(self, point: str, mark: str) -> tuple[Path, str]:
-        """A job for the point."""
-        values = next(
-            each for each in itertools.count(len(self.jobs)) if is_large(each) == (point in LARGE_ANSWER)
-        )
+    def sign(self, points: Collection[str], mark: str) -> tuple[Path, str]:
+        """A job for these points."""
+        large = not LARGE_ANSWER.isdisjoint(points)
+        values = next(each for each in itertools.count(len(self.jobs)) if is_large(each) == large)
         name = f"job-{len(self.jobs)}"
         bundle, job = sign(self.ada, name, tasks=TASKS, log=self.log, values=values, mark=mark)
         self.jobs[job[:16]] = job
-        way = "client" if point in CLIENT else "file"
+        way = "file" if CLIENT.isdisjoint(points) else "client"
         self.history.tell(Submitting(job=job, tasks=TASKS, values=values, way=way))
         return bundle, job
 
@@ -148,6 +164,15 @@ class Stage:
         server.process = None
         server.start()
 
+    def all_died(self, servers: Collection[Server]) -> None:
+        """The same of all of these, in whatever order they come to their points."""
+        left = list(servers)
+        while left:
+            dead = wait_for(lambda: [each for each in left if has_ended(each)], 60, self.cluster.story)
+            for each in dead:
+                self.died(each)
+                left.remove(each)
+
     def finish(self, job: str) -> None:
         """Waits until the job is done; each answer is seen."""
         self.history.tell(Accepted(job=job))
@@ -155,6 +180,11 @@ class Stage:
             self.history.tell(AnswerSeen(job=job, task=task, sha256=digest(self.ada.delivered(job)[task])))
             assert answer.receipt.task == task
         self.ada.wait_until(job, "done")
+
+
+def has_ended(server: Server) -> bool:
+    """Whether its process is gone."""
+    return server.process is not None and server.process.poll() is not None
 
 
 def is_large(values: int) -> bool:
@@ -194,20 +224,23 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("point", [each for each in POINTS if each not in CANCELS])
-def test_a_server_dies_at_a_point(stage: Stage, point: str, tmp_path: Path) -> None:
-    """It dies there, and its next process sees to it that the job ends right."""
-    server = stage.cluster[SERVERS[point.partition(".")[0]]]
-    bundle, job = stage.sign(point, f"once:{tmp_path}/failed" if point in FAILS_FIRST else "")
+@pytest.mark.parametrize("points", rounds(), ids="+".join)
+def test_servers_die_at_points(stage: Stage, points: tuple[str, ...], tmp_path: Path) -> None:
+    """They die there, and their next processes see to it that the job ends right."""
+    servers = {each: stage.cluster[SERVERS[each.partition(".")[0]]] for each in points}
+    fails = not FAILS_FIRST.isdisjoint(points)
+    bundle, job = stage.sign(points, f"once:{tmp_path}/failed" if fails else "")
     stage.cluster.registered()
-    stage.cluster.arm(server, point)
-    if point in CLIENT:
-        stage.ada.rjs("submit", bundle, status=3)
-        stage.died(server)
-        stage.ada.rjs("submit", bundle)
-    else:
+    for point, server in servers.items():
+        stage.cluster.arm(server, point)
+    if CLIENT.isdisjoint(points):
         stage.ada.drop(bundle, bundle.name)
-        stage.died(server)
+    else:
+        ws = servers.pop(next(iter(CLIENT.intersection(points))))
+        stage.ada.rjs("submit", bundle, status=3)
+        stage.died(ws)
+        stage.ada.rjs("submit", bundle)
+    stage.all_died(servers.values())
     stage.finish(job)
 
 
@@ -216,7 +249,7 @@ def test_a_server_dies_at_a_point(stage: Stage, point: str, tmp_path: Path) -> N
 def test_a_server_dies_cancelling(stage: Stage, point: str, tmp_path: Path) -> None:
     """Who asked hears nothing; the job is cancelled all the same, and asking again says so."""
     gate = tmp_path / "open"
-    bundle, job = stage.sign(point, f"gate:{gate}")
+    bundle, job = stage.sign((point,), f"gate:{gate}")
     assert stage.ada.place(bundle) == job
     wait_for(lambda: stage.cluster.running(job))
     stage.cluster.arm(stage.cluster["ws"], point)
