@@ -1,4 +1,4 @@
-"""What the operator's commands have a web server do with statements and certificates: see ``rjs.orders``.
+"""What the operator's commands have a web server do, by ``rjs.orders``: revoke, and go by the operator's papers.
 
 Followed twice, as after a crash, they change nothing more. Every statement and certificate is judged to the
 organisation's root, whoever ordered it.
@@ -11,15 +11,22 @@ from typing import Annotated
 
 import msgspec
 
-from rjs.files import read_small, write_atomically
 from rjs.identity.accepted_cas import SignedAcceptance
 from rjs.identity.renewal import Der
-from rjs.limits import CHAIN_LENGTH, IDENTITY_FILE, MIB
+from rjs.identity.revocation import What
+from rjs.limits import CHAIN_LENGTH, MIB, REVOCATION_REASON
 from rjs.orders import Orders
 
-_RESULT = ".result"
 _LONGEST = 2 * MIB
 """The longest statement, in base64."""
+
+
+class RevocationOrder(msgspec.Struct, frozen=True):
+    """What shall be revoked: ``id`` as a person names it, see ``admin.revoke``."""
+
+    what: What
+    id: str
+    reason: Annotated[str, msgspec.Meta(max_length=REVOCATION_REASON)] = ""
 
 
 class AcceptCas(msgspec.Struct, frozen=True):
@@ -38,6 +45,11 @@ class TakeOverCertificates(msgspec.Struct, frozen=True):
     certificates: Annotated[tuple[Der, ...], msgspec.Meta(max_length=CHAIN_LENGTH)]
 
 
+def revocation_orders(folder: Path) -> Orders[RevocationOrder]:
+    """The orders to revoke in ``folder``."""
+    return Orders(folder, "order", RevocationOrder)
+
+
 def accept_orders(folder: Path) -> Orders[AcceptCas]:
     """The statements in ``folder`` that wait."""
     return Orders(folder, "accept", AcceptCas, _LONGEST)
@@ -51,22 +63,3 @@ def request_orders(folder: Path) -> Orders[RequestCertificates]:
 def certify_orders(folder: Path) -> Orders[TakeOverCertificates]:
     """The certificates in ``folder`` that are to take over."""
     return Orders(folder, "certify", TakeOverCertificates)
-
-
-def give_result(order: Path, data: bytes) -> None:
-    """What came of ``order``, durable on return; before the order is settled."""
-    write_atomically(order.with_suffix(_RESULT), data)
-
-
-def result_of(order: Path) -> bytes:
-    """What came of an order that is gone; told once."""
-    path = order.with_suffix(_RESULT)
-    data = read_small(path, IDENTITY_FILE)
-    path.unlink()
-    return data
-
-
-def forget_results(folder: Path) -> None:
-    """Remove the results that nobody waits for any more."""
-    for path in folder.glob(f"*{_RESULT}"):
-        path.unlink(missing_ok=True)

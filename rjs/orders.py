@@ -1,7 +1,8 @@
 """Orders from a command to the server whose state folder it has: files in one folder of that.
 
-An order is durable once placed, whether the server runs or not; it is followed at the next look. A refusal comes back
-as a file beside it. Whoever can write in that folder, which is the server's account alone, may order.
+An order is durable once placed, whether the server runs or not; it is followed at the next look. What came of
+it, a refusal or a result, is a file beside it. Whoever can write in that folder, which is the server's account alone,
+may order.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ ORDERS: Final = "orders"
 """The folder's name, in the folder of the server's cluster."""
 
 _REFUSAL: Final = ".refused"
+_RESULT: Final = ".result"
 
 PATIENCE: Final = 30.0
 """Seconds: what a server needs first, such as an authority that died, is back by then."""
@@ -81,10 +83,24 @@ def refusal_of(order: Path) -> RefusedError | None:
     return RefusedError(refusal.code, refusal.sentence)
 
 
-def forget_refusals(folder: Path) -> None:
-    """Remove the refusals that nobody waits for any more."""
-    for path in folder.glob(f"*{_REFUSAL}"):
-        path.unlink(missing_ok=True)
+def give_result(order: Path, data: bytes) -> None:
+    """What came of ``order``, durable on return; before the order is settled."""
+    write_atomically(order.with_suffix(_RESULT), data)
+
+
+def result_of(order: Path) -> bytes:
+    """What came of an order that is gone; told once."""
+    path = order.with_suffix(_RESULT)
+    data = read_small(path, IDENTITY_FILE)
+    path.unlink()
+    return data
+
+
+def forget_outcomes(folder: Path) -> None:
+    """Remove the refusals and results that nobody waits for any more: at a start, before any order is followed."""
+    for suffix in (_REFUSAL, _RESULT):
+        for path in folder.glob(f"*{suffix}"):
+            path.unlink(missing_ok=True)
 
 
 def followed(folder: Path, order: Path, patience: float = PATIENCE) -> bool:

@@ -31,11 +31,9 @@ from rjs.identity.succession import REMEDY, due
 from rjs.operator_orders import (
     accept_orders,
     certify_orders,
-    forget_results,
-    give_result,
     request_orders,
 )
-from rjs.orders import settle
+from rjs.orders import give_result, settle
 from ws.authority.child import AuthorityChild
 from ws.authority.errors import CannotIssueError
 
@@ -58,7 +56,6 @@ class Mandates:
 
     async def begin(self) -> None:
         """Follow what was ordered while nobody ran, and see that the authority goes by the same statement."""
-        forget_results(self.orders)
         await self.follow_orders()
         if self.acceptance is not None:
             try:

@@ -26,8 +26,8 @@ from rjs.identity.revocation import (
     check_entry,
     read_revocations,
 )
+from rjs.operator_orders import revocation_orders
 from rjs.orders import settle
-from rjs.revocation_orders import revocation_orders
 from rjs.revocations import RevocationBook
 from rjs.wire import messages as m
 from rjs.wire.session import Routes, Session

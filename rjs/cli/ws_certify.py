@@ -138,7 +138,8 @@ def renew(folder: Path, cadir: Path, passphrase_file: Path | None) -> None:
 
 def _requested(folder: Path) -> SuccessionRequest:
     from rjs.identity.succession import read_request_file
-    from rjs.operator_orders import RequestCertificates, request_orders, result_of
+    from rjs.operator_orders import RequestCertificates, request_orders
+    from rjs.orders import result_of
 
     order = request_orders(_orders(folder)).place(RequestCertificates())
     _done(folder, order)

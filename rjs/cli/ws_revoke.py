@@ -13,7 +13,7 @@ from rjs.cli.revoking import meant, whom_options
 from rjs.cli.server import state_folder
 
 if TYPE_CHECKING:
-    from rjs.revocation_orders import RevocationOrder
+    from rjs.operator_orders import RevocationOrder
 
 
 @click.command("revoke")
@@ -35,7 +35,7 @@ def revoke(
     """
     from rjs.identity.names import Role
     from rjs.identity.revocation import What
-    from rjs.revocation_orders import RevocationOrder
+    from rjs.operator_orders import RevocationOrder
     from rjs.state import member_of
 
     member_of(folder, Role.WS)
@@ -45,8 +45,8 @@ def revoke(
 
 
 def _ordered(folder: Path, order: RevocationOrder) -> bool:
+    from rjs.operator_orders import revocation_orders
     from rjs.orders import ORDERS, followed
-    from rjs.revocation_orders import revocation_orders
     from rjs.state import private_folder, sole_cluster
 
     return followed(folder, revocation_orders(private_folder(sole_cluster(folder) / ORDERS)).place(order))

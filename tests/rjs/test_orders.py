@@ -8,8 +8,8 @@ import pytest
 
 from rjs.errors import RefusedError
 from rjs.identity.revocation import What
-from rjs.orders import Orders, forget_refusals, refusal_of, settle
-from rjs.revocation_orders import RevocationOrder, revocation_orders
+from rjs.operator_orders import RevocationOrder, revocation_orders
+from rjs.orders import Orders, forget_outcomes, refusal_of, settle
 
 ORDER = RevocationOrder(What.MEMBER, "cs2", "stolen")
 
@@ -34,7 +34,7 @@ def test_a_refusal_comes_back_once(tmp_path: Path) -> None:
         settle(path, RefusedError("no-such-member", "nobody"))
         if fetch:
             assert str(refusal_of(path)) == "no-such-member: nobody"
-        forget_refusals(tmp_path)
+        forget_outcomes(tmp_path)
         assert list(tmp_path.iterdir()) == []
 
 

@@ -23,8 +23,8 @@ from rjs.identity.revocation_file import REVOCATIONS
 from rjs.identity.testing import Organisation
 from rjs.ids import SpkiDigest
 from rjs.jobs import TaskState
+from rjs.operator_orders import RevocationOrder, revocation_orders
 from rjs.orders import refusal_of
-from rjs.revocation_orders import RevocationOrder, revocation_orders
 from rjs.revocations import RevocationBook
 from rjs.storage import ImmediateStorage, open_database
 from ws import store
