@@ -1,13 +1,13 @@
-"""Keys with certificates of other CAs, as they come: a PEM pair, or a PKCS#12 file.
+"""Keys with certificates of other CAs, as they come: a PEM pair, or a PKCS#12 file. Nothing else reads these.
 
 What they are good for, and whether anybody accepts them, is judged by whoever uses them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
+import attrs
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -23,14 +23,23 @@ _SPKI = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 class KeyFileError(RefusedError):
-    """A file holds no key and certificate that can be presented; the sentence says what would be one."""
+    """A file holds no key with its certificate that can be read or presented; the sentence says what would be one."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__("key-file", sentence)
 
 
-def pem_identity(key: Path, certificates: Path, ask: AskPassphrase) -> ForeignIdentity:
-    """A PEM key with its certificate, and those of the CAs above in any order. Raises KeyFileError, OSError."""
+@attrs.frozen
+class KeyFile:
+    """A private key of whatever kind, with the certificates that came with it, in their order; ``path`` is theirs."""
+
+    path: Path
+    key: object = attrs.field(repr=False)
+    certificates: tuple[x509.Certificate, ...]
+
+
+def read_pem(key: Path, certificates: Path, ask: AskPassphrase) -> KeyFile:
+    """A PEM key, and PEM certificates in any order. Raises KeyFileError, OSError."""
     pem = read_small(key, IDENTITY_FILE)
     encrypted = b"ENCRYPTED" in pem
     if not encrypted and key.stat().st_mode & 0o077:
@@ -39,11 +48,11 @@ def pem_identity(key: Path, certificates: Path, ask: AskPassphrase) -> ForeignId
         found = load_pem_private_key(pem, ask(key) if encrypted else None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise KeyFileError(f"{key} holds no private key that the passphrase opens, or none at all") from None
-    return _identity(found, load_chain(certificates), certificates)
+    return KeyFile(certificates, found, load_chain(certificates))
 
 
-def pkcs12_identity(path: Path, ask: AskPassphrase) -> ForeignIdentity:
-    """What a PKCS#12 file (``.p12``, ``.pfx``) holds; raises like ``pem_identity``."""
+def read_pkcs12(path: Path, ask: AskPassphrase) -> KeyFile:
+    """What a PKCS#12 file (``.p12``, ``.pfx``) holds; raises like ``read_pem``."""
     data = read_small(path, IDENTITY_FILE)
     try:
         key, certificate, others = pkcs12.load_key_and_certificates(data, ask(path))
@@ -51,17 +60,21 @@ def pkcs12_identity(path: Path, ask: AskPassphrase) -> ForeignIdentity:
         raise KeyFileError(f"{path} is no PKCS#12 file that the passphrase opens") from None
     if key is None or certificate is None:
         raise KeyFileError(f"{path} lacks a private key with its certificate; export both")
-    return _identity(key, [certificate, *others], path)
+    return KeyFile(path, key, (certificate, *others))
 
 
-def _identity(key: object, found: Iterable[x509.Certificate], path: Path) -> ForeignIdentity:
+def foreign_identity(file: KeyFile) -> ForeignIdentity:
+    """The key with its own certificate, and those of the CAs above. Raises KeyFileError."""
+    key = file.key
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise KeyFileError("the private key is neither RSA nor of P-256, P-384 or P-521")
-    certificates = list(dict.fromkeys(found))
+    certificates = list(dict.fromkeys(file.certificates))
     ours = key.public_key().public_bytes(*_SPKI)
     own = [each for each in certificates if foreign_public_key(each).public_bytes(*_SPKI) == ours]
     if not own:
-        raise KeyFileError(f"no certificate in {path} belongs to the private key; give the one issued for it")
+        raise KeyFileError(
+            f"no certificate in {file.path} belongs to the private key; give the one issued for it"
+        )
     issuers = _issuers(own[0], certificates)
     return ForeignIdentity(key, (own[0], *issuers[: FOREIGN_CHAIN - 1]))
 

@@ -29,7 +29,7 @@ from rjs.identity.paths import read_chain
 from rjs.identity.presenting import ask_token
 from rjs.identity.profiles import subject_text
 from rjs.identity.tls import guest_context
-from rjs.key_files import pem_identity, pkcs12_identity
+from rjs.key_files import foreign_identity, read_pem, read_pkcs12
 from rjs.limits import IDENTITY_FILE
 from rjs.person_door import PersonDoor
 from rjs.state import cluster_folder
@@ -51,8 +51,8 @@ class Presented(msgspec.Struct, frozen=True):
     def load(self, ask: AskPassphrase) -> ForeignIdentity:
         """The key with its certificates. Raises RefusedError, OSError."""
         if self.key:
-            return pem_identity(Path(self.key), Path(self.certificate), ask)
-        return pkcs12_identity(Path(self.certificate), ask)
+            return foreign_identity(read_pem(Path(self.key), Path(self.certificate), ask))
+        return foreign_identity(read_pkcs12(Path(self.certificate), ask))
 
 
 def unasked(file: Path) -> bytes:

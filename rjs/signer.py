@@ -5,23 +5,21 @@ A certificate that no verifier would take is refused here, before anything is si
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import attrs
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key, pkcs12
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from rjs.bundle.cms import UNREADABLE, SigningKey
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.path import CODE_SIGNING, subject_of, validate_path
 from rjs.errors import RefusedError
-from rjs.files import read_small
-from rjs.identity.keys import AskPassphrase, load_chain
-from rjs.limits import IDENTITY_FILE
+from rjs.identity.keys import AskPassphrase
+from rjs.key_files import KeyFile, read_pem, read_pkcs12
 from rjs.state import signing_identity
 
 _SPKI: Final = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -63,33 +61,19 @@ def own_signer(folder: Path, ask: AskPassphrase | None = None) -> SigningIdentit
 def pem_signer(key: Path, certificates: Path, *, ask: AskPassphrase, now: datetime) -> SigningIdentity:
     """The signer of a PEM key, and of PEM certificates in any order, its own and those of the CAs above.
 
-    Raises SignerError; RefusedError for a certificate that cannot sign at ``now``; OSError.
+    Raises SignerError; KeyFileError; RefusedError for a certificate that cannot sign at ``now``; OSError.
     """
-    pem = read_small(key, IDENTITY_FILE)
-    encrypted = b"ENCRYPTED" in pem
-    if not encrypted and key.stat().st_mode & 0o077:
-        raise SignerError(f"{key} can be read by others; close it with: chmod 600 {key}")
-    try:
-        found = load_pem_private_key(pem, ask(key) if encrypted else None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise SignerError(f"{key} holds no private key that the passphrase opens, or none at all") from None
-    return _signer(found, load_chain(certificates), now)
+    return _signer(read_pem(key, certificates, ask), now)
 
 
 def pkcs12_signer(path: Path, *, ask: AskPassphrase, now: datetime) -> SigningIdentity:
     """The signer in a PKCS#12 file (``.p12``, ``.pfx``); raises like ``pem_signer``."""
-    data = read_small(path, IDENTITY_FILE)
-    try:
-        key, certificate, others = pkcs12.load_key_and_certificates(data, ask(path))
-    except (ValueError, UnsupportedAlgorithm):
-        raise SignerError(f"{path} is no PKCS#12 file that the passphrase opens") from None
-    if key is None or certificate is None:
-        raise SignerError(f"{path} lacks a private key with its certificate; export both")
-    return _signer(key, [certificate, *others], now)
+    return _signer(read_pkcs12(path, ask), now)
 
 
-def _signer(key: object, certificates: Sequence[x509.Certificate], now: datetime) -> SigningIdentity:
+def _signer(file: KeyFile, now: datetime) -> SigningIdentity:
     """Find the key's certificate and its path to the root, as every verifier will."""
+    key, certificates = file.key, file.certificates
     if not isinstance(key, SigningKey):
         raise SignerError("the private key is not of P-256, P-384, RSA or Ed25519")
     own = [each for each in certificates if _public(each) == key.public_key().public_bytes(*_SPKI)]
