@@ -68,7 +68,7 @@ def admit(
         raise NotAdmittedError(
             "signer-not-listed",
             f"account {upload.account} does not list the key of {bundle.signer.subject} "
-            f"({bundle.signer.spki[:16]}…); sign with your own key",
+            f"({bundle.signer.spki[:16]}…); sign with your own key, or have it listed: rjs cert add",
         )
     check_job_conditions(bundle, at=now, cluster=cluster)  # 2
     descriptor = read_descriptor(bundle)  # 3

@@ -71,6 +71,7 @@ class WsDoor:
             m.MemberEnrol: self._enrol,
             m.MemberRenew: self._renew_member,
             m.MemberPresent: self._present,
+            m.AccountSigner: self._list_signer,
             m.JobSubmit: self._submit,
             m.JobList: self._list,
             m.JobShow: self._show,
@@ -140,6 +141,9 @@ class WsDoor:
 
     async def _present(self, session: Session, message: m.MemberPresent) -> m.MemberEnrolled:
         return m.MemberEnrolled(chain=await self.members.present(session.peer, message.request))
+
+    async def _list_signer(self, session: Session, message: m.AccountSigner) -> None:
+        await self.members.list_signer(session.peer.name.id, message.request)
 
     # --- people -------------------------------------------------------------------------------------
 

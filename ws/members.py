@@ -27,6 +27,7 @@ from rjs.identity.peers import PeerIdentity
 from rjs.identity.presenting import AccountTakenError, PresentationRequest, check_presentation
 from rjs.identity.renewal import RenewalRequest, check_renewal
 from rjs.limits import FOREIGN_SIGNERS
+from rjs.listing import ListingRequest, check_listing
 from rjs.storage import Connection, Storage
 from rjs.wall_time import Wall, utc_now
 from ws import store
@@ -124,15 +125,29 @@ class Members:
             partial(store.record_guest, account=account, signing_spki=spki, wall=now.timestamp())
         )
         if not recorded:
-            raise RefusedError(
-                "too-many-signers",
-                f"the account {account} lists {FOREIGN_SIGNERS} signing keys; use one of its folders",
-            )
+            raise _too_many_signers(account)
         self.accounts, self.answer_keys, self.joined = await self.storage.read(_mirror)
         await self.workers.run(partial(self.homes.create, account))
         self.new_home()
         _log.info("{name} presented {evidence}", name=checked.meant.name.uri(), evidence=checked.evidence)
         return chain
+
+    async def list_signer(self, account: str, request: ListingRequest) -> None:
+        """Have the account list the key that made ``request``. Raises RefusedError."""
+        listed = check_listing(request, cluster_of(self.root), account, self.wall())
+        recorded = await self.storage.write(partial(store.list_signer, account=account, spki=listed.spki))
+        if not recorded:
+            raise _too_many_signers(account)
+        self.accounts, self.answer_keys, self.joined = await self.storage.read(_mirror)
+        _log.info("{account} lists the signing key {spki} ({subject})", account=account, spki=listed.spki,
+                  subject=listed.subject)  # fmt: skip
+
+
+def _too_many_signers(account: str) -> RefusedError:
+    return RefusedError(
+        "too-many-signers",
+        f"the account {account} lists {FOREIGN_SIGNERS} signing keys; use one of its folders",
+    )
 
 
 def _invitation(peer: PeerIdentity, carried: tuple[bytes, ...]) -> Chain:

@@ -366,13 +366,19 @@ def is_invited(db: Connection, account: str) -> bool:
 def record_guest(db: Connection, account: str, signing_spki: SpkiDigest | None, wall: float) -> bool:
     """Have the account of somebody who presented a certificate of another CA, and list the signing key. False when it
     lists too many."""
-    listed = {spki for (spki,) in db.execute("SELECT spki FROM signers WHERE account = ?", (account,))}
-    if signing_spki is not None and signing_spki not in listed and len(listed) >= FOREIGN_SIGNERS:
+    if signing_spki is not None and not list_signer(db, account, signing_spki):
         return False
     row = (_GUEST + account, "user", account, account, "", None, signing_spki, wall)
     db.execute("INSERT OR IGNORE INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
-    if signing_spki is not None:
-        db.execute("INSERT OR IGNORE INTO signers VALUES (?, ?)", (account, signing_spki))
+    return True
+
+
+def list_signer(db: Connection, account: str, spki: SpkiDigest) -> bool:
+    """Have the account list this signing key; again is no matter. False when it lists too many."""
+    listed = {each for (each,) in db.execute("SELECT spki FROM signers WHERE account = ?", (account,))}
+    if spki not in listed and len(listed) >= FOREIGN_SIGNERS:
+        return False
+    db.execute("INSERT OR IGNORE INTO signers VALUES (?, ?)", (account, spki))
     return True
 
 

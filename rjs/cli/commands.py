@@ -81,6 +81,7 @@ TRUST: Final = {
 CERT: Final = {
     "list": Leaf("rjs.cli.cert:list_held", "List your certificates, or a server's, and when they end."),
     "show": Leaf("rjs.cli.cert:show", "Show one certificate in full."),
+    "add": Leaf("rjs.cli.cert_add:command", "Have your account list another signing key."),
     "renew": Leaf("rjs.cli.cert:renew", "Renew a token certificate now."),
     "request": Leaf(
         "rjs.cli.own_keys:request", "Make a request for a certificate of your signing or encryption key."

@@ -58,6 +58,7 @@ from rjs.wire.messages.jobs import (
     TaskLine,
 )
 from rjs.wire.messages.members import (
+    AccountSigner,
     AdminRevoke,
     MemberEnrol,
     MemberEnrolled,
@@ -100,6 +101,7 @@ __all__ = [
     "SERVERS",
     "TAGS",
     "TYPES",
+    "AccountSigner",
     "AdminRevoke",
     "AnswerOffer",
     "AnswerVerdict",

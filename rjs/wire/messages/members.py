@@ -13,6 +13,7 @@ from rjs.identity.names import Role
 from rjs.identity.presenting import PresentationRequest
 from rjs.identity.renewal import Der, RenewalRequest
 from rjs.identity.revocation import SignedRevocations, What
+from rjs.listing import ListingRequest
 from rjs.wire.messages.base import PEOPLE, SERVERS, Message, Name
 
 
@@ -56,6 +57,13 @@ class MemberPresent(Message, frozen=True, kw_only=True, tag="member.present"):
     request: PresentationRequest
 
 
+class AccountSigner(Message, frozen=True, kw_only=True, tag="account.signer.add"):
+    """Asks that the caller's account list another signing key, which made the request. Done once that is durable."""
+
+    callers: ClassVar = frozenset({Role.USER})
+    request: ListingRequest
+
+
 class RevocationNumber(Message, frozen=True, kw_only=True, tag="revocation.number"):
     """The number of the list that the sender goes by, or 0, and the SHA-256 of its statement: told first of all. Who
     has a higher one tells it, and who has another one of that number."""
@@ -97,6 +105,7 @@ MESSAGES: tuple[type[Message], ...] = (
     MemberRenew,
     MemberRenewed,
     MemberPresent,
+    AccountSigner,
     RevocationNumber,
     RevocationList,
     RevocationRead,

@@ -49,6 +49,7 @@ TABLE = {
     "member.renew": f"lus cs {PEOPLE} expired",
     "member.renewed": "ws lus",
     "member.present": "guest",
+    "account.signer.add": "user",
     "job.token": "cs lus",
     "job.token.issued": "ws lus",
     "attempt.progress": "cs lus",

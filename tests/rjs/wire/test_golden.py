@@ -20,6 +20,7 @@ from rjs.identity.job_tokens import JobTokenRequest
 from rjs.identity.presenting import PresentationRequest
 from rjs.identity.renewal import RenewalRequest
 from rjs.identity.revocation import SignedRevocations, What
+from rjs.listing import ListingRequest
 from rjs.needs import Needs, Offer, Platform
 from rjs.wire import messages as m
 
@@ -71,6 +72,7 @@ EXAMPLES: list[m.Message] = [
     m.MemberEnrolled(re=1, chain=(b"\x30\x03", b"\x30\x04")),
     m.MemberRenew(rid=1, request=RenewalRequest(b"\x83", signature=b"\x30\x06", chain=(b"\x30\x03", b"\x30\x04"))),
     m.MemberRenewed(re=1, chain=(b"\x30\x07", b"\x30\x04")),
+    m.AccountSigner(rid=1, request=ListingRequest(1_700_000_000.0, b"\x30\x05")),
     m.MemberPresent(rid=1, request=PresentationRequest(b"\x83", b"\x30\x06", (b"\x30\x03", b"\x30\x04"))),
     m.JobToken(rid=1, request=JobTokenRequest(b"\x84", signature=b"\x30\x06", chain=(b"\x30\x03", b"\x30\x04"))),
     m.JobTokenIssued(re=1, chain=(b"\x30\x0a", b"\x30\x04")),
