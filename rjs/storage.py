@@ -374,6 +374,11 @@ class ImmediateStorage:
     def __init__(self, connection: Connection) -> None:
         self._commit = GroupCommit(connection)
 
+    @property
+    def broken(self) -> str:
+        """See StorageThread."""
+        return self._commit.broken or ""
+
     def write(self, operation: Callable[[Connection], T], *, always: bool = False) -> Deferred[T]:
         """See Storage."""
         if self._commit.broken is not None:
