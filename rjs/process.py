@@ -10,6 +10,7 @@ It knows no role.
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from collections.abc import Callable
 from typing import Protocol, TextIO, cast
@@ -67,9 +68,20 @@ def run_server(build: Callable[[ReactorBase], App], log: LogFile | None = None) 
     from twisted.internet import reactor as global_reactor  # noqa: PLC0415 - installs the reactor
 
     assert isinstance(global_reactor, ReactorBase)
+    allow_open_files()
     use_steady_clock(global_reactor)
     globalLogBeginner.beginLoggingTo(log_observers(log), redirectStandardIO=False)
     return _Run(global_reactor, build(global_reactor)).status()
+
+
+def allow_open_files() -> None:
+    """Have as many open files as the system lets this process have: a thousand sessions are more than the usual limit.
+
+    What was started before, such as a compute server's spawner, keeps the limit that it had.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class _Run:

@@ -95,3 +95,15 @@ def test_a_log_in_a_file(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "cannot start: port 9000 is taken" in done.stderr and "all is well" not in done.stderr
     assert "cannot start: port 9000 is taken" in path.read_text() and "all is well" in path.read_text()
+
+
+def test_a_server_has_all_open_files_that_it_may_have() -> None:
+    """The usual limit of 1,024 is for programs that hold no thousand sessions."""
+    script = (
+        "import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (64, 512));"
+        "from rjs.process import allow_open_files; allow_open_files(); print(r.getrlimit(r.RLIMIT_NOFILE))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert ran.stdout == "(512, 512)\n"
