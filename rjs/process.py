@@ -75,7 +75,7 @@ def run_server(build: Callable[[ReactorBase], App], log: LogFile | None = None) 
 
 
 def allow_open_files() -> None:
-    """Have as many open files as the system lets this process have: a thousand sessions are more than the usual limit.
+    """Have as many open files as this process may have: a thousand sessions are more than the usual limit.
 
     What was started before, such as a compute server's spawner, keeps the limit that it had.
     """
