@@ -164,7 +164,10 @@ async def _session(
             return await dial(reactor, host, port, me, PersonDoor(), guest_context(foreign, root, wall))
         except UnreachableError as error:
             faults.append(f"{address}: {error}" if address not in str(error) else str(error))
-    raise UnreachableError("cannot reach the web server; " + "; ".join(faults))
+    raise UnreachableError(
+        f"cannot reach the web server; {'; '.join(faults)}. Where it closed the door, its operator accepts no such "
+        "certificate (yet, or any more): ask the operator, whose web server's log has the reason"
+    )
 
 
 def _check_dates(leaf: x509.Certificate, now: dt.datetime) -> None:
