@@ -26,7 +26,7 @@ QUESTIONS = [
 ]  # fmt: skip
 AEAD = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}
 CURVES = {"X25519", "X448", "secp256r1", "secp384r1", "secp521r1"}
-DOORS = ["ws", "cs1"]
+DOORS = ["ws", "lus", "cs1"]
 
 
 @pytest.fixture(scope="module")

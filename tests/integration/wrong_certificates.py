@@ -134,7 +134,7 @@ WRONG = {
     "expired beyond the grace": Wrong(aged(40), "expired"),
     "not yet valid": Wrong(aged(-2), "not_yet_valid"),
     "for servers only": Wrong(used_for(SERVER), "usage", "kind"),
-    "for clients only": Wrong(used_for(CLIENT), "kind", "usage"),
+    "for clients only": Wrong(used_for(CLIENT), "name", "usage"),
     "for code": Wrong(used_for(ExtendedKeyUsageOID.CODE_SIGNING), "usage"),
     "for anything": Wrong(used_for(ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE), "usage"),
     "for no stated use": Wrong(used_for(), "kind"),
