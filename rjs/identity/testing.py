@@ -74,7 +74,7 @@ class Organisation:
         made = self.now - dt.timedelta(seconds=CLOCK_SKEW / 2)
         return Identity(key, self.tokens.issue(key.public_key(), name, "late", made, lifetime=60.0))
 
-    def job(self, attempt: AttemptId, lifetime: float = 60.0) -> Identity:
+    def job(self, attempt: AttemptId, lifetime: float = 3600.0) -> Identity:
         """The job of an attempt, with its token."""
         key = new_key()
         chain = self.tokens.issue(key.public_key(), job_name(attempt), "job", self.now, lifetime)

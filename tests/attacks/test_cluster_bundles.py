@@ -207,7 +207,7 @@ def change_at_the_web_server(cluster: Cluster, bundle: Path) -> tuple[str, Path]
     kept = next(cluster.folder.glob(f"ws/clusters/*/bundles/{job}.jar"))
     kept.write_bytes(bundle.read_bytes().replace(b"hello from a job", b"hullo from a job"))
     cluster["lus"].start()
-    wait_for(lambda: "blob-differs: " in cluster.ada.told(bundle.name), story=cluster.story)
+    wait_for(lambda: "bundle-damaged: " in cluster.ada.told(bundle.name), story=cluster.story)
     return job, kept
 
 
