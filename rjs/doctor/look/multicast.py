@@ -146,7 +146,7 @@ def browse(cluster: ClusterId, wanted: Sequence[str], seconds: float) -> list[Se
         link.browse(service, cluster, lambda each: seen.update({each.id: each}))
     here.run(seconds)
     stopped = link.stop()
-    here.run(1.0, lambda: bool(stopped.called))
+    here.run(5.0, lambda: bool(stopped.called))
     return [
         SeenServer("cs" if each.service is Service.CS else "lus", each.id, each.addresses, each.port)
         for each in seen.values()
