@@ -85,7 +85,7 @@ def _check_whose(folder: Path, new: Path, contents: Contents) -> None:
 
 def _restored(folder: Path, new: Path, contents: Contents, now: dt.datetime) -> Restored:
     old = folder / CLUSTERS / contents.cluster
-    _keep_what_only_grows(old, new)
+    _keep_what_only_grows(_state_before(folder, old), new)
     for name in (CONFIG_NAME, "boots"):
         if (new / STATE / name).exists() and not (folder / name).exists():
             (new / STATE / name).replace(folder / name)
@@ -98,6 +98,11 @@ def _restored(folder: Path, new: Path, contents: Contents, now: dt.datetime) -> 
     shutil.rmtree(new / STATE, ignore_errors=True)
     aside = _put_in_place(folder, new, old, now)
     return Restored(contents, *done, aside)
+
+
+def _state_before(folder: Path, old: Path) -> Path:
+    """What was there: in its place, or aside, where a restore that was killed before its end has put it."""
+    return old if old.exists() else max(folder.glob(f"before-restore-*/{old.name}"), default=old)
 
 
 def _keep_what_only_grows(old: Path, new: Path) -> None:

@@ -73,6 +73,23 @@ def test_a_restore_puts_aside_what_was_there(cluster: Cluster, tmp_path: Path) -
     ws.start()
 
 
+def test_a_restore_that_was_killed_forgets_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    """Killed when the state before was aside and the new one not in its place: run again, it finds what grew."""
+    ws, file = cluster["ws"], tmp_path / "backup.tar"
+    used = cluster.invitation("user", "hedy")
+    cluster.rjs("ws", "backup", ws.folder, file)
+    cluster.rjs("join", used, home=cluster.folder / "person-hedy")
+    ws.stop()
+    aside = ws.folder / "before-restore-20260101T000000"
+    aside.mkdir(mode=0o700)
+    for each in (ws.folder / "clusters").iterdir():
+        each.rename(aside / each.name)
+    cluster.rjs("ws", "restore", ws.folder, file)
+    ws.start()
+    assert "used" in cluster.rjs("join", used, home=cluster.folder / "person-eve", status=1).stderr
+    shutil.rmtree(aside)
+
+
 def test_what_cannot_be_restored_changes_nothing(cluster: Cluster, tmp_path: Path) -> None:
     """A server that runs, another cluster's, somebody's files, half a backup: refused, and all is as it was."""
     ws, file, half = cluster["ws"], tmp_path / "backup.tar", tmp_path / "half.tar"
