@@ -173,8 +173,13 @@ class Person:
         hidden.rename(self.jobs / name)
 
     def accepted(self, name: str) -> str:
-        """Waits until the WS accepted the upload; the job's id."""
-        text = wait_for(lambda: self.told(name), story=self.cluster.story)
+        """Waits until the WS accepted the upload, and all files that belong to it; the job's id."""
+
+        def judged() -> str:
+            text = self.told(name)
+            return "" if text.startswith("state: waiting\nreason: set-incomplete") else text
+
+        text = wait_for(judged, story=self.cluster.story)
         assert "job: " in text, text
         return text.partition("job: ")[2].split()[0]
 

@@ -17,7 +17,6 @@ from rjs.identity.keys import new_key
 from rjs.identity.names import Role
 from rjs.identity.requests import make_request, request_der
 from rjs.identity.testing import Organisation
-from rjs.wall_time import utc_now
 from ws.job_tokens import JobTokenDesk, Progress, ProgressBook, check_current
 from ws.queue import Queue
 
@@ -48,7 +47,7 @@ def asked(queue: Queue, lus: str, cs: str, whose: AttemptId) -> Any:
     """The chain, or the code of the refusal."""
     request = request_der(make_request(new_key(), job_name(whose).uri(), "job"))
     signed = ask_job_token(ORGANISATION.member(Role.CS, cs), whose, request, ORGANISATION.now)
-    members = SimpleNamespace(root=ORGANISATION.root, issuer=Issuer(), wall=utc_now)
+    members = SimpleNamespace(root=ORGANISATION.root, issuer=Issuer(), wall=lambda: ORGANISATION.now)
     desk = JobTokenDesk(cast(Any, SimpleNamespace(queue=queue)), cast(Any, members))
     got: list[Any] = []
     Deferred.fromCoroutine(desk.certify(lus, signed)).addBoth(got.append)
