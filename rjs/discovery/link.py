@@ -100,24 +100,32 @@ class Link:
             self._changes.clear()
             try:
                 await self._visit()
-            except (OSError, RuntimeError) as error:  # no interface is up, or none of those wanted
-                _log.warn("the network cannot be used for discovery yet: {error}", error=error)
+            except (OSError, RuntimeError) as error:  # an interface went as we came
+                # words only: the error's frames hold zeroconf's sockets, and whoever keeps the event keeps those
+                _log.warn("the network cannot be used for discovery yet: {error}", error=str(error))
                 await self._pause()
             except Exception:
                 _log.failure("discovery failed and starts anew")
                 await self._pause()
 
     async def _visit(self) -> None:
-        """Open the sockets, renew everything again and again, say goodbye."""
-        multicast = AsyncZeroconf(self._choice(), ip_version=self._ip_version())
+        """Open the sockets, renew everything again and again, say goodbye; while we have no address, only wait.
+
+        zeroconf opens sockets before it looks at the addresses, and leaves them open where one is not there.
+        """
+        own = self._look_around()
+        if not own.interfaces:
+            await self._pause()
+            return
+        multicast = AsyncZeroconf(self._choice(own), ip_version=self._ip_version())
         try:
-            while not self._stopping:
+            while not self._stopping and own.interfaces:
                 self._changes.clear()
-                await multicast.async_update_interfaces()
-                own = self._look_around()
+                await multicast.async_update_interfaces(self._choice(own))
                 for part in tuple(self._parts):
                     await part.renew(multicast, own)
                 await self._pause()
+                own = self._look_around()
         finally:
             for part in self._parts:
                 await part.stop()
@@ -141,8 +149,9 @@ class Link:
             _log.warn("no network interface has {wanted}: nobody can find us, nor we them", wanted=wanted)
         return own
 
-    def _choice(self) -> InterfaceChoice | list[str]:
-        return self._interfaces or InterfaceChoice.All
+    def _choice(self, own: OwnAddresses) -> InterfaceChoice | list[str]:
+        """All interfaces, or those of the wanted addresses that are there."""
+        return [str(each.ip) for each in own.interfaces] if self._interfaces else InterfaceChoice.All
 
     def _ip_version(self) -> IPVersion | None:
         """Both versions where the kernel has IPv6; None lets zeroconf take what the listed addresses are."""
