@@ -77,6 +77,8 @@ class Spawner:
         """What the running attempt last reported; None between attempts."""
         self.heard: Callable[[bytes], object] = lambda data: None
         """Is told what the running attempt writes to its control channel."""
+        self.listened: Callable[[int], object] = os.close
+        """Is given, before ``started``, the socket that a sandbox with a network listens with; closes it."""
 
     @property
     def pid(self) -> int:

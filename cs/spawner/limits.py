@@ -16,6 +16,18 @@ OUTPUT = 16 * MIB
 PROCESSES = 256
 """Processes alive at once below one attempt: a fork bomb meets this before it meets the owner's desktop."""
 
+CPU_TIME = 30 * 24 * 3600.0
+"""Seconds of processor time of one attempt, unless its request says otherwise: wall time ends it earlier."""
+
+DESCRIPTORS = 1024
+"""Descriptors that one process in a sandbox may have open: what programs are used to."""
+
+DISK = 16 * GIB
+"""Bytes that an attempt's folder may take, unless its request says otherwise."""
+
+FILES = 100_000
+"""Files and folders of one attempt, unless its request says otherwise: removing so many takes a second."""
+
 THREADS_PER_PROCESS = 2
 """The kernel itself stops a job (RLIMIT_NPROC) at this many threads for each allowed process, beyond what the account
 runs already. Polling needs the bound: among 500 spinning sessions the spawner gets one 250th of the processors."""

@@ -20,7 +20,9 @@ HEADER = 4
 """Bytes of the length, big endian, in front of each message."""
 
 Positive = Annotated[int, msgspec.Meta(gt=0)]
-LimitName = Literal["memory", "wall_time", "file_size", "output", "processes"]
+LimitName = Literal[
+    "memory", "wall_time", "cpu_time", "file_size", "output", "processes", "disk", "files", "descriptors"
+]
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,19 +35,79 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     output: Positive = limits.OUTPUT
     processes: Positive = limits.PROCESSES
     """Alive at once, polled. The kernel allows THREADS_PER_PROCESS threads for each, unless the account is root's."""
+    cpu_time: Annotated[float, msgspec.Meta(gt=0)] = limits.CPU_TIME
+    """Seconds of processor time over all processes, polled; the kernel stops each single process there."""
+    descriptors: Positive = limits.DESCRIPTORS
+    """Open at once in one process, in a sandbox; the kernel refuses more."""
+    disk: Positive = limits.DISK
+    """Bytes that all files below ``Run.sweep`` take together, polled."""
+    files: Positive = limits.FILES
+    """Files and folders below ``Run.sweep``, polled."""
+
+
+class Wall(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """One mount of a sandbox: the host's ``source`` is seen at ``target``; both are absolute."""
+
+    source: str
+    target: str
+    writable: bool = False
+
+
+class Sandbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The cell that an attempt runs in. Attempts with equal values may follow each other in one cell."""
+
+    key: str
+    """Whatever must not share a cell has another one: the bundle's id is part of it."""
+    binds: tuple[Wall, ...]
+    """All mounts, those of the system included, in order."""
+    tmp_bytes: Positive
+    """The size of ``/tmp`` and, separately, of ``/dev/shm``; what they hold counts as memory."""
+    way: Literal["own", "bubblewrap"] = "own"
+    fresh: bool = False
+    """A cell for this attempt alone."""
+    network: bool = False
+    """Something listens at 127.0.0.1:3128 inside; the socket comes out with Listening."""
+    preload: tuple[str, ...] = ()
+    """Modules that the cell imports once, before it forks the first Script; each Script finds them loaded."""
+    python_paths: tuple[str, ...] = ()
+    """Folders inside, appended to ``sys.path`` of the cell and so of each Script."""
+
+
+class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A Python program that the cell forks and runs as its interpreter would; nothing is executed."""
+
+    entry: str
+    """The path of a file inside, or ``package.module:function``."""
+    arguments: tuple[str, ...] = ()
 
 
 class Run(msgspec.Struct, frozen=True, tag="run", forbid_unknown_fields=True):
-    """Start an attempt. All paths are absolute; ``environment`` is complete, nothing is inherited."""
+    """Start an attempt. All paths are absolute; ``environment`` is complete, nothing is inherited.
 
-    argv: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
-    """``argv[0]`` is the path of the program; no search path is consulted."""
+    In a sandbox ``argv``, ``cwd`` and ``environment`` are as seen inside, all other paths are the host's.
+    """
+
+    argv: tuple[str, ...]
+    """``argv[0]`` is the path of the program; no search path is consulted. Empty only with a ``script``."""
     cwd: str
     environment: dict[str, str]
     stdout: str
     """A file that must not exist yet; the spawner creates it, 0600. So too ``stderr``."""
     stderr: str
     limits: Limits
+    sandbox: Sandbox | None = None
+    """None: unconfined, in the owner's own account."""
+    script: Script | None = None
+    """In a sandbox only: run this instead of ``argv``."""
+    sweep: str = ""
+    """The folder whose bytes and files are held against the limits; empty: nothing is counted."""
+
+    def __post_init__(self) -> None:
+        """What msgspec cannot say of single fields. Raises ValueError."""
+        if not self.argv and self.script is None:
+            raise ValueError("a run needs a command line or a script")
+        if self.script is not None and self.sandbox is None:
+            raise ValueError("a script runs in a sandbox only")
 
 
 class Stop(msgspec.Struct, frozen=True, tag="stop", forbid_unknown_fields=True):
@@ -68,6 +130,10 @@ class Started(msgspec.Struct, frozen=True, tag="started"):
     """The program was executed as process ``pid``, leader of its own session."""
 
     pid: int
+
+
+class Listening(msgspec.Struct, frozen=True, tag="listening"):
+    """The socket that the cell listens with comes along, as one descriptor; before Started."""
 
 
 class Beat(msgspec.Struct, frozen=True, tag="beat"):
@@ -116,12 +182,12 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
     """The attempt could not be started and left nothing; ``sentence`` names file and reason."""
 
-    code: Literal["spawner.output", "spawner.program", "spawner.occupied"]
+    code: Literal["spawner.output", "spawner.program", "spawner.occupied", "spawner.sandbox"]
     sentence: str
 
 
 Request = Run | Stop | Say | Hush
-Report = Started | Beat | Said | Ended | Failed
+Report = Listening | Started | Beat | Said | Ended | Failed
 T = TypeVar("T")
 
 _requests = msgspec.msgpack.Decoder(Request)
