@@ -179,16 +179,17 @@ async def join(
     wall: Wall = utc_now,
     *,
     interfaces: Sequence[str] = (),
+    proxy: Proxy | None = None,
     tell: Callable[[str], object] = lambda sentence: None,
     passphrase: bytes | None = None,
 ) -> Member:
     """Become a member: keys are made here, the WS certifies them, the invitation is used up.
 
-    ``folder`` is the state folder (or a person's own). Where the web server does not answer, lookup servers carry the
-    request: those of the invitation, and after ``LAN_AFTER`` seconds those that announce themselves on the LAN of
-    ``interfaces``. While none of them answers either, all are tried again for ``wait`` seconds. ``tell`` hears each
-    change of plan, once, and which way it was. ``passphrase`` protects a person's signing and encryption key.
-    May be repeated after any failure. Raises RefusedError, UnreachableError.
+    ``folder`` is the state folder (or a person's own). ``proxy`` leads to the web server. Where that does not answer,
+    lookup servers carry the request: those of the invitation, and after ``LAN_AFTER`` seconds those that announce
+    themselves on the LAN of ``interfaces``. While none of them answers either, all are tried again for ``wait``
+    seconds. ``tell`` hears each change of plan, once, and which way it was. ``passphrase`` protects a person's
+    signing and encryption key. May be repeated after any failure. Raises RefusedError, UnreachableError.
     """
     cluster = cluster_of(invitation.identity.root)
     identity = IdentityFolder(cluster_folder(folder, cluster) / "identity")
@@ -199,7 +200,8 @@ async def join(
 
     caller = Caller(invitation.identity, invitation.name.caller().uri(), cluster)
     ask = partial(by_first_way, reactor, caller, work=enrol, door=PersonDoor(), wall=wall)
-    ways, more = ways_of(invitation.ws, invitation.lus), partial(announced_ways, reactor, cluster, interfaces)
+    ways = ways_of(invitation.ws, invitation.lus, proxy)
+    more = partial(announced_ways, reactor, cluster, interfaces)
     began, told = reactor.seconds(), set[str]()
 
     def tell_once(sentence: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rjs.cli.console import json_option, print_json, print_table, say
-from rjs.cli.group import person_folder, role_entry
+from rjs.cli.group import person_folder
 from rjs.cli.passphrases import Passphrases, passphrase_option
+from rjs.cli.reach import reach_of
 
 if TYPE_CHECKING:
     from rjs.identity.folder import IdentityFolder
     from rjs.identity.held import Held
-    from rjs.identity.names import Role
 
 some_folder = click.argument(
     "folder", metavar="[DIR]", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path)
@@ -116,13 +115,6 @@ def show(what: str, folder: Path | None, as_json: bool) -> None:
     print_table(["CERTIFICATE", what], rows)
 
 
-def _interfaces(role: Role, folder: Path) -> Sequence[str]:
-    """On which networks the server of this folder looks for others; a web server has no such setting."""
-    from rjs.config import read_config
-
-    return getattr(read_config(role_entry(f"{role}.settings"), folder), "interfaces", ())
-
-
 @click.command("renew")
 @some_folder
 @passphrase_option
@@ -150,10 +142,8 @@ def renew(folder: Path | None, passphrase_file: Path | None, as_json: bool) -> N
         with StateFolder.enter(
             folder
         ):  # or the running server, which renews by itself, would lose its session
-            interfaces = _interfaces(identity.member().role, folder)
-            renewed = run_client(
-                lambda reactor: renew_alone(reactor, identity, interfaces=interfaces, tell=say)
-            )
+            reach = reach_of(identity.member().role, folder)
+            renewed = run_client(lambda reactor: renew_alone(reactor, identity, **reach, tell=say))
     until = renewed.chain[0].not_valid_after_utc
     if as_json:
         print_json({"name": identity.member().name.uri(), "until": until.isoformat()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +13,12 @@ from rjs.cli.console import json_option, print_json, say
 from rjs.cli.group import person_folder, role_entry
 from rjs.cli.options import wrong_usage
 from rjs.cli.passphrases import new_passphrase
+from rjs.cli.reach import reach_of
 from rjs.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from rjs.identity.folder import Member
     from rjs.identity.invitation import Invitation
-    from rjs.identity.names import Role
 
 
 @click.command("join")
@@ -46,11 +46,13 @@ def command(
 
     DIR is the state folder of a server. A person needs none: keys go into the person's own folder. All keys are
     made on this machine and never leave it. Where the web server cannot be reached, a lookup server carries what is
-    asked for: one that the invitation names, or one that announces itself on this LAN.
+    asked for: one that the invitation names, or one that announces itself on this LAN. What a lookup server is given
+    as proxy leads through that from the beginning.
 
     \b
     Example:
       rjs join rjs1-… ~/rjs-cs --set port=0
+      rjs join rjs1-… ~/rjs-lus --set proxy=http://proxy.example:3128
       rjs join rjs1-…
       rjs join rjs1-… --passphrase
     """
@@ -74,11 +76,9 @@ def command(
     if server:
         _write_config(invited, place, _settings(settings))
     passphrase = new_passphrase(passphrase_file, "--passphrase-file") if protected else None
-    interfaces = _interfaces(invited.subject.role, place) if server else ()
+    reach = reach_of(invited.subject.role, place) if server else {}
     member = run_client(
-        lambda reactor: join(
-            reactor, invited, place, wait, interfaces=interfaces, tell=say, passphrase=passphrase
-        )
+        lambda reactor: join(reactor, invited, place, wait, **reach, tell=say, passphrase=passphrase)
     )
     if as_json:
         print_json({"name": member.name.uri(), "cluster": member.cluster, "folder": place})
@@ -117,14 +117,6 @@ def _write_config(invited: Invitation, folder: Path, given: Mapping[str, Any]) -
         getattr(there, name, None) != value for name, value in given.items()
     ):  # else: the same command again
         raise click.UsageError(f"{folder / CONFIG_NAME} exists already; edit it there")
-
-
-def _interfaces(role: Role, folder: Path) -> Sequence[str]:
-    """The addresses of this machine on whose networks the server of this folder will be, and so the joiner looks."""
-    from rjs.config import read_config
-
-    interfaces: list[str] = read_config(role_entry(f"{role}.settings"), folder).interfaces
-    return interfaces
 
 
 def _tell(member: Member, folder: Path) -> None:

@@ -278,14 +278,13 @@ class Cluster:
             config.writelines(f"{line}\n" for line in settings)
         ws.start()
 
-    def add_lus(self, name: str = "lus") -> None:
-        """Let a LUS join, and start it."""
-        self._join(name).start()
+    def add_lus(self, name: str = "lus", settings: Sequence[str] = ()) -> None:
+        """Let a LUS join, and start it; ``settings`` are more of ``NAME=VALUE``."""
+        self._join(name, *_given(settings)).start()
 
     def add_cs(self, name: str, *trusted: Person, settings: Sequence[str] = ()) -> None:
         """Let a CS join that trusts these people, and start it; ``settings`` are more of ``NAME=VALUE``."""
-        given = [each for setting in settings for each in ("--set", setting)]
-        server = self._join(name, "--set", "unconfined=i accept", *given)
+        server = self._join(name, *_given(["unconfined=i accept", *settings]))
         for person in trusted:
             self.trust(name, person)
         server.start()
@@ -414,6 +413,10 @@ class Cluster:
                 process.kill()
 
 
+def _given(settings: Sequence[str]) -> list[str]:
+    return [each for setting in settings for each in ("--set", setting)]
+
+
 def _is_quiet(server: Server) -> bool:
     if server.process is None:
         return True
@@ -428,12 +431,13 @@ def running_cluster(
     compute_servers: Iterable[str] = ("cs1", "cs2", "cs3"),
     lan: Lan | None = None,
     ws_settings: Sequence[str] = (),
+    lus_settings: Sequence[str] = (),
 ) -> Iterator[Cluster]:
     """A cluster with one LUS, these CSs, and ada, whom all of them trust; stopped and inspected at the end."""
     cluster = Cluster(folder, lan)
     try:
         cluster.found(*ws_settings)
-        cluster.add_lus()
+        cluster.add_lus(settings=lus_settings)
         ada = cluster.add_user("ada")
         for name in compute_servers:
             cluster.add_cs(name, ada)
