@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from cs.sandbox.plan import Plan
 
 
-def bubblewrap_argv(bwrap: str, plan: Plan, command: Sequence[str], *, seccomp: int, status: int) -> list[str]:
+def bubblewrap_argv(
+    bwrap: str, plan: Plan, command: Sequence[str], *, seccomp: int, status: int
+) -> list[str]:
     """The command line that makes the cell and executes ``command`` as its pid 1, with an empty environment.
 
     Both numbers are of descriptors that ``bwrap`` inherits: ``seccomp`` is read to its end (``bpf.program()``),
