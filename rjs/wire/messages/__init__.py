@@ -23,6 +23,12 @@ from rjs.wire.messages.base import (
     Sentence,
     Tail,
 )
+from rjs.wire.messages.checkpoints import (
+    CheckpointOffer,
+    CheckpointRef,
+    CheckpointRejected,
+    CheckpointVerdict,
+)
 from rjs.wire.messages.codec import (
     REPLIES,
     TAGS,
@@ -110,6 +116,10 @@ __all__ = [
     "BlobData",
     "BlobRead",
     "Bye",
+    "CheckpointOffer",
+    "CheckpointRef",
+    "CheckpointRejected",
+    "CheckpointVerdict",
     "Chunk",
     "Code",
     "Count",

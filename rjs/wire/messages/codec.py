@@ -9,11 +9,12 @@ from msgspec import Struct
 
 from rjs.attempts import Number
 from rjs.errors import ProtocolError
-from rjs.wire.messages import job_door, jobs, members, session, tasks, why
+from rjs.wire.messages import checkpoints, job_door, jobs, members, session, tasks, why
 from rjs.wire.messages.base import Code, Message
 
 TYPES: Final = (
-    *session.MESSAGES, *members.MESSAGES, *jobs.MESSAGES, *tasks.MESSAGES, *job_door.MESSAGES, *why.MESSAGES,
+    *session.MESSAGES, *members.MESSAGES, *jobs.MESSAGES, *tasks.MESSAGES, *checkpoints.MESSAGES,
+    *job_door.MESSAGES, *why.MESSAGES,
 )  # fmt: skip
 """The types that the decoder accepts."""
 

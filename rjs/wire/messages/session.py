@@ -70,7 +70,8 @@ class Done(Message, frozen=True, kw_only=True, tag="done"):
 
 
 class BlobRead(Message, frozen=True, kw_only=True, tag="blob.read"):
-    """Asks for up to ``length`` bytes at ``offset``. ``kind``: ``bundle`` | ``answer`` | ``upload``."""
+    """Asks for up to ``length`` bytes at ``offset``. ``kind``: ``bundle`` | ``answer`` | ``upload`` |
+    ``checkpoint``."""
 
     callers: ClassVar = SERVERS
     kind: Code

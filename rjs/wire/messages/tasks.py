@@ -11,6 +11,7 @@ from rjs.attempts import AttemptId, Fence, HexDigest, Index, Number
 from rjs.identity.names import Role
 from rjs.needs import Needs, Offer
 from rjs.wire.messages.base import Code, Count, FileName, HexId, Inline, Message, Name, Sentence, Tail
+from rjs.wire.messages.checkpoints import CheckpointRef
 
 
 class JarPart(Struct, frozen=True, array_like=True):
@@ -56,12 +57,13 @@ class TaskWant(Message, frozen=True, kw_only=True, tag="lus.task.want"):
 
 
 class TaskGrant(Message, frozen=True, kw_only=True, tag="ws.task.grant"):
-    """Task leases of one job."""
+    """Task leases of one job, and the ``checkpoints`` that there are of these tasks."""
 
     callers: ClassVar = frozenset({Role.WS})
     generation: Number
     job: JobBrief
     tasks: Annotated[tuple[LeasedTask, ...], Meta(max_length=1000)]
+    checkpoints: Annotated[tuple[CheckpointRef, ...], Meta(max_length=1000)] = ()
 
 
 class LeaseRenew(Message, frozen=True, kw_only=True, tag="lus.lease.renew"):
@@ -180,12 +182,14 @@ class CsState(Message, frozen=True, kw_only=True, tag="lus.cs.state"):
 
 
 class TaskStart(Message, frozen=True, kw_only=True, tag="cs.task.start"):
-    """Leases a task to a CS. The reply comes once the bundle is verified, trusted and its process started."""
+    """Leases a task to a CS. The reply comes once the bundle is verified, trusted and its process started.
+    ``checkpoint``: what an earlier attempt left, to be fetched, verified, and continued from."""
 
     callers: ClassVar = frozenset({Role.LUS})
     job: JobBrief
     task: Index
     fence: Fence
+    checkpoint: CheckpointRef | None = None
 
 
 class TaskStop(Message, frozen=True, kw_only=True, tag="cs.task.stop"):

@@ -34,6 +34,7 @@ RECORDED = RELEASES[THIS]
 JOB, SIGNER, DIGEST = "ab" * 32, "cd" * 32, "ef" * 32
 CS, BOOT = "12" * 16, "34" * 16
 ATTEMPT = AttemptId(JOB, 7, Fence(1, 42, 3))
+CHECKPOINT = m.CheckpointRef(7, Fence(1, 41, 2), 5, 4321, DIGEST)
 BRIEF = m.JobBrief(
     job=JOB, name="mandelbrot", signer=SIGNER, tasks=8, size=4321, sha256=DIGEST,
     needs=Needs(
@@ -102,7 +103,9 @@ EXAMPLES: list[m.Message] = [
     m.RevocationRead(rid=1),
     m.AdminRevoke(rid=1, what=What.MEMBER, id=f"rjs://cs/{CS}", reason="its disk was stolen"),
     m.TaskWant(outstanding=6, epoch=3),
-    m.TaskGrant(generation=1, job=BRIEF, tasks=(m.LeasedTask(42, 7), m.LeasedTask(43, 8, (CS,)))),
+    m.TaskGrant(
+        generation=1, job=BRIEF, tasks=(m.LeasedTask(42, 7), m.LeasedTask(43, 8, (CS,))), checkpoints=(CHECKPOINT,)
+    ),
     m.LeaseRenew(rid=2, leases=(42, 43), upto=43),
     m.LeaseRenewed(re=2, ended=(42,)),
     m.LeaseEnded(leases=(43,), code="cancelled", sentence="cancelled by ada"),
@@ -113,11 +116,18 @@ EXAMPLES: list[m.Message] = [
     m.AttemptEnded(rid=3, attempt=ATTEMPT, cs=CS, kind="failed", detail="exit status 1", tail="Traceback…"),
     m.AnswerOffer(rid=3, attempt=ATTEMPT, cs=CS, size=4, sha256=DIGEST, data=b"PK\x03\x04"),
     m.AnswerVerdict(re=3, verdict="refused", code="answer-key", sentence="not the enrolled key"),
+    m.CheckpointOffer(
+        rid=3, attempt=ATTEMPT, cs=CS, sequence=2, size=4, sha256=DIGEST, data=b"PK\x03\x04"
+    ),
+    m.CheckpointVerdict(re=3, verdict="refused", code="stale-fence", sentence="a later attempt has begun"),
+    m.CheckpointRejected(
+        rid=4, attempt=ATTEMPT, cs=CS, sha256=DIGEST, code="checkpoint-task", sentence="it is another task's"
+    ),
     m.CsState(
         name="desk-7", mflops=51234.5, offer=OFFER, trust_epoch=1, busy=True,
         running=(ATTEMPT,), holding=(AttemptId(JOB, 6, Fence(1, 41, 2)),),
     ),
-    m.TaskStart(rid=6, job=BRIEF, task=7, fence=Fence(1, 42, 3)),
+    m.TaskStart(rid=6, job=BRIEF, task=7, fence=Fence(1, 42, 3), checkpoint=CHECKPOINT),
     m.TaskStop(attempt=ATTEMPT, sentence="the job was cancelled"),
 ]  # fmt: skip
 
@@ -203,6 +213,8 @@ OLDER: dict[type[m.Message], dict[str, Any]] = {
     m.MemberEnrol: {"chain": ()},
     m.RevocationNumber: {"digest": b""},
     m.RevocationRead: {"known": 0},
+    m.TaskGrant: {"checkpoints": ()},
+    m.TaskStart: {"checkpoint": None},
 }
 """Fields that an older peer does not say, and what that means."""
 
