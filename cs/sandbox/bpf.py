@@ -10,6 +10,7 @@ import errno
 import os
 import struct
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Final
 
 from cs.sandbox.plan import PlanError
@@ -66,10 +67,11 @@ _Instruction = tuple[int, int, int, int]
 """Operation, instructions to skip when a jump's condition holds, and when it does not, operand."""
 
 
+@cache
 def program(machine: str = "") -> bytes:
     """The filter as an array of ``struct sock_filter``, for ``machine`` as uname(2) calls it, or for this one.
 
-    Raises PlanError for a machine whose calls we do not know.
+    Made once (0.5 ms): who forks cells calls it before. Raises PlanError for a machine whose calls we do not know.
     """
     name = machine or os.uname().machine
     if name not in ARCHITECTURES:

@@ -11,6 +11,18 @@ UID: Final = 1000
 TMP_INODES: Final = 65_536
 """Files in one of the cell's folders in memory: each takes about 1 KiB of the kernel's, which no size counts."""
 
+DEVICES: Final = ("null", "zero", "full", "random", "urandom")
+"""All that a cell has of the machine's /dev."""
+
+DEVICE_LINKS: Final = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
+
+MASKED: Final = (
+    "acpi", "asound", "bus", "driver", "dynamic_debug", "fs", "interrupts", "irq", "kallsyms", "kcore", "key-users",
+    "keys", "kmsg", "kpagecgroup", "kpagecount", "kpageflags", "latency_stats", "modules", "mtrr", "pagetypeinfo",
+    "sched_debug", "scsi", "slabinfo", "sysrq-trigger", "timer_list", "timer_stats", "tty", "vmallocinfo",
+)  # fmt: skip
+"""What is empty in a cell's /proc: the machine's hardware, keys, and what tells when its owner types."""
+
 COVERED: Final = ("/proc", "/dev", "/tmp")
 """What a cell has of its own; nothing of the machine goes there."""
 
