@@ -74,7 +74,8 @@ class JobDoor:
         """We hold no lease of a job."""
 
     def closed(self, session: Session, reason: str) -> None:
-        """It may come again."""
+        """It may come again; the owner's log says why it left, or was cut off."""
+        _log.info("{caller} left its door: {reason}", caller=session.peer.name.uri(), reason=reason)
 
     async def end(self) -> None:
         """The attempt is over. Returns when the last thing that was being done for it is done."""
