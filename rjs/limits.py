@@ -231,6 +231,14 @@ MAX_NETWORK_PLACES = 64
 MAX_NEEDED_CORES = 1_024
 """Cores of one task: no desktop has more."""
 
+MAX_NEEDED_PROCESSES = 10_000
+MAX_NEEDED_DESCRIPTORS = 65_536
+MAX_NEEDED_FILES = 10_000_000
+"""Processes of one task, open files of each, and its files on disk: above what any desktop gives."""
+
+MAX_PRELOADED = 32
+"""Modules imported before the tasks of a job are: each costs memory of all of them."""
+
 MAX_JAVA_OPTIONS = 64
 MAX_JAVA_OPTION_CHARACTERS = 1_000
 """Of one option; the longest names a list of modules."""

@@ -19,6 +19,7 @@ OPERATING_SYSTEMS: Final = ("linux", "macos", "windows")
 ARCHITECTURES: Final = ("x86_64", "aarch64")
 
 Amount = Annotated[int, Meta(ge=0, lt=2**48)]
+Seconds = Annotated[float, Meta(ge=0, le=1e12)]
 Few = Annotated[int, Meta(ge=0, lt=2**16)]
 Word = Annotated[str, Meta(max_length=32)]
 MAX_SPECIFIER: Final = 64
@@ -61,22 +62,33 @@ def platform_of(system: str, machine: str) -> Platform:
     return Platform(_SYSTEMS.get(system, system)[:32], _MACHINES.get(machine, machine)[:32])
 
 
+SANDBOXES: Final = ("", "namespaces")
+"""How well a machine can confine a job, the better the later; the first is not at all."""
+
+
 class Needs(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one task may use at most, and what a machine must have to run it.
 
-    ``memory`` and ``disk`` in bytes, ``wall_time`` in seconds, ``cores`` are processor threads. ``platforms`` are
-    alternatives; none means any. ``python`` and ``java`` are version specifiers (PEP 440), such as ``>=3.12``;
-    empty means that any version serves, if the runtime needs one at all.
+    ``memory`` and ``disk`` in bytes, times in seconds, ``cores`` are processor threads. ``cpu_time`` is of all its
+    processes, ``descriptors`` of each, ``files`` those on its disk; 0 in these and in ``processes`` states nothing:
+    the machine decides. ``platforms`` are alternatives; none means any. ``python`` and ``java`` are specifiers of
+    versions (PEP 440), such as ``>=3.12``; empty means that any version serves, if the runtime needs one at all.
+    ``sandbox`` is one of SANDBOXES; a better one serves too.
     """
 
     memory: Amount = 512 * MIB
-    wall_time: Annotated[float, Meta(ge=0, le=1e12)] = 3600
+    wall_time: Seconds = 3600
     cores: Few = 1
     disk: Amount = GIB
     platforms: Annotated[tuple[Platform, ...], Meta(max_length=16)] = ()
     python: Specifier = ""
     java: Specifier = ""
     runtime: Word = "python"
+    cpu_time: Seconds = 0
+    processes: Amount = 0
+    descriptors: Amount = 0
+    files: Amount = 0
+    sandbox: Word = ""
 
     def admits(self, platform: Platform) -> bool:
         """Whether a task may run on this platform."""
@@ -84,7 +96,10 @@ class Needs(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Offer(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a compute server gives one task. Versions are plain, such as ``3.11.7`` and ``17``; empty: not there."""
+    """What a compute server gives one task. Versions are plain, such as ``3.11.7`` and ``17``; empty: not there.
+
+    Times and counts are the owner's bounds, in the units of Needs; 0: none. ``sandbox``: how well it is confined.
+    """
 
     memory: Amount = 0
     cores: Few = 0
@@ -92,6 +107,12 @@ class Offer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     platform: Platform = Platform()
     python: Word = ""
     java: Word = ""
+    wall_time: Seconds = 0
+    cpu_time: Seconds = 0
+    processes: Amount = 0
+    descriptors: Amount = 0
+    files: Amount = 0
+    sandbox: Word = ""
 
 
 class Lack(Struct, frozen=True):
@@ -117,7 +138,36 @@ def lack(needs: Needs, offer: Offer) -> Lack | None:
     if not needs.admits(offer.platform):
         wanted = ", ".join(map(str, needs.platforms))
         return Lack("needs-platform", f"it is for {wanted}; this is {offer.platform}")
-    return _version("python", needs, offer.python) or _version("java", needs, offer.java)
+    versions = _version("python", needs, offer.python) or _version("java", needs, offer.java)
+    return versions or _bounds(needs, offer) or _sandbox(needs, offer)
+
+
+_BOUNDS: Final = {
+    "wall_time": "{:,.0f} s of time by the clock",
+    "cpu_time": "{:,.0f} s of processor time",
+    "processes": "{:,} processes",
+    "descriptors": "{:,} open files",
+    "files": "{:,} files on disk",
+}
+
+
+def _bounds(needs: Needs, offer: Offer) -> Lack | None:
+    """What the owner bounds, and most tasks do not state."""
+    for name, words in _BOUNDS.items():
+        stated, bound = getattr(needs, name), getattr(offer, name)
+        if bound and stated > bound:
+            code = f"needs-{name.replace('_', '-')}"
+            return Lack(code, f"it needs {words.format(stated)}, {bound:,.0f} are given")
+    return None
+
+
+def _sandbox(needs: Needs, offer: Offer) -> Lack | None:
+    """A level that this release does not know is none that it can vouch for."""
+    known = needs.sandbox in SANDBOXES and offer.sandbox in SANDBOXES
+    if not needs.sandbox or (known and SANDBOXES.index(offer.sandbox) >= SANDBOXES.index(needs.sandbox)):
+        return None
+    is_there = f"{shown(offer.sandbox)} is there" if offer.sandbox else "there is none"
+    return Lack("needs-sandbox", f"it needs a sandbox ({shown(needs.sandbox)}); {is_there}")
 
 
 def _version(runtime: str, needs: Needs, offered: str) -> Lack | None:

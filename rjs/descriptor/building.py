@@ -8,11 +8,13 @@ from __future__ import annotations
 import keyword
 from collections.abc import Mapping
 
+from msgspec import UNSET, UnsetType
+
 from rjs import limits
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.names import shown
 from rjs.descriptor.amounts import SIZE_UNITS, TIME_UNITS, amount
-from rjs.descriptor.fields import MOST_DISK, MOST_MEMORY, MOST_WALL_TIME, JobTable, NeedsTable
+from rjs.descriptor.fields import MOST_CPU_TIME, MOST_DISK, MOST_MEMORY, MOST_WALL_TIME, JobTable, NeedsTable
 from rjs.descriptor.files import Files, misplaced_file
 from rjs.descriptor.java_machine import is_class_name
 from rjs.descriptor.mistakes import Mistakes
@@ -47,6 +49,8 @@ def descriptor_of(table: JobTable, files: Files, mistakes: Mistakes) -> Descript
         answer=answer_of(table.answer, mistakes),
         java=java_of(table, mistakes),
         lock=_lock(table, files, mistakes),
+        preload=_preload(table, mistakes),
+        isolated=table.isolation == "task",
     )
     _check_entries(table, descriptor, files, mistakes)
     return descriptor
@@ -60,6 +64,7 @@ def _needs(table: JobTable, resources: tuple[Resource, ...], mistakes: Mistakes)
                 ("needs", name),
                 'must be a version specifier, such as ">=17": an operator before each version',
             )
+    time = stated.cpu_time
     return Needs(
         memory=_amount(stated.memory, "memory", SIZE_UNITS, range(limits.MIB, MOST_MEMORY + 1), mistakes),
         disk=_amount(stated.disk, "disk", SIZE_UNITS, range(limits.MIB, MOST_DISK + 1), mistakes),
@@ -69,6 +74,13 @@ def _needs(table: JobTable, resources: tuple[Resource, ...], mistakes: Mistakes)
         python=stated.python,
         java=stated.java,
         runtime=table.runtime,
+        cpu_time=0
+        if time is UNSET
+        else _amount(time, "cpu_time", TIME_UNITS, range(1, MOST_CPU_TIME + 1), mistakes),
+        processes=_count(stated.processes),
+        descriptors=_count(stated.descriptors),
+        files=_count(stated.files),
+        sandbox=stated.sandbox,
     )
 
 
@@ -78,6 +90,10 @@ def _amount(value: int | str, name: str, units: Mapping[str, int], allowed: rang
         return found
     mistakes.field(("needs", name), remedy_of(NeedsTable, name))
     return allowed.start
+
+
+def _count(stated: int | UnsetType) -> int:
+    return 0 if stated is UNSET else stated
 
 
 def _platforms(
@@ -177,6 +193,12 @@ def _lock(table: JobTable, files: Files, mistakes: Mistakes) -> str:
     elif lock and lock not in files.names:
         mistakes.field(("python", "lock"), f"must name a file of the bundle; there is no {shown(lock)}")
     return lock
+
+
+def _preload(table: JobTable, mistakes: Mistakes) -> tuple[str, ...]:
+    if table.python.preload and table.runtime != "python" and not mistakes.wrong("runtime"):
+        mistakes.field(("python", "preload"), f'is for Python; the runtime is "{table.runtime}": remove it')
+    return tuple(dict.fromkeys(table.python.preload))
 
 
 def _check_entries(table: JobTable, descriptor: Descriptor, files: Files, mistakes: Mistakes) -> None:

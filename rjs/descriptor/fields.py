@@ -19,6 +19,7 @@ TIB: Final = 1024 * limits.GIB
 MOST_MEMORY: Final = TIB
 MOST_DISK: Final = 16 * TIB
 MOST_WALL_TIME: Final = 30 * 86400
+MOST_CPU_TIME: Final = 360 * 86400
 
 Text = Annotated[str, Meta(pattern="^[^\\u0000]*$")]
 Arguments = Annotated[tuple[Text, ...], Meta(max_length=limits.MAX_ARGUMENTS)]
@@ -28,7 +29,11 @@ Os = Literal["linux", "macos", "windows"]
 Arch = Literal["x86_64", "aarch64"]
 assert get_args(Os) == OPERATING_SYSTEMS
 assert get_args(Arch) == ARCHITECTURES
+ModuleName = Annotated[
+    str, Meta(max_length=200, pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$")
+]
 
+_TIME_UNITS = "a whole number of seconds, or a text with a unit (s, min, h, d)"
 _SIZE_UNITS = "a whole number of bytes, or a text with a unit (B, KiB, MiB, GiB, TiB)"
 _OF_SYSTEMS = 'of "linux", "macos", "windows"'
 _OF_ARCHITECTURES = 'of "x86_64", "aarch64"'
@@ -58,11 +63,61 @@ class NeedsTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(
             description="Time that one task may take by the clock. A task that takes longer is ended.",
             examples=["5 min", "2 h", 90],
-            extra={
-                "must": "from 1 s to 30 d: a whole number of seconds, or a text with a unit (s, min, h, d)"
-            },
+            extra={"must": f"from 1 s to 30 d: {_TIME_UNITS}"},
         ),
     ] = "1 h"
+    cpu_time: Annotated[
+        Annotated[int, Meta(ge=1, le=MOST_CPU_TIME)] | Quantity | UnsetType,
+        Meta(
+            description=(
+                "Processor time that one task may take, all its processes together. A task that takes more is ended. "
+                "Absent: all that there is of it within `wall_time`."
+            ),
+            examples=["5 min", "2 h", 90],
+            extra={"must": f"from 1 s to {MOST_CPU_TIME // 86400} d: {_TIME_UNITS}"},
+        ),
+    ] = UNSET
+    processes: Annotated[
+        Annotated[int, Meta(ge=1, le=limits.MAX_NEEDED_PROCESSES)] | UnsetType,
+        Meta(
+            description="Processes that one task may have at once. Absent: 256, or fewer where the owner says so.",
+            examples=[1, 1000],
+            extra={"must": f"a whole number from 1 to {limits.MAX_NEEDED_PROCESSES:,}"},
+        ),
+    ] = UNSET
+    descriptors: Annotated[
+        Annotated[int, Meta(ge=16, le=limits.MAX_NEEDED_DESCRIPTORS)] | UnsetType,
+        Meta(
+            description=(
+                "Files and connections that each process of a task may have open. Absent: 1,024, or fewer where the "
+                "owner says so."
+            ),
+            examples=[4096],
+            extra={"must": f"a whole number from 16 to {limits.MAX_NEEDED_DESCRIPTORS:,}"},
+        ),
+    ] = UNSET
+    files: Annotated[
+        Annotated[int, Meta(ge=16, le=limits.MAX_NEEDED_FILES)] | UnsetType,
+        Meta(
+            description=(
+                "Files and folders that one task may have on disk, beside the bundle's own. Absent: 100,000, or "
+                "fewer where the owner says so."
+            ),
+            examples=[250_000],
+            extra={"must": f"a whole number from 16 to {limits.MAX_NEEDED_FILES:,}"},
+        ),
+    ] = UNSET
+    sandbox: Annotated[
+        Literal["", "namespaces"],
+        Meta(
+            description=(
+                "How well a compute server must [confine](sandbox.md) the job. Empty: as well as each can; a machine "
+                "that cannot at all computes only where its owner accepted that."
+            ),
+            examples=["namespaces"],
+            extra={"must": '"namespaces"'},
+        ),
+    ] = ""
     cores: Annotated[
         int,
         Meta(
@@ -227,6 +282,18 @@ class PythonTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             extra={"must": "the name of a file of the bundle"},
         ),
     ] = ""
+    preload: Annotated[
+        tuple[ModuleName, ...],
+        Meta(
+            description=(
+                "Modules that are imported once for all tasks that follow each other on a compute server, not by "
+                "each: packages of the lock or of the standard library, not files of the bundle."
+            ),
+            examples=[["numpy"], ["numpy", "scipy.linalg"]],
+            max_length=limits.MAX_PRELOADED,
+            extra={"must": f"a list of at most {limits.MAX_PRELOADED} names of modules"},
+        ),
+    ] = ()
 
 
 class JobTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -304,6 +371,17 @@ class JobTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             extra={"must": f"a whole number from 1 to {limits.MAX_ATTEMPTS}"},
         ),
     ] = DEFAULT_ATTEMPTS
+    isolation: Annotated[
+        Literal["bundle", "task"],
+        Meta(
+            description=(
+                "What shares a [sandbox](sandbox.md): the tasks of one bundle, one after the other, or nothing: "
+                "then each task gets a new one."
+            ),
+            examples=["task"],
+            extra={"must": '"bundle" or "task"'},
+        ),
+    ] = "bundle"
     needs: NeedsTable = NeedsTable()
     permissions: PermissionsTable = PermissionsTable()
     resources: Annotated[tuple[ResourceTable, ...], Meta(max_length=limits.MAX_RESOURCES)] = ()

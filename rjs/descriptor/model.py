@@ -60,7 +60,8 @@ class Descriptor(Struct, frozen=True, kw_only=True):
     ``entry`` is, for Python, a file of the bundle or an object reference ``package.module:function``; for Java the
     main class; for native programs a file of the bundle, empty when each platform has its own. ``each_task`` holds
     the arguments of every task, or names the file of the bundle that does; ``args`` come before them.
-    ``lock`` names the file (PEP 751) that lists the third-party packages of a Python job.
+    ``lock`` names the file (PEP 751) that lists the third-party packages of a Python job, ``preload`` modules that
+    its tasks need not import one by one. ``isolated``: each task gets a sandbox of its own.
     """
 
     name: str
@@ -76,6 +77,8 @@ class Descriptor(Struct, frozen=True, kw_only=True):
     answer: Answer = Answer()
     java: JavaSettings = JavaSettings()
     lock: str = ""
+    preload: tuple[str, ...] = ()
+    isolated: bool = False
 
     @property
     def jars(self) -> tuple[Jar, ...]:

@@ -16,7 +16,17 @@ from rjs.limits import GIB, MIB
 from rjs.needs import Needs, Offer, Platform, lack
 
 OFFER = Offer(
-    memory=GIB, cores=4, disk=2 * GIB, platform=Platform("linux", "x86_64"), python="3.11.7", java="17.0.9"
+    memory=GIB,
+    cores=4,
+    disk=2 * GIB,
+    platform=Platform("linux", "x86_64"),
+    python="3.11.7",
+    java="17.0.9",
+    wall_time=7200,
+    cpu_time=7200,
+    processes=64,
+    descriptors=1024,
+    files=10_000,
 )
 FAST = Candidate("1", "fast", 200.0, OFFER, free=True)
 SLOW = Candidate("2", "slow", 100.0, OFFER, free=True)
@@ -85,6 +95,20 @@ def offering(candidate: Candidate, **changed: Any) -> Candidate:
         ),
         (Needs(python=">=3.12"), "needs-python", "it needs Python >=3.12; 3.11.7 is there"),
         (Needs(java=">=21"), "needs-java", "it needs Java >=21; 17.0.9 is there"),
+        (
+            Needs(wall_time=7201),
+            "needs-wall-time",
+            "it needs 7,201 s of time by the clock, 7,200 are given",
+        ),
+        (Needs(cpu_time=8000), "needs-cpu-time", "it needs 8,000 s of processor time, 7,200 are given"),
+        (Needs(processes=65), "needs-processes", "it needs 65 processes, 64 are given"),
+        (Needs(descriptors=2000), "needs-descriptors", "it needs 2,000 open files, 1,024 are given"),
+        (Needs(files=10_001), "needs-files", "it needs 10,001 files on disk, 10,000 are given"),
+        (
+            Needs(sandbox="namespaces"),
+            "needs-sandbox",
+            "it needs a sandbox ('namespaces'); there is none",
+        ),
     ],
 )
 def test_each_need_is_met_or_said(needs: Needs, code: str, sentence: str) -> None:
@@ -99,9 +123,24 @@ def test_each_need_is_met_or_said(needs: Needs, code: str, sentence: str) -> Non
         platform=Platform("macos", "aarch64"),
         python="3.12.1",
         java="21",
+        wall_time=0,
+        cpu_time=9000,
+        processes=0,
+        descriptors=4096,
+        files=20_000,
+        sandbox="namespaces",
     )
     assert choose(demand, [FAST, better]) == Place("2")
     assert choose(demand, [FAST, busy(better)]) == Wait(None)
+
+
+def test_a_level_of_another_release_is_no_promise() -> None:
+    """What this release does not know neither serves a job that needs a sandbox, nor hinders one that needs none."""
+    better = msgspec.structs.replace(OFFER, sandbox="moon")
+    assert lack(Needs(), better) is None
+    for needed in ("namespaces", "moon"):
+        found = lack(Needs(sandbox=needed), better)
+        assert found is not None and found.code == "needs-sandbox"
 
 
 def test_what_a_thousand_lack_is_one_sentence() -> None:

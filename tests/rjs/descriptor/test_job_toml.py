@@ -42,6 +42,52 @@ def test_everything_stated() -> None:
     )
 
 
+def test_limits_isolation_and_preloading() -> None:
+    """What is not stated of them is left to the machine; a module is named once."""
+    more = """isolation = "task"
+[needs]
+cpu_time = "2 h"
+processes = 4
+descriptors = 64
+files = 1000
+sandbox = "namespaces"
+[python]
+preload = ["numpy", "scipy.linalg", "numpy"]
+"""
+    found = parsed(more)
+    assert (found.isolated, found.preload) == (True, ("numpy", "scipy.linalg"))
+    assert found.needs == Needs(cpu_time=7200, processes=4, descriptors=64, files=1000, sandbox="namespaces")
+
+
+@pytest.mark.parametrize(
+    ("more", "field"),
+    [
+        ('isolation = "none"', "isolation"),
+        ("[needs]\ncpu_time = 0", "needs.cpu_time"),
+        ("[needs]\nprocesses = 0", "needs.processes"),
+        ("[needs]\nprocesses = 10001", "needs.processes"),
+        ("[needs]\ndescriptors = 3", "needs.descriptors"),
+        ("[needs]\nfiles = true", "needs.files"),
+        ('[needs]\nsandbox = "moon"', "needs.sandbox"),
+        ('[python]\npreload = "numpy"', "python.preload"),
+        ('[python]\npreload = ["os; import evil"]', "python.preload"),
+        ('[python]\npreload = [".up"]', "python.preload"),
+    ],
+)
+def test_limits_isolation_and_preloading_that_are_none(more: str, field: str) -> None:
+    """Each is refused by name."""
+    (mistake,) = mistakes(BASE + more + "\n")
+    assert f"'{field}" in mistake and "must be" in mistake
+
+
+def test_preloading_is_for_python() -> None:
+    """No other runtime can."""
+    toml = 'name = "j"\nruntime = "native"\nentry = "run.py"\n[python]\npreload = ["numpy"]\n'
+    assert mistakes(toml) == (
+        "line 5: field 'python.preload' is for Python; the runtime is \"native\": remove it",
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "amount"),
     [
