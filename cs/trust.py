@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -43,6 +43,8 @@ class Grant:
     """From this instant on the grant counts no more; None means until it is taken back."""
     network: tuple[str, ...] = ()
     """The places that its jobs may reach, each in the form of ``rjs.network_places.network_place``."""
+    private: tuple[str, ...] = ()
+    """Those of them whose names may lead to private addresses, which is the owner's own network."""
 
     def holds(self, now: datetime) -> bool:
         """The grant has not ended."""
@@ -172,18 +174,19 @@ def _ended(grant: Grant) -> NotTrusted:
     days = max(1, math.ceil((grant.until - grant.added) / timedelta(days=1)))
     return NotTrusted(
         f"the owner's trust in {grant.label or grant.spki} ended at {grant.until:%Y-%m-%d %H:%M:%S %Z}",
-        f"rjs trust add {grant.spki}{' --ca' if grant.kind == 'ca' else ''}{_places(grant.network)} --days {days}",
+        f"rjs trust add {grant.spki}{' --ca' if grant.kind == 'ca' else ''}{_places(grant)} --days {days}",
     )
 
 
 def _too_little(signer: Signer, asked: Permissions, grant: Grant) -> NotGranted:
     """The command grants what is missing to the signer, beside what is granted already, until the same end."""
     missing = ungranted(asked.network, grant.network)
+    all_of_it = attrs.evolve(grant, network=(*grant.network, *missing))
     until = "" if grant.until is None else f" --until {grant.until.astimezone(UTC).isoformat()}"
     return NotGranted(
         f"the owner of this machine trusts {grant.label or signer.subject}, but does not let its jobs reach "
         f"{', '.join(missing)}",
-        f"rjs trust add {signer.spki}{_places([*grant.network, *missing])}{until}",
+        f"rjs trust add {signer.spki}{_places(all_of_it)}{until}",
     )
 
 
@@ -194,5 +197,7 @@ def _unknown(signer: Signer) -> NotTrusted:
     )
 
 
-def _places(network: Iterable[str]) -> str:
-    return "".join(f" --network {shlex.quote(place)}" for place in dict.fromkeys(network))
+def _places(grant: Grant) -> str:
+    """The options that grant its places."""
+    options = (("--private" if each in grant.private else "--network", each) for each in grant.network)
+    return "".join(f" {option} {shlex.quote(place)}" for option, place in dict.fromkeys(options))

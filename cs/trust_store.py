@@ -40,6 +40,7 @@ _HEADER = """\
 #   label  whose it is, for you
 #   added  when; until (may be left out): from when on it counts no more
 #   network  (may be left out) the places that its jobs may reach, such as ["data.example.org:443"]; else none
+#   private  (may be left out) those of them that may be in your own network, such as ["nas.example.org:443"]
 """
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _PEM_CERTIFICATE = "-----BEGIN CERTIFICATE-----"
@@ -57,6 +58,7 @@ class _GrantEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     added: _Moment
     until: _Moment | None = None
     network: Annotated[tuple[str, ...], msgspec.Meta(max_length=limits.TRUST_PLACES)] = ()
+    private: Annotated[tuple[str, ...], msgspec.Meta(max_length=limits.TRUST_PLACES)] = ()
 
 
 class _TrustFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -155,9 +157,10 @@ def read_trust(path: Path) -> TrustStore:
 
 
 def _grant(entry: _GrantEntry) -> Grant:
-    return Grant(
-        SpkiDigest(entry.spki), entry.label, entry.kind, entry.added, entry.until, _places(entry.network)
-    )
+    network, private = _places(entry.network), _places(entry.private)
+    if not set(private) <= set(network):
+        raise ValueError("a place of private is not in network, too")
+    return Grant(SpkiDigest(entry.spki), entry.label, entry.kind, entry.added, entry.until, network, private)
 
 
 def _places(network: Iterable[str]) -> tuple[str, ...]:
@@ -185,6 +188,7 @@ def _grant_text(grant: Grant) -> str:
     lines += [f"added = {grant.added.astimezone(UTC).isoformat()}"]
     lines += [f"until = {grant.until.astimezone(UTC).isoformat()}"] if grant.until is not None else []
     lines += toml_lines({"network": grant.network}) if grant.network else []
+    lines += toml_lines({"private": grant.private}) if grant.private else []
     return "\n".join(lines) + "\n"
 
 
@@ -196,14 +200,16 @@ def grant_for(
     kind: Kind = "signer",
     until: datetime | None = None,
     network: Sequence[str] = (),
+    private: Sequence[str] = (),
 ) -> Grant:
     """The grant that the owner means by ``given``: the text of a PEM certificate, or a 64-digit fingerprint.
 
     A CA's certificate makes a ca grant, any other a signer grant; ``kind`` says which a bare fingerprint is. The
-    label is the certificate's subject unless one is given. ``network`` are the places that its jobs may reach. Raises
-    TrustRefusedError, and PlaceRefusedError for what is no place.
+    label is the certificate's subject unless one is given. ``network`` are the places that its jobs may reach, and so
+    are ``private``, which may be in the owner's own network. Raises TrustRefusedError, and PlaceRefusedError for what
+    is no place.
     """
-    places = _places(network)
+    places, private = _places([*network, *private]), _places(private)
     if len(places) > limits.TRUST_PLACES:
         raise TrustRefusedError("trust.places", f"a grant names at most {limits.TRUST_PLACES} network places")
     if _PEM_CERTIFICATE in given:
@@ -214,14 +220,16 @@ def grant_for(
                 "trust.certificate",
                 "this certificate is not for signing jobs; the one to trust is in the signer's signing.pem",
             )
-        return Grant(spki_of(certificate), _plain(label or subject_of(certificate)), kind, now, until, places)
+        return Grant(
+            spki_of(certificate), _plain(label or subject_of(certificate)), kind, now, until, places, private
+        )
     fingerprint = given.strip().replace(":", "").lower()
     if not _FINGERPRINT.fullmatch(fingerprint):
         raise TrustRefusedError(
             "trust.given",
             "this is neither a file with a certificate in PEM nor a fingerprint of 64 hex digits",
         )
-    return Grant(SpkiDigest(fingerprint), _plain(label or ""), kind, now, until, places)
+    return Grant(SpkiDigest(fingerprint), _plain(label or ""), kind, now, until, places, private)
 
 
 def _meant_certificate(pem: str) -> x509.Certificate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,10 @@ def list_grants(folder: Path, as_json: bool) -> None:
         print_json(grants)
         return
     columns = ["spki", "kind", "label", "added", "until"]
-    rows = [[*(grant[column] for column in columns), ", ".join(grant["network"]) or None] for grant in grants]
+    rows = [
+        [*(grant[column] for column in columns), _places(grant["network"], grant["private"]) or None]
+        for grant in grants
+    ]
     print_table(["key", *columns[1:], "network"], rows)
 
 
@@ -57,6 +61,8 @@ def list_grants(folder: Path, as_json: bool) -> None:
 @click.option("--until", callback=moment, metavar="TIME", help="Trust until this time only (ISO 8601).")
 @click.option("--network", multiple=True, metavar="HOST:PORT",
               help="A place that its jobs may ask to reach; repeat for several [none].")  # fmt: skip
+@click.option("--private", multiple=True, metavar="HOST:PORT",
+              help="The same, also where it is in this machine's own network [none].")  # fmt: skip
 def add(
     signer: str,
     folder: Path,
@@ -65,6 +71,7 @@ def add(
     days: int | None,
     until: datetime | None,
     network: tuple[str, ...],
+    private: tuple[str, ...],
 ) -> None:
     """Trust a signer: its bundles may run on this machine.
 
@@ -75,6 +82,7 @@ def add(
     Example:
       rjs trust add ada.pem --cs ~/rjs-cs
       rjs trust add ada.pem --network data.example.org:443 --cs ~/rjs-cs
+      rjs trust add ada.pem --private nas.example.org:443 --cs ~/rjs-cs
     """
     now = datetime.now(UTC)
     if days is not None and until is not None:
@@ -89,6 +97,7 @@ def add(
             kind="ca" if ca else "signer",
             until=until if days is None else now + timedelta(days=days),
             network=network,
+            private=private,
         )
     replaced = _store(folder).add(grant)
     whom = "everybody certified by" if grant.kind == "ca" else "what was signed by"
@@ -103,7 +112,11 @@ def _terms(grant: Any) -> str:
         if grant.until is None
         else f"until {grant.until.isoformat(timespec='seconds')}"
     )
-    return f"{end}, and grants {', '.join(grant.network) or 'no network place'}"
+    return f"{end}, and grants {_places(grant.network, grant.private) or 'no network place'}"
+
+
+def _places(network: Sequence[str], private: Sequence[str]) -> str:
+    return ", ".join(f"{place} (private)" if place in private else place for place in network)
 
 
 @click.command("remove")

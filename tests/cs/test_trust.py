@@ -147,6 +147,18 @@ def test_what_is_missing_is_named_with_the_command_that_grants_it() -> None:
     )
 
 
+def test_a_refusals_command_keeps_what_is_private() -> None:
+    """Who pastes it changes nothing that was granted."""
+    one = attrs.evolve(
+        grant(ADA.certificate, "signer"), network=("a.org:1", "nas.lan:80"), private=("nas.lan:80",)
+    )
+    decision = TrustStore((one,)).allows(signer_of(ADA), Permissions(network=("b.org:2",)), NOW)
+    assert isinstance(decision, NotGranted)
+    assert decision.remedy == (
+        f"rjs trust add {one.spki} --network a.org:1 --private nas.lan:80 --network b.org:2"
+    )
+
+
 def test_the_owner_can_paste_the_command() -> None:
     """Others read DIR where the owner reads the state folder, as a shell takes it."""
     decision = TrustStore().allows(signer_of(ADA), NOTHING, NOW)

@@ -268,6 +268,17 @@ def test_places_are_kept_in_one_form() -> None:
     assert made.network == ("data.example.org:443", "[2001:db8::1]:80")
 
 
+def test_a_private_place_is_granted_and_read_back(folder: Path) -> None:
+    """What may be in the owner's own network is named beside the others; alone in the file it is a mistake."""
+    made = grant_for("ab" * 32, now=NOW, network=["a.org:1"], private=["NAS.lan:80"])
+    assert (made.network, made.private) == (("a.org:1", "nas.lan:80"), ("nas.lan:80",))
+    TrustFolder(folder).add(made)
+    assert TrustFolder(folder).current() == TrustStore((made,))
+    write(folder, ENTRY + 'private = ["nas.lan:80"]\n')
+    fault = TrustFolder(folder).current().fault
+    assert fault is not None and "private" in fault
+
+
 def test_what_is_no_place_is_refused(folder: Path) -> None:
     """By the command and in the file, which then trusts nobody; and a grant names a hundred at most."""
     with pytest.raises(PlaceRefusedError):

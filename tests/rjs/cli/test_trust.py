@@ -73,6 +73,9 @@ def test_trust_is_given_listed_and_taken_back(
     listed = rjs("trust", "list", "--cs", cs).out
     assert "Eve" in listed
     assert "data.example.org:443, 192.0.2.7:80" in listed
+    again = rjs("trust", "add", "ab" * 32, "--cs", cs, "--private", "nas.lan:80", *places[:2])
+    assert "and grants data.example.org:443, nas.lan:80 (private)\n" in again.err
+    assert "nas.lan:80 (private)" in rjs("trust", "list", "--cs", cs).out
     assert rjs("trust", "remove", "abababab", "--cs", cs).status == 0
     listed = rjs("trust", "list", "--cs", cs).out
     assert root in listed
