@@ -33,6 +33,15 @@ STREAM = 16 * MIB
 TAIL = 2 * KIB
 """Bytes of the end of stderr that travel with a failure."""
 
+KEPT_FOLDERS = 4
+"""Emptied folders of other bundles than the running one: a spawner keeps as many of their sandboxes."""
+
+PROCESSES = 256
+DESCRIPTORS = 1_024
+FILES = 100_000
+"""Processes of a task, open files of each, files on its disk, of which its descriptor states nothing: more than most
+programs have, and little enough to be removed in a second."""
+
 CACHE = 4 * GIB
 """Bytes of bundles kept on disk, unless the owner says otherwise; the least recently used go first."""
 
@@ -139,3 +148,43 @@ JAVA_ANSWER = 10.0
 
 JAVA_WORDS = 64 * KIB
 """Bytes that it may say then; the properties of a JDK are 5 KiB."""
+
+# --- network proxy --------------------------------------------------------------------------------------
+
+NETWORK_BYTES = GIB
+"""Bytes that one task sends and receives over the network, both together, unless the owner says otherwise."""
+
+NETWORK_HEAD = 16 * KIB
+NETWORK_FIELDS = 100
+"""Bytes and header fields of a request's head: a cookie or a signed request has some KiB."""
+
+NETWORK_WORDS = 400
+"""Characters of why a request was refused."""
+
+NETWORK_CONNECTIONS = 64
+"""Connections of an attempt at once, with a file descriptor at each end; more wait to be accepted."""
+
+NETWORK_BURST = 200
+NETWORK_A_SECOND = 50
+"""Connections that are taken of an attempt, in a burst and a second: each costs the reactor half a millisecond."""
+
+NETWORK_REFUSALS = 10
+"""Refused requests of an attempt that are logged."""
+
+NETWORK_HEAD_TIME = 15.0
+"""Seconds for a request's head to come: the client is on this machine."""
+
+NETWORK_CONNECT = 5.0
+"""Seconds for one address to answer; TCP's third try is after 3."""
+
+NETWORK_REACH = 20.0
+"""Seconds for looking a name up and trying its addresses."""
+
+NETWORK_ADDRESSES = 8
+"""Addresses of one name that are looked at."""
+
+NETWORK_LOOKUPS = 2
+"""Names of an attempt that are looked up at once: the reactor has ten threads for this and all else."""
+
+NETWORK_IDLE = 300.0
+"""Seconds without a byte in either direction after which a connection is dropped."""
