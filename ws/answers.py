@@ -28,7 +28,7 @@ from rjs.files import sync_folder
 from rjs.limits import BLOB_READS
 from rjs.storage import Storage
 from rjs.wire.blobs import read_blob_to_file
-from rjs.wire.messages import AnswerOffer, AnswerVerdict
+from rjs.wire.messages import AnswerOffer, AnswerVerdict, CheckpointOffer
 from rjs.wire.session import Session
 from ws import limits, store
 from ws.homes import Homes
@@ -175,8 +175,8 @@ class AnswerDesk:
                 self.seals.check(self.shell.queue.jobs[receipt.bundle_id].job, opened)
 
 
-def blob_key(offer: AnswerOffer) -> str:
-    """How ``blob.read`` names an offered answer: job, task and fence."""
+def blob_key(offer: AnswerOffer | CheckpointOffer) -> str:
+    """How ``blob.read`` names what is offered: by its job, task, fence and CS."""
     fence = offer.attempt.fence
     parts = (offer.attempt.job, offer.attempt.task, fence.generation, fence.lease, fence.sequence, offer.cs)
     return ".".join(map(str, parts))

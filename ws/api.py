@@ -26,6 +26,7 @@ from rjs.wire.session import Routes, Session
 from ws import limits, store
 from ws.admission import Upload
 from ws.answers import AnswerDesk
+from ws.checkpoints import CheckpointDesk
 from ws.homes import check_bundle_name
 from ws.instructions import SendGrant, SendLeaseEnded
 from ws.intake import Intake
@@ -51,6 +52,8 @@ class WsDoor:
     progress: ProgressBook = attrs.field(
         default=attrs.Factory(lambda own: ProgressBook(own.shell), takes_self=True)
     )
+    checkpoints: CheckpointDesk | None = None
+    """Without one, none are kept."""
     luses: dict[str, Session] = attrs.field(factory=dict)
     whys: WhyDesk = attrs.field(
         default=attrs.Factory(lambda own: WhyDesk(own.shell, own.progress, own.luses), takes_self=True)
@@ -86,6 +89,8 @@ class WsDoor:
             m.AttemptProgress: self._progressed,
             m.JobToken: self._job_token,
             m.AnswerOffer: self._offered,
+            m.CheckpointOffer: self._checkpoint_offered,
+            m.CheckpointRejected: self._checkpoint_rejected,
             m.BlobRead: self._blob,
         }
 
@@ -125,8 +130,9 @@ class WsDoor:
         if session is None:
             return  # it learns on its next session: grants by what it does not list, ends by the reply
         match word:
-            case SendGrant(_, generation, job, tasks):
-                session.tell(m.TaskGrant(generation=generation, job=job, tasks=tasks))
+            case SendGrant(_, generation, job, tasks, checkpoints):
+                grant = m.TaskGrant(generation=generation, job=job, tasks=tasks, checkpoints=checkpoints)
+                session.tell(grant)
             case SendLeaseEnded(_, leases, code, sentence):
                 session.tell(m.LeaseEnded(leases=leases, code=code, sentence=sentence[:1024]))
 
@@ -302,7 +308,21 @@ class WsDoor:
     async def _offered(self, session: Session, message: m.AnswerOffer) -> m.AnswerVerdict:
         return await self.answers.offered(session, message)
 
+    async def _checkpoint_offered(self, session: Session, message: m.CheckpointOffer) -> m.CheckpointVerdict:
+        _current(self, session)
+        return await self._checkpoints().offered(session, message)
+
+    async def _checkpoint_rejected(self, session: Session, message: m.CheckpointRejected) -> None:
+        await self._checkpoints().rejected(_current(self, session), message)
+
+    def _checkpoints(self) -> CheckpointDesk:
+        if self.checkpoints is None:
+            raise RefusedError("unsupported", "no checkpoints are kept here")
+        return self.checkpoints
+
     async def _blob(self, session: Session, message: m.BlobRead) -> m.BlobData:
+        if message.kind == "checkpoint":
+            return await self._checkpoints().read(_current(self, session), message)
         if message.kind != "bundle" or BundleId(message.key) not in self.shell.queue.jobs:
             raise RefusedError("no-blob", f"{message.kind} {message.key[:16]} is not here")
         brief = self.shell.queue.jobs[BundleId(message.key)].job.brief

@@ -48,6 +48,7 @@ from ws.authority.child import AuthorityChild, begin_of
 from ws.backup import clear_snapshots, follow_snapshot_orders
 from ws.bundles import Bundles
 from ws.certificate import OwnCertificate
+from ws.checkpoints import CheckpointDesk
 from ws.config import WsSettings
 from ws.homes import Homes
 from ws.intake import Intake
@@ -220,6 +221,7 @@ async def _recover(parts: _Parts) -> None:
     clear_snapshots(parts.folder)
     parts.bundles.clear_incoming()
     parts.homes.clear_unfinished(parts.members.accounts)
+    await parts.checkpoints.recover()
     parts.delivery.sweep_staging(await parts.storage.read(store.staged_files))
     for job, state in parts.queue.jobs.items():
         if not state.ended:
@@ -247,6 +249,7 @@ class _Parts:
     def join_up(self) -> None:
         """Let each part hear of what happens in others."""
         self.shell.changed, self.shell.answer_ready = self.status.changed, self.delivery.wake
+        self.shell.drop_file, self.door.checkpoints = self.checkpoints.drop, self.checkpoints
         self.intake.check_room = self.disk.check_room
         self.members.check_caller = self.book.check_caller
         self.members.new_home = self.watcher.wake  # or its first upload would wait for the rescan
@@ -370,6 +373,13 @@ class _Parts:
         return AnswerDesk(
             self.shell, self.workers, self.staging, self.root, lambda: self.members.answer_keys, Seals(self.bundles),
             check_signer=self.book.check_answer,
+        )  # fmt: skip
+
+    @cached_property
+    def checkpoints(self) -> CheckpointDesk:
+        return CheckpointDesk(
+            self.shell, self.workers, private_folder(self.folder / "checkpoints"), self.root,
+            lambda: self.members.answer_keys, self.book.check_answer,
         )  # fmt: skip
 
     # --- the door ------------------------------------------------------------------------------------

@@ -190,4 +190,6 @@ class Dispatch:
             else LeasedTask(each.number, each.task)
             for each in granted
         )
-        return SendGrant(lus, self._generation, state.job.brief, tuple(tasks))
+        kept = state.checkpoints
+        checkpoints = tuple(kept[each.task].ref for each in granted if each.task in kept) if kept else ()
+        return SendGrant(lus, self._generation, state.job.brief, tuple(tasks), checkpoints)

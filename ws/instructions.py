@@ -7,8 +7,8 @@ import attrs
 from rjs.attempts import AttemptId
 from rjs.ids import BundleId
 from rjs.jobs import TaskState
-from rjs.wire.messages import JobBrief, LeasedTask
-from ws.job import Job
+from rjs.wire.messages import CheckpointRef, JobBrief, LeasedTask
+from ws.job import Job, Kept
 
 # --- journal entries: one transaction, before anything is said ------------------------------------------
 
@@ -105,6 +105,22 @@ class TaskEnded:
     answer: Answer | None = None
 
 
+@attrs.frozen
+class CheckpointKept:
+    """A checkpoint of a task was verified, and is the newest."""
+
+    job: BundleId
+    kept: Kept
+
+
+@attrs.frozen
+class CheckpointForgotten:
+    """There is no checkpoint of the task any more."""
+
+    job: BundleId
+    task: int
+
+
 Entry = (
     JobAdded
     | JobClosed
@@ -114,6 +130,8 @@ Entry = (
     | PlacementKnown
     | AttemptLogged
     | TaskEnded
+    | CheckpointKept
+    | CheckpointForgotten
 )
 
 # --- words: said once the entries above are durable -----------------------------------------------------
@@ -121,12 +139,13 @@ Entry = (
 
 @attrs.frozen
 class SendGrant:
-    """Tell the LUS of its new leases, all of one job."""
+    """Tell the LUS of its new leases, all of one job, and of the checkpoints of their tasks."""
 
     lus: str
     generation: int
     job: JobBrief
     tasks: tuple[LeasedTask, ...]
+    checkpoints: tuple[CheckpointRef, ...] = ()
 
 
 @attrs.frozen
@@ -154,5 +173,12 @@ class AnswerReady:
     task: int
 
 
-Word = SendGrant | SendLeaseEnded | JobChanged | AnswerReady
+@attrs.frozen
+class DropFile:
+    """The checkpoint in this file is kept no more."""
+
+    file: str
+
+
+Word = SendGrant | SendLeaseEnded | JobChanged | AnswerReady | DropFile
 Instruction = Entry | Word

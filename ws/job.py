@@ -12,7 +12,7 @@ import attrs
 
 from rjs.ids import BundleId
 from rjs.jobs import TaskEvent, TaskState, after
-from rjs.wire.messages import JobBrief, JobLine
+from rjs.wire.messages import CheckpointRef, JobBrief, JobLine
 from ws import limits
 
 EXPIRED = "the bundle expired (its not-after has passed) before every task had an answer; sign again"
@@ -83,6 +83,14 @@ class Blocked:
     sentence: str
 
 
+@attrs.frozen
+class Kept:
+    """A task's newest checkpoint, whose bytes are in the file of this name."""
+
+    ref: CheckpointRef
+    file: str
+
+
 class JobState:
     """The tasks of one job. Every change of a task's state goes through ``move``."""
 
@@ -95,6 +103,7 @@ class JobState:
         self.again: list[int] = []
         self.stories: dict[int, Story] = {}
         self.blocked: dict[str, Blocked] = {}
+        self.checkpoints: dict[int, Kept] = {}
         self.closed_reason = ""
 
     def state(self, task: int) -> TaskState:

@@ -39,6 +39,14 @@ PULLS = 8
 """Large answers fetched through one LUS at a time, each with its share of the reads that the LUS serves at a time,
 so that those which stall keep none of the others waiting."""
 
+CHECKPOINTS_JOB = 8 * GIB
+CHECKPOINTS_ACCOUNT = 16 * GIB
+"""Bytes of the checkpoints kept of one job, and of all jobs of one account: one of each task that runs, or may again;
+of a job with thousands of tasks those that come when there is no room are refused, and the tasks go on."""
+
+CHECKPOINT_PULLS = 4
+"""Large checkpoints fetched through one LUS at a time, of one CS one; the others are offered again."""
+
 RECIPIENTS_KNOWN = 256
 """Jobs whose recipients are remembered: reading them again costs a look into the bundle."""
 

@@ -20,6 +20,7 @@ from rjs.jobs import TaskEvent, TaskState
 from rjs.wire.messages import TaskAdopted
 from ws import limits
 from ws.adoption import Adoption
+from ws.checkpoint_book import CheckpointBook
 from ws.dispatch import Dispatch
 from ws.instructions import (
     Answer,
@@ -33,6 +34,7 @@ from ws.instructions import (
     PlacementKnown,
     SendLeaseEnded,
     TaskEnded,
+    Word,
 )
 from ws.job import EXPIRED, Blocked, Job, JobState
 from ws.placements import Placed, Placements
@@ -53,6 +55,7 @@ class Queue:
         self._placements = Placements()
         self._adoption = Adoption(self.jobs, self._lus, self.leases, self._placements)
         self._verdicts = Verdicts(self.jobs, self._placements)
+        self.checkpoints = CheckpointBook(self.jobs, self.leases, self._placements)
         self._not_after: list[tuple[float, BundleId]] = []
         self._unserved_told = self.why_unserved()
         self._unserved_due = 0.0
@@ -135,8 +138,7 @@ class Queue:
         told = _tell_ended(leases, self._placements.strays(job), end.name.lower(), reason)
         entries: list[Instruction] = [JobClosed(job, end, reason)]
         entries += [self.leases.end(lease.number) for lease in leases]
-        self._forget(state)
-        return [*entries, *told, JobChanged(job)]
+        return [*entries, *told, *self._forget(state), JobChanged(job)]
 
     # --- LUSs ---------------------------------------------------------------------------------------
 
@@ -274,7 +276,7 @@ class Queue:
             ended = TaskEnded(lease.job, lease.task, TaskState.FAILED, verdict)
             closed = self.leases.end(lease.number)
             told = _tell_ended([], self._placements.strays(lease.job, lease.task), "failed", verdict)
-            self._forget_task(state, lease.task)
+            told += self._forget_task(state, lease.task)
             return [entry, ended, closed, *told, JobChanged(lease.job), *self.dispatch.grant(now)]
         return [entry, *self._reopen(lease, lapsed=kind == "vanished"), *self.dispatch.grant(now)]
 
@@ -297,7 +299,7 @@ class Queue:
             instructions.append(self.leases.end(lease.number))
         strays = [each for each in self._placements.strays(job, task) if each.attempt != answer.attempt]
         instructions += _tell_ended(others, strays, "answered", "another attempt's answer was committed")
-        self._forget_task(self.jobs[job], task)
+        instructions += self._forget_task(self.jobs[job], task)
         return COMMITTED, [*instructions, AnswerReady(job, task), JobChanged(job), *self.dispatch.grant(now)]
 
     # --- time ---------------------------------------------------------------------------------------
@@ -352,13 +354,12 @@ class Queue:
         if state.open:
             self.dispatch.offer(job)
 
-    def _forget_task(self, state: JobState, task: int) -> None:
+    def _forget_task(self, state: JobState, task: int) -> list[Word]:
         """A task ended: nobody may answer it any more."""
         self._placements.forget_task(state.job.id, task)
-        if state.ended:
-            self._forget(state)
+        return [*self.checkpoints.ended(state, task), *(self._forget(state) if state.ended else [])]
 
-    def _forget(self, state: JobState) -> None:
+    def _forget(self, state: JobState) -> list[Word]:
         """A job ended, just now."""
         self._placements.forget(state.job.id)
         state.blocked.clear()
@@ -368,6 +369,7 @@ class Queue:
             self._live[state.job.user] = left
         else:
             del self._live[state.job.user]
+        return self.checkpoints.closed(state)
 
     def _held(self, lus: str, number: int) -> TaskLease | None:
         """The lease, if this LUS's present process holds it."""
@@ -387,7 +389,7 @@ class Queue:
 
 def _tell_ended(
     leases: Iterable[TaskLease], strays: Iterable[Placed], code: str, sentence: str
-) -> list[SendLeaseEnded]:
+) -> list[Word]:
     """To whoever holds these leases, and through whom attempts run on without one."""
     by_lus: dict[str, dict[int, None]] = {}
     for lease in leases:

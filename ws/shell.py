@@ -18,7 +18,7 @@ from rjs.ids import BundleId
 from rjs.storage import Storage
 from rjs.wall_time import Wall, utc_now
 from ws import store
-from ws.instructions import AnswerReady, Instruction, JobChanged, SendGrant, SendLeaseEnded, Word
+from ws.instructions import AnswerReady, DropFile, Instruction, JobChanged, SendGrant, SendLeaseEnded, Word
 from ws.queue import Queue
 
 
@@ -43,6 +43,7 @@ class Shell:
         self.to_lus: Callable[[SendGrant | SendLeaseEnded], object] = lambda _: None
         self.changed: Callable[[BundleId], object] = lambda _: None
         self.answer_ready: Callable[[], object] = lambda: None
+        self.drop_file: Callable[[str], object] = lambda _: None
 
     def now(self) -> float:
         """The steady clock that leases are counted by."""
@@ -86,3 +87,5 @@ class Shell:
                     self.changed(job)
                 case AnswerReady():
                     self.answer_ready()
+                case DropFile(file):
+                    self.drop_file(file)

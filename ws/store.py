@@ -19,8 +19,11 @@ from rjs.jobs import TaskState
 from rjs.limits import FOREIGN_SIGNERS
 from rjs.storage import Connection
 from rjs.wire.messages import JobBrief
+from ws import checkpoint_rows
 from ws.instructions import (
     AttemptLogged,
+    CheckpointForgotten,
+    CheckpointKept,
     Entry,
     JobAdded,
     JobClosed,
@@ -88,6 +91,7 @@ MIGRATIONS = (
     ) STRICT, WITHOUT ROWID;
     """,
     "ALTER TABLE jobs ADD COLUMN attempts INTEGER NOT NULL DEFAULT 3;",
+    checkpoint_rows.TABLE,
 )
 
 
@@ -123,6 +127,7 @@ def _job_closed(db: Connection, entry: JobClosed) -> None:
         (entry.state, entry.reason, entry.job),
     )
     db.execute("DELETE FROM placements WHERE job = ?", (entry.job,))
+    checkpoint_rows.forget_all(db, entry.job)
 
 
 def _lease_granted(db: Connection, entry: LeaseGranted) -> None:
@@ -176,6 +181,7 @@ def _task_ended(db: Connection, entry: TaskEnded) -> None:
             ),
         )  # fmt: skip
     db.execute("DELETE FROM placements WHERE job = ? AND task = ?", (entry.job, entry.task))
+    checkpoint_rows.forget(db, CheckpointForgotten(entry.job, entry.task))
 
 
 _WRITERS: dict[type[Entry], Callable[[Connection, Any], None]] = {
@@ -187,6 +193,8 @@ _WRITERS: dict[type[Entry], Callable[[Connection, Any], None]] = {
     PlacementKnown: _placement_known,
     AttemptLogged: _attempt_logged,
     TaskEnded: _task_ended,
+    CheckpointKept: checkpoint_rows.keep,
+    CheckpointForgotten: checkpoint_rows.forget,
 }
 
 
@@ -206,6 +214,8 @@ def load_queue(db: Connection, now: float) -> Queue:
         queue.restore_attempt(AttemptLogged(*row))
     for job_id, task, sha256 in db.execute("SELECT job, task, sha256 FROM ends WHERE sha256 != ''"):
         queue.restore_answer(BundleId(job_id), task, sha256)
+    for kept in checkpoint_rows.load(db):
+        queue.checkpoints.know(kept)
     return queue
 
 
