@@ -53,6 +53,7 @@ setup(
             "cs.run = cs.app:run",
             "cs.settings = cs.config:CsSettings",
             "cs.benchmark = cs.linpack:measure",
+            "cs.benchmark_sizes = cs.linpack:sweep",
             "cs.trust_store = cs.trust_store:TrustFolder",
             "cs.grant_for = cs.trust_store:grant_for",
         ],

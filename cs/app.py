@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.internet.base import ReactorBase
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.posixbase import PosixReactorBase
@@ -18,12 +19,14 @@ from cs.bundles import Bundles
 from cs.config import ACCEPTED, CsSettings
 from cs.control_channel import JobDesk, doors_folder
 from cs.java import Java, find_java
-from cs.linpack import LinpackRecord, load_or_measure
+from cs.linpack import is_provisional, load_or_measure
+from cs.linpack_values import LinpackRecord
 from cs.lookup_servers import LookupServers
 from cs.offer import offering
 from cs.refusals import Refusals
 from cs.shell import Shell
 from cs.spawner.client import Spawner, start_spawner
+from cs.speed_keeper import LOOK, SpeedKeeper
 from cs.spool import Spool
 from cs.task_machine import TaskMachine
 from cs.trust_store import TrustFolder
@@ -173,6 +176,8 @@ class ComputeServer:
         repeat("announcement", limits.SERVED_LOOK, self._look_at_lus)
         repeat("trust", limits.TRUST_LOOK, self._look_at_trust)
         repeat("offer", limits.OFFER_LOOK, self._look_at_offer)
+        if is_provisional(self._record):
+            repeat("speed", LOOK, self._speed().look)
 
     async def stop(self) -> None:
         """Give the running task back, leave the LAN, end every process."""
@@ -310,6 +315,19 @@ class ComputeServer:
         """The owner's own files leave more or less room than the LUS was told."""
         if self._offering.now() != self._offer:
             self._shell.offer_changed()
+
+    def _speed(self) -> SpeedKeeper:
+        def why_not() -> str:
+            return "a task runs" if self._shell.machine.attempt is not None else ""
+
+        workers = ThreadWorkers(self._reactor)
+        return SpeedKeeper(self._state.path, self._record, workers, why_not, self._measured)
+
+    def _measured(self, record: LinpackRecord) -> None:
+        """The machine was quiet, and this is what it can."""
+        self._record = record
+        self._shell.owner = attrs.evolve(self._shell.owner, mflops=record.median_mflops)
+        self._shell.offer_changed()
 
     def _document(self) -> dict[str, Any]:
         machine, session = self._shell.machine, self._shell.session

@@ -1,63 +1,96 @@
 """The Linpack benchmark: one thread, double precision, checked as HPL checks it. Runs as a process of its own.
 
-Repeatable rather than flattering: the same system every time, and the median counts. The only module of the compute
-server that loads numpy; ``cs.linpack.measure`` starts it.
+Repeatable rather than flattering: the same system every time, and every solve counts. The only module of the compute
+server that loads numpy, with ``cs.blas``; ``cs.linpack`` starts it, one process for each core where all shall work.
 
 Source: J. Dongarra, P. Luszczek, A. Petitet, "The LINPACK Benchmark: past, present and future", 2003.
 """
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from cs.linpack import RESIDUAL_LIMIT, LinpackError, LinpackRecord, surroundings
+from cs.blas import blas_in_use
+from cs.linpack_values import (
+    READY,
+    RESIDUAL_LIMIT,
+    Library,
+    LinpackError,
+    Order,
+    Solved,
+    library_versions,
+)
 
 Array = NDArray[np.floating]
+Solve = Callable[[Array, Array], Array]
 
-N = 1000
-"""Unknowns: the matrix (8 MB) is out of most inner caches' reach, and one solve takes 10–300 ms."""
+FIRST = 500
+"""Unknowns of the first try; it doubles while MIN_SOLVES of the double fit in the time."""
 MIN_SOLVES = 3
-MAX_SOLVES = 15
-ENOUGH = 0.3
-"""Seconds of solving after which MIN_SOLVES suffice: fast machines need more solves for a steady median."""
+MAX_SOLVES = 50
 
 
 def main(arguments: list[str]) -> int:
-    """Print the record of this machine as JSON. Raises LinpackError when a solution is wrong."""
-    sys.stdout.buffer.write(msgspec.json.encode(benchmark()))
+    """Carry out the order, which is JSON; prints JSON, a line for each size. Raises LinpackError when a solution is
+    wrong."""
+    order = msgspec.json.decode(arguments[0], type=Order)
+    if not order.sizes:
+        _say(library())
+    for n in order.sizes:
+        system = System(chosen(n, order.seconds) if order.may_be_less else n)
+        if order.together:
+            system.solve()
+            _line(READY)
+            sys.stdin.buffer.readline()  # all start at once
+        _say(benchmark(system, order.seconds))
     return 0
 
 
-def _lapack(matrix: Array, right: Array) -> Array:
-    return np.linalg.solve(matrix, right)
+class System:
+    """A random dense system of ``n`` unknowns, always the same one for the same ``n``."""
+
+    def __init__(self, n: int, solve: Solve = np.linalg.solve) -> None:
+        generator = np.random.default_rng(seed=1)
+        self.n = n
+        self._matrix, self._right = generator.random((n, n)) - 0.5, generator.random(n) - 0.5
+        self._solve = solve
+
+    def solve(self) -> tuple[float, float]:
+        """Seconds that it took, and the scaled residual. Raises LinpackError where that is above the limit."""
+        before = time.perf_counter()
+        solution = self._solve(self._matrix, self._right)
+        seconds = time.perf_counter() - before
+        return seconds, _checked(scaled_residual(self._matrix, solution, self._right))
 
 
-def benchmark(n: int = N, solve: Callable[[Array, Array], Array] = _lapack) -> LinpackRecord:
-    """Solve a random dense system of ``n`` unknowns repeatedly, in this process. Raises LinpackError."""
-    generator = np.random.default_rng(seed=1)
-    matrix, right = generator.random((n, n)) - 0.5, generator.random(n) - 0.5
-    solve(matrix, right)  # untimed: loads code, raises the clock frequency
+def benchmark(system: System, seconds: float) -> Solved:
+    """Solve it for at least so many seconds, and MIN_SOLVES times. Raises LinpackError."""
+    system.solve()  # untimed: loads code and memory, raises the clock frequency
     times: list[float] = []
     residual = 0.0
-    while len(times) < MIN_SOLVES or (sum(times) < ENOUGH and len(times) < MAX_SOLVES):
-        before = time.perf_counter()
-        solution = solve(matrix, right)
-        times.append(time.perf_counter() - before)
-        residual = max(residual, _checked(scaled_residual(matrix, solution, right)))
-    return _record(n, times, residual)
+    while len(times) < MIN_SOLVES or (sum(times) < seconds and len(times) < MAX_SOLVES):
+        took, left = system.solve()
+        times.append(took)
+        residual = max(residual, left)
+    return Solved(system.n, tuple(times), residual, time.process_time(), library())
 
 
-def mflops(n: int, seconds: float) -> float:
-    """Speed of one solve: LINPACK's (2/3 n³ + 2 n²) operations in ``seconds``, in 10⁶ a second."""
-    return (2 / 3 * n**3 + 2 * n**2) / seconds / 1e6
+def chosen(most: int, seconds: float, make: Callable[[int], System] = System) -> int:
+    """The size, up to ``most`` unknowns, of which MIN_SOLVES take no more than ``seconds``, as its half tells."""
+    n = min(FIRST, most)
+    while 2 * n <= most:
+        system = make(n)
+        system.solve()
+        if 8 * MIN_SOLVES * system.solve()[0] > seconds:
+            break
+        n *= 2
+    return n
 
 
 def scaled_residual(matrix: Array, solution: Array, right: Array) -> float:
@@ -67,30 +100,21 @@ def scaled_residual(matrix: Array, solution: Array, right: Array) -> float:
     return float(error / (np.finfo(np.float64).eps / 2 * norm * len(right)))
 
 
+def library() -> Library:
+    """What computes here."""
+    return Library(*library_versions(), blas_in_use())
+
+
 def _checked(residual: float) -> float:
     if not residual < RESIDUAL_LIMIT:  # so that NaN fails too
         raise LinpackError(f"the solution is wrong: scaled residual {residual:g}, allowed {RESIDUAL_LIMIT:g}")
     return residual
 
 
-def _record(n: int, times: list[float], residual: float) -> LinpackRecord:
-    here = surroundings()
-    return LinpackRecord(
-        n=n,
-        solves=len(times),
-        median_mflops=mflops(n, statistics.median(times)),
-        best_mflops=mflops(n, min(times)),
-        residual=residual,
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        cpu_model=here.cpu_model,
-        numpy_version=here.numpy_version,
-        blas=_blas(),
-        python_version=here.python_version,
-    )
+def _say(value: msgspec.Struct) -> None:
+    _line(msgspec.json.encode(value))
 
 
-def _blas() -> str:
-    """What numpy says of the BLAS that it was built with, in one line."""
-    built = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    parts = (built.get(key) for key in ("name", "version", "openblas configuration"))
-    return " ".join(" ".join(str(part) for part in parts if part).split())
+def _line(data: bytes) -> None:
+    sys.stdout.buffer.write(data + b"\n")
+    sys.stdout.buffer.flush()

@@ -1,41 +1,42 @@
-"""The Linpack figure: its arithmetic, its check, and its cache."""
+"""The Linpack figure: what is kept of it, when it is taken again, and how its processes fail."""
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from twisted.logger import capturedLogs
 
 import cs
-from cs import linpack, linpack_solver
-from cs.linpack import LinpackError, LinpackRecord, load_or_measure, measure, surroundings
-from cs.linpack_solver import Array, benchmark, mflops, scaled_residual
+from cs import linpack, linpack_processes
+from cs.linpack import Surroundings, is_provisional, largest, load_or_measure, measure, surroundings, sweep
+from cs.linpack_processes import ONE_THREAD, solve_together
+from cs.linpack_values import Library, LinpackError, LinpackRecord, Order, mflops
+from cs.offer import cores_of_machine
+from rjs.limits import GIB
+
+HERE = Surroundings("some CPU", 4, Library("2.4.6", "3.11.7", "libopenblas.so (SkylakeX)"))
 
 
 def record(**changes: Any) -> LinpackRecord:
-    """A record of this machine, as if measured before."""
-    here = surroundings()
+    """A whole record of ``HERE``, as if measured before."""
     made = LinpackRecord(
-        n=1000,
-        solves=3,
-        median_mflops=1000.0,
-        best_mflops=1100.0,
-        residual=0.01,
-        date="2026-06-01T12:00:00+00:00",
-        cpu_model=here.cpu_model,
-        numpy_version=here.numpy_version,
-        blas="some",
-        python_version=here.python_version,
-    )
+        n=2000, solves=5, median_mflops=1000.0, best_mflops=1100.0, spread=0.1, residual=0.01,
+        all_cores_mflops=3000.0, used_by_others=0.0, date="2026-06-01T12:00:00+00:00", cores=HERE.cores,
+        cpu_model=HERE.cpu_model, numpy_version=HERE.library.numpy_version,
+        python_version=HERE.library.python_version, blas=HERE.library.blas,
+    )  # fmt: skip
     return msgspec.structs.replace(made, **changes)
+
+
+def load(folder: Path, measuring: Callable[[], LinpackRecord]) -> LinpackRecord:
+    return load_or_measure(folder, measuring, lambda: HERE)
 
 
 def never() -> LinpackRecord:
@@ -49,51 +50,42 @@ def test_speed_counts_linpacks_operations() -> None:
     assert mflops(1000, 0.5) == pytest.approx(2 * mflops(1000, 1.0))
 
 
-def test_the_residual_is_the_one_of_hpl() -> None:
-    """Worked by hand for a system of two: ‖Ax−b‖=0.5, ‖A‖=7, ‖x‖=1, ‖b‖=7, n=2."""
-    matrix, right = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([3.5, 7.0])
-    expected = 0.5 / (2.0**-53 * (7 * 1 + 7) * 2)
-    assert scaled_residual(matrix, np.array([1.0, 1.0]), right) == pytest.approx(expected)
-
-
-def test_a_real_solve_is_far_below_the_limit() -> None:
-    """What LAPACK computes passes, and is counted with at least three solves."""
-    result = benchmark(n=120)
-    assert 0 < result.residual < 1
-    assert linpack_solver.MIN_SOLVES <= result.solves <= linpack_solver.MAX_SOLVES
+def test_the_machine_is_measured_quickly_in_processes_of_their_own() -> None:
+    """A whole record in two steps, on one core and on all, of what numpy's BLAS says of itself; each process takes
+    less than two seconds of a core."""
+    steps: list[int] = []
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    result = measure(steps.append)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+    assert used < 2 * (1 + cores_of_machine())
+    assert steps == [1, 2]
+    assert result.n in (500, 1000, 2000)
+    assert result.solves >= 3
     assert 0 < result.median_mflops <= result.best_mflops
+    assert result.all_cores_mflops is not None
+    assert 0 < result.all_cores_mflops < 2 * cores_of_machine() * result.best_mflops
+    assert 0 < result.residual < 1
+    there = Library(result.numpy_version, result.python_version, result.blas)
+    assert Surroundings(result.cpu_model, result.cores, there) == surroundings()
 
 
-@given(
-    wrong=st.sampled_from([1e-9, 1.0, float("nan"), float("inf")]),
-    place=st.integers(0, 19),
-    turn=st.integers(1, 3),
-)
-def test_one_wrong_number_in_one_solve_fails_the_benchmark(wrong: float, place: int, turn: int) -> None:
-    """A machine that computes wrongly, even once and slightly, gets no figure."""
-    solves = iter(range(1000))
-
-    def faulty(matrix: Array, right: Array) -> Array:
-        solution = np.linalg.solve(matrix, right)
-        if next(solves) == turn:
-            solution[place] += wrong
-        return solution
-
-    with np.errstate(invalid="ignore"), pytest.raises(LinpackError, match="residual"):
-        benchmark(n=20, solve=faulty)
+def test_a_start_takes_the_short_figure(tmp_path: Path) -> None:
+    """One core alone: it is provisional, and a second start takes it from the cache."""
+    first = load_or_measure(tmp_path)
+    assert first.all_cores_mflops is None
+    assert is_provisional(first)
+    assert load_or_measure(tmp_path, never) == first
 
 
-def test_the_machine_is_measured_quickly_in_a_process_of_its_own() -> None:
-    """A whole record, within three seconds beyond a bare import of numpy; the server itself never loads numpy."""
-    before = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import numpy"], check=True)
-    floor = time.perf_counter() - before
-    before = time.perf_counter()
-    result = measure()
-    assert time.perf_counter() - before < 3 + 2 * floor
-    assert (result.n, result.solves >= 3) == (1000, True)
-    assert result.blas
-    assert result.cpu_model == surroundings().cpu_model
+def test_each_size_is_told_as_it_is_solved() -> None:
+    """For the picture of MFLOPS over n."""
+    steps: list[int] = []
+    points = sweep([50, 100], steps.append)
+    assert next(points)[0] == 50
+    assert steps == [1]
+    (last,) = points
+    assert last[0] == 100
+    assert last[1] > 0
 
 
 def test_the_server_loads_no_numpy() -> None:
@@ -106,60 +98,106 @@ def test_the_benchmark_runs_with_one_thread() -> None:
     """Whatever the owner's environment says: the child gets a complete environment that says one."""
     code = "import os, numpy as n; n.ones((300, 300)) @ n.ones((300, 300)); print(len(os.listdir('/proc/self/task')))"
     printed = subprocess.run(
-        [sys.executable, "-c", code], env=linpack.ONE_THREAD, capture_output=True, check=True, text=True
+        [sys.executable, "-c", code], env=ONE_THREAD, capture_output=True, check=True, text=True
     )
     assert printed.stdout.strip() == "1"
 
 
+def test_many_cores_take_no_more_than_their_part_of_the_memory() -> None:
+    """The size goes down with the memory of each core, to a size that any desktop holds."""
+    assert largest(2000, 4, 16 * GIB) == 2000
+    assert largest(2000, 64, 16 * GIB) == 1000
+    assert largest(2000, 64, GIB) == 1000
+
+
 def test_a_figure_is_measured_once(tmp_path: Path) -> None:
     """The second start reads what the first one measured."""
-    assert load_or_measure(tmp_path, record) == record()
-    assert load_or_measure(tmp_path, never) == record()
+    assert load(tmp_path, record) == record()
+    assert load(tmp_path, never) == record()
     assert (tmp_path / "linpack.json").stat().st_mode & 0o077 == 0
 
 
-@pytest.mark.parametrize("field", ["cpu_model", "numpy_version", "python_version"])
-def test_another_machine_or_library_is_measured_again(tmp_path: Path, field: str) -> None:
-    """A disk that moved, or an upgrade, changes the speed."""
-    load_or_measure(tmp_path, lambda: record(**{field: "another"}))
-    assert load_or_measure(tmp_path, record) == record()
-    assert load_or_measure(tmp_path, never) == record()
+@pytest.mark.parametrize("changed", [
+    {"cpu_model": "another"}, {"numpy_version": "1"}, {"python_version": "3"}, {"cores": 3}, {"blas": "libblas.so.3"},
+])  # fmt: skip
+def test_another_machine_or_library_is_measured_again(tmp_path: Path, changed: dict[str, Any]) -> None:
+    """A disk that moved, an upgrade, another alternative for BLAS: each changes the speed."""
+    load(tmp_path, lambda: record(**changed))
+    assert load(tmp_path, record) == record()
+    assert load(tmp_path, never) == record()
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        b"",
-        b"{",
-        b"\xff",
-        b"null",
-        b"x" * (linpack.CACHE_FILE + 1),
-        msgspec.json.encode({**msgspec.to_builtins(record()), "median_mflops": -5}),
-        msgspec.json.encode({**msgspec.to_builtins(record()), "residual": 17}),
-        msgspec.json.encode({**msgspec.to_builtins(record()), "extra": 1}),
-        msgspec.json.encode(record()).replace(b"1000.0", b"1e999"),
-    ],
+OLD = (
+    b'{"n": 1000, "solves": 15, "median_mflops": 35101.1, "best_mflops": 37000.2, "residual": 0.003, "date":'
+    b' "2026-10-01T12:00:00+00:00", "cpu_model": "some CPU", "numpy_version": "2.4.6", "blas":'
+    b' "scipy-openblas 0.3.31", "python_version": "3.11.7"}'
 )
-def test_a_damaged_cache_is_measured_again(tmp_path: Path, damage: bytes) -> None:
-    """Nothing of it is believed, and the new record takes its place."""
+"""The cache of the release before."""
+
+
+@pytest.mark.parametrize("damage", [
+    OLD, b"", b"{", b"\xff", b"null", b"x" * (linpack.CACHE_FILE + 1),
+    msgspec.json.encode({**msgspec.to_builtins(record()), "median_mflops": -5}),
+    msgspec.json.encode({**msgspec.to_builtins(record()), "residual": 17}),
+    msgspec.json.encode({**msgspec.to_builtins(record()), "extra": 1}),
+    msgspec.json.encode(record()).replace(b"1000.0", b"1e999"),
+])  # fmt: skip
+def test_a_damaged_or_old_cache_is_measured_again(tmp_path: Path, damage: bytes) -> None:
+    """Nothing of it is believed, the log says so, and the new record takes its place."""
     (tmp_path / "linpack.json").write_bytes(damage)
-    assert load_or_measure(tmp_path, record) == record()
-    assert load_or_measure(tmp_path, never) == record()
+    with capturedLogs() as logged:
+        assert load(tmp_path, record) == record()
+    assert any("will be measured again" in (event["log_format"] or "") for event in logged)
+    assert load(tmp_path, never) == record()
+
+
+@pytest.mark.parametrize(("changed", "provisional"), [
+    ({}, False), ({"all_cores_mflops": None}, True),
+    ({"used_by_others": 0.5}, True), ({"used_by_others": 0.1}, False),
+])  # fmt: skip
+def test_what_is_provisional(changed: dict[str, Any], provisional: bool) -> None:
+    """The short figure, and any that was taken while others worked."""
+    assert is_provisional(record(**changed)) is provisional
+
+
+def child(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """The benchmark's processes run this instead."""
+    monkeypatch.setattr(linpack_processes, "module_argv", lambda *_: [sys.executable, "-c", code])
 
 
 def test_a_failing_benchmark_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last line of the child's complaint reaches the owner; a child that hangs is given up."""
-    fail = [sys.executable, "-c", "raise SystemExit('the memory is broken')"]
-    monkeypatch.setattr(linpack, "module_argv", lambda *_: fail)
+    child(monkeypatch, "raise SystemExit('the memory is broken')")
     with pytest.raises(LinpackError, match="the memory is broken"):
         measure()
-    monkeypatch.setattr(linpack, "module_argv", lambda *_: [sys.executable, "-c", "print('{}')"])
+    with pytest.raises(LinpackError, match="the memory is broken"):
+        solve_together(100, 0.1, 2)
+    child(monkeypatch, "print('{}')")
     with pytest.raises(LinpackError, match="not credible"):
         measure()
-    monkeypatch.setattr(linpack, "TIMEOUT", 0.2)
-    monkeypatch.setattr(linpack, "module_argv", lambda *_: ["/bin/sleep", "60"])
+    with pytest.raises(LinpackError, match="not credible"):
+        solve_together(100, 0.1, 2)
+    monkeypatch.setattr(linpack_processes, "TIMEOUT", 0.2)
+    child(monkeypatch, "import time; time.sleep(60)")
     with pytest.raises(LinpackError, match="did not end"):
         measure()
+
+
+def test_one_process_that_fails_leaves_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A solver that is ready and then computes wrongly says so; those beside it, which would wait, are gone."""
+    child(monkeypatch, "print('ready', flush=True); input(); raise SystemExit('wrong')")
+    started: list[linpack_processes.Child] = []
+    real = linpack_processes._start
+
+    def start(order: Order) -> linpack_processes.Child:
+        started.append(real(order))
+        return started[-1]
+
+    monkeypatch.setattr(linpack_processes, "_start", start)
+    with pytest.raises(LinpackError, match="wrong"):
+        solve_together(100, 0.1, 3)
+    assert len(started) == 3
+    assert all(each.returncode is not None for each in started)
 
 
 @pytest.mark.parametrize(
