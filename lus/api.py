@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from lus.bundle_cache import BundleCache
+from lus.checkpoints import CheckpointRelay
 from lus.job_relay import JobRelay
 from lus.shell import Shell
 from lus.why import why
@@ -59,7 +60,9 @@ class WsDoor:
         crash_point("lus.grant.received")
         self.bundles.know(message.job)
         self.shell.perform(
-            self.shell.board.granted(message.generation, message.job, message.tasks, self.shell.now())
+            self.shell.board.granted(
+                message.generation, message.job, message.tasks, self.shell.now(), message.checkpoints
+            )
         )
 
     def _ended(self, session: Session, message: m.LeaseEnded) -> None:
@@ -74,12 +77,12 @@ class WsDoor:
         return why(self.shell.board, message, self.shell.now())
 
     async def _answer_bytes(self, session: Session, message: m.BlobRead) -> m.BlobData:
-        """The WS pulls an answer through us from the CS that holds it; nothing of it rests here."""
+        """The WS pulls an answer or a checkpoint through us from the CS that holds it; nothing of it rests here."""
         cs = self.shell.servers.get(message.key.rpartition(".")[2])
-        if message.kind != "answer" or cs is None:
+        if message.kind not in ("answer", "checkpoint") or cs is None:
             raise RefusedError("no-blob", f"{message.kind} {message.key[:16]} cannot be had here now")
         asked = Deferred.fromCoroutine(cs.request(message, m.BlobData))
-        return await in_time(asked, self.shell.timers, f"answer {message.key[:16]}")
+        return await in_time(asked, self.shell.timers, f"{message.kind} {message.key[:16]}")
 
 
 @attrs.define(eq=False)
@@ -91,6 +94,7 @@ class CsDoor:
     numbers: DialNumbers = attrs.field(factory=DialNumbers)
     welcome: frozenset[Role] = frozenset({Role.CS, Role.EXPIRED})
     jobs: JobRelay = attrs.field(init=False)
+    checkpoints: CheckpointRelay = attrs.field(init=False)
     routes: Routes = attrs.field(init=False)
     _described: set[Session] = attrs.field(factory=set)
     _renewing: set[str] = attrs.field(factory=set)
@@ -98,6 +102,10 @@ class CsDoor:
     @jobs.default
     def _jobs(self) -> JobRelay:
         return JobRelay(self.shell)
+
+    @checkpoints.default
+    def _checkpoints(self) -> CheckpointRelay:
+        return CheckpointRelay(self.shell)
 
     @routes.default
     def _routes(self) -> Routes:
@@ -108,6 +116,7 @@ class CsDoor:
             m.AnswerOffer: self._offered,
             m.BlobRead: self._bundle_bytes,
             **self.jobs.routes(),
+            **self.checkpoints.routes(),
         }
 
     def opened(self, session: Session) -> None:
@@ -174,6 +183,8 @@ class CsDoor:
         return await self.shell.relay_answer(message)
 
     async def _bundle_bytes(self, session: Session, message: m.BlobRead) -> m.BlobData:
+        if message.kind == "checkpoint":
+            return await self.checkpoints.read(session, message)
         if message.kind != "bundle":
             raise RefusedError("no-blob", f"a LUS has no {message.kind}s")
         return await self.bundles.chunk(message)

@@ -22,7 +22,7 @@ from lus.registry import WS_AWAY, Registry, Server
 from lus.turns import Given, NotTaken
 from rjs.attempts import AttemptId
 from rjs.limits import LUS_LEASE
-from rjs.wire.messages import CsState, JobBrief, LeasedTask, TaskAdopted
+from rjs.wire.messages import CheckpointRef, CsState, JobBrief, LeasedTask, TaskAdopted
 
 
 class Board:
@@ -91,9 +91,15 @@ class Board:
         return [*instructions, *self._place(now)]
 
     def granted(
-        self, generation: int, job: JobBrief, tasks: Iterable[LeasedTask], now: float
+        self,
+        generation: int,
+        job: JobBrief,
+        tasks: Iterable[LeasedTask],
+        now: float,
+        checkpoints: Iterable[CheckpointRef] = (),
     ) -> list[Instruction]:
-        """The WS leased tasks to us."""
+        """The WS leased tasks to us, and keeps these checkpoints of them."""
+        kept = {each.task: each for each in checkpoints}
         if job.signer in self._revoked:
             leases = tuple(leased.lease for leased in tasks)
             self._upto = max((self._upto, *leases))
@@ -103,7 +109,9 @@ class Board:
                 continue
             self._upto = leased.lease
             avoid = frozenset(leased.avoid)
-            self._held.come(Held(leased.lease, generation, job, leased.task, avoid, since=now))
+            held = Held(leased.lease, generation, job, leased.task, avoid, since=now)
+            held.checkpoint = kept.get(leased.task)
+            self._held.come(held)
         return self._place(now)
 
     def ended(self, leases: Iterable[int], sentence: str, now: float) -> list[Instruction]:
@@ -225,6 +233,12 @@ class Board:
             held.stage = Stage.RUNNING
             self.registry.runs_nothing_else(cs)
         return []
+
+    def checkpoint_kept(self, cs: str, attempt: AttemptId, checkpoint: CheckpointRef) -> None:
+        """The WS keeps this of the attempt, and nothing older: should its lease start another, that one gets it."""
+        held = self._held.of(cs, attempt)
+        if held is not None:
+            held.checkpoint = checkpoint
 
     def start_refused(
         self, cs: str, attempt: AttemptId, code: str, sentence: str, now: float

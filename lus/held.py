@@ -7,7 +7,7 @@ import enum
 import attrs
 
 from rjs.attempts import AttemptId
-from rjs.wire.messages import JobBrief
+from rjs.wire.messages import CheckpointRef, JobBrief
 
 
 class Stage(enum.Enum):
@@ -22,7 +22,7 @@ class Stage(enum.Enum):
 class Held:
     """A task lease that this LUS holds. ``since``: when it came or last began to wait. ``spent``: nothing more is
     started under it. It came with its attempt from another process, which may have used any fence of it; or the WS
-    called it ended, and was asked for its attempt."""
+    called it ended, and was asked for its attempt. ``checkpoint``: what its next attempt may continue from."""
 
     lease: int
     generation: int
@@ -34,3 +34,4 @@ class Held:
     attempt: AttemptId | None = None
     cs: str = ""
     spent: bool = False
+    checkpoint: CheckpointRef | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from rjs.attempts import AttemptId
-from rjs.wire.messages import JobBrief
+from rjs.wire.messages import CheckpointRef, JobBrief
 
 
 @attrs.frozen
@@ -24,6 +24,7 @@ class Start:
     cs_name: str
     job: JobBrief
     attempt: AttemptId
+    checkpoint: CheckpointRef | None = None
 
 
 @attrs.frozen

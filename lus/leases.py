@@ -52,7 +52,7 @@ class Leases(dict[int, Held]):
         server = self._registry.get(cs)
         assert server is not None
         server.attempt = held.attempt
-        return Start(cs, server.state.name, held.job, held.attempt)
+        return Start(cs, server.state.name, held.job, held.attempt, held.checkpoint)
 
     def wait(self, held: Held) -> list[Instruction]:
         """The attempt did not begin, or ended without a word: another is due, under this lease if it may be."""

@@ -71,6 +71,9 @@ BRIEFS = 10_000
 OFFERS_PER_CS = 64
 """Answers of one CS on their way to the WS at a time, each up to 64 KiB: the others are offered again."""
 
+CHECKPOINT_OFFERS_PER_CS = 4
+"""Checkpoints of one CS on their way to the WS at a time: while it is away only the newest will matter."""
+
 STRANGE_ENDS_PER_CS = 64
 """Ends of attempts that one CS may have waiting for the WS though we did not start them there: as many as an honest
 one keeps, for after a restart of ours we know none of them. Ends of what we started are as few as our leases."""

@@ -180,7 +180,9 @@ class Shell:
                 self.board.start_refused(start.cs, start.attempt, "busy", "not connected", self.now())
             )
             return
-        message = m.TaskStart(job=start.job, task=start.attempt.task, fence=start.attempt.fence)
+        message = m.TaskStart(
+            job=start.job, task=start.attempt.task, fence=start.attempt.fence, checkpoint=start.checkpoint
+        )
         try:
             await session.request(message, m.Done)
         except RefusedError as error:
