@@ -259,10 +259,10 @@ class Connection(Protocol):
         self._state, self._place, self._body = "joining", asked.place, asked.body
         _wire(self).pauseProducing()  # what else it says waits in the kernel
         self._set_alarm(2 * limits.NETWORK_REACH)
-        self._joining = Deferred.fromCoroutine(self._network.joined(asked.place, self._far))
-        self._joining.addTimeout(limits.NETWORK_REACH, self._network.reactor)
-        self._joining.addCallbacks(lambda _: self._begin(asked), self._not_joined)
-        self._joining.addErrback(self._failed)
+        joining = self._joining = Deferred.fromCoroutine(self._network.joined(asked.place, self._far))
+        joining.addTimeout(limits.NETWORK_REACH, self._network.reactor)
+        joining.addCallbacks(lambda _: self._begin(asked), self._not_joined)  # it may have fired already
+        joining.addErrback(self._failed)
 
     def _not_joined(self, failure: Failure) -> None:
         """The job is told; unless it was the job that left."""

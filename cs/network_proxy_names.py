@@ -39,11 +39,12 @@ class Names:
     def _looked_up(self, host: str) -> Deferred[None]:
         """Fires when it was; cancelling it leaves the others waiting."""
         waiting: Deferred[None] = Deferred()
-        if host not in self._waiting:
-            self._waiting[host] = []
+        if host in self._waiting:
+            self._waiting[host].append(waiting)
+        else:
+            self._waiting[host] = [waiting]
             resolution = _Resolution(partial(self._found, host))
             self._threads.acquire().addCallback(lambda _: resolution.begin(self._reactor, host))
-        self._waiting[host].append(waiting)
         return waiting
 
     def _found(self, host: str, addresses: tuple[Address, ...]) -> None:
