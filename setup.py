@@ -19,6 +19,7 @@ setup(
     package_dir={"rjs.examples.mandelbrot": "examples/mandelbrot"},
     package_data={
         "rjs.examples.mandelbrot": ["job.toml"],
+        "cs.sandbox": ["etc/*"],  # what a cell has in its /etc
         **{name: ["py.typed"] for name in ("rjs", "lus", "cs", "ws")},
     },
     install_requires=[

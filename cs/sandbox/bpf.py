@@ -71,7 +71,7 @@ _Instruction = tuple[int, int, int, int]
 def program(machine: str = "") -> bytes:
     """The filter as an array of ``struct sock_filter``, for ``machine`` as uname(2) calls it, or for this one.
 
-    Made once (0.5 ms): who forks cells calls it before. Raises PlanError for a machine whose calls we do not know.
+    Made once (0.5 ms). Raises PlanError for a machine whose calls we do not know.
     """
     name = machine or os.uname().machine
     if name not in ARCHITECTURES:

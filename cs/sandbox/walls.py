@@ -25,6 +25,9 @@ _SEALED: Final = _PLAIN | linux.READ_ONLY
 _ROOT_OPTIONS: Final = {"size": "1m", "nr_inodes": "10000", "mode": "0755"}
 _LOOK: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
+with suppress(PlanError):  # where there is none, fork_confined says so
+    program()  # made once, here: each cell's process is a fork of one that has imported this
+
 
 def fork_confined(plan: Plan, report: int) -> None:
     """Fork into a new cell; returns only in its pid 1, all walls up, the system call filter included.
