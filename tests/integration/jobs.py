@@ -38,6 +38,7 @@ def write_job(
     args: Sequence[str] = (),
     memory: str = "128 MiB",
     wall_time: str = "5 min",
+    disk: str = "1 GiB",
 ) -> Path:
     """A job folder whose entry is ``script``."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -45,19 +46,19 @@ def write_job(
     (folder / "job.toml").write_text(
         f'name = "{folder.name}"\nruntime = "python"\nentry = "run.py"\ntasks = {tasks}\n'
         f"args = {json.dumps(list(args))}\n"
-        f'[needs]\nmemory = "{memory}"\nwall_time = "{wall_time}"\n'
+        f'[needs]\nmemory = "{memory}"\nwall_time = "{wall_time}"\ndisk = "{disk}"\n'
     )
     return folder
 
 
-def write_mandelbrot(folder: Path, tasks: int = 8, gate: Gate | None = None) -> Path:
+def write_mandelbrot(folder: Path, tasks: int = 8, gate: Gate | None = None, *, disk: str = "1 GiB") -> Path:
     """The example as a small picture; behind a gate if one is given."""
     size = ["--width", str(WIDTH), "--height", str(HEIGHT)]
     if gate is None:
         script, args = "import mandelbrot\nmandelbrot.main()\n", size
     else:
         script, args = GATED, [str(gate.folder), *size]
-    write_job(folder, script, tasks=tasks, args=args)
+    write_job(folder, script, tasks=tasks, args=args, disk=disk)
     shutil.copy(example_folder("mandelbrot") / "mandelbrot.py", folder)
     return folder
 
