@@ -201,20 +201,21 @@ class LookupServer:
                 "connected": self._shell.ws is not None,
                 "trouble": self._ws.trouble,
             },
-            "servers": [_facts(each, now) for each in board.registry.all()],
+            "servers": [_facts(each, board.registry.speed(each), now) for each in board.registry.all()],
             "leases": len(board.held()),
             "waiting": sum(not each.cs for each in board.held()),
         }
 
 
-def _facts(server: Server, now: float) -> dict[str, Any]:
-    """What the status says of a compute server."""
+def _facts(server: Server, speed: float, now: float) -> dict[str, Any]:
+    """What the status says of a compute server: what it states as ``mflops``, and by what ``speed`` it is ranked."""
     state, attempt = server.state, server.attempt
     return {
         "id": server.cs,
         "name": state.name,
         "address": server.address,
         "mflops": state.mflops,
+        "ranked_mflops": speed,
         "state": "free" if server.free else "busy" if server.connected else "lost",
         "offer": offer_facts(state.offer),
         "age_ms": round(1000 * (now - server.heard)),

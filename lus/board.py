@@ -263,6 +263,13 @@ class Board:
             server.ended(attempt)
         return self._place(now)
 
+    def committed(self, cs: str, attempt: AttemptId, offered: float) -> None:
+        """The WS committed the answer that was ``offered`` then: the time that it took says something of its CS. An
+        earlier offer does not count, for that may have been of nothing."""
+        held = self._held.of(cs, attempt)
+        if held is not None and held.began is not None:
+            self.registry.speeds.took(cs, held.job.job, offered - held.began, offered)
+
     def lease_over(self, cs: str, attempt: AttemptId, task_ended: bool, now: float) -> list[Instruction]:
         """The WS gave its final word on what ``cs`` said of its attempt: that lease is over there too.
 
@@ -285,6 +292,7 @@ class Board:
     def tick(self, now: float) -> list[Instruction]:
         """Ends registrations whose heartbeats stopped, and tries again what waited."""
         self.registry.ask_again(now)
+        self.registry.judge_speeds(now)
         instructions: list[Instruction] = []
         for server in self.registry.expire(now):
             silent = now - server.heard
@@ -315,7 +323,7 @@ class Board:
         for each in decided:
             match each:
                 case Given(lease, cs):
-                    placed.append(self._held.start(self._held[lease], cs))
+                    placed.append(self._held.start(self._held[lease], cs, now))
                 case NotTaken(job, leases, why):
                     for number in leases:
                         del self._held[number]

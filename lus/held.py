@@ -22,7 +22,8 @@ class Stage(enum.Enum):
 class Held:
     """A task lease that this LUS holds. ``since``: when it came or last began to wait. ``spent``: nothing more is
     started under it. It came with its attempt from another process, which may have used any fence of it; or the WS
-    called it ended, and was asked for its attempt. ``checkpoint``: what its next attempt may continue from."""
+    called it ended, and was asked for its attempt. ``checkpoint``: what its next attempt may continue from.
+    ``began``: when its attempt was given to its CS, of one that began here, and with the task's beginning."""
 
     lease: int
     generation: int
@@ -35,3 +36,4 @@ class Held:
     cs: str = ""
     spent: bool = False
     checkpoint: CheckpointRef | None = None
+    began: float | None = None

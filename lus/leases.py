@@ -43,12 +43,13 @@ class Leases(dict[int, Held]):
         self[held.lease] = held
         self.turns.wait(held)
 
-    def start(self, held: Held, cs: str) -> Start:
+    def start(self, held: Held, cs: str, now: float) -> Start:
         """It was this CS's turn."""
         self.sequence += 1
         fence = Fence(held.generation, held.lease, self.sequence)
         held.attempt = AttemptId(held.job.job, held.task, fence)
         held.stage, held.cs = Stage.STARTING, cs
+        held.began = now if held.checkpoint is None else None
         server = self._registry.get(cs)
         assert server is not None
         server.attempt = held.attempt

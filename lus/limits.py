@@ -36,6 +36,28 @@ NEEDS_KEPT = 4
 LACKS = 65_536
 """Pairs of a job's needs and a CS's offer of which it is remembered how they compare, some 200 bytes each."""
 
+TASKS_TIMED = 20
+"""Newest tasks of one job on one CS whose seconds are remembered, in 4 bytes each."""
+
+TASKS_TO_JUDGE = 10
+"""Of these, so many at least, on two CSs, before their medians say anything of the CSs' speeds: with fewer, tasks
+that differ by half would look like machines that do."""
+
+JOBS_TIMED = 8
+"""Jobs of which a CS's times are remembered: with what is above some 3 KiB for each CS at most."""
+
+SHORTEST_TASK = 1.0
+"""Seconds from start to answer below which a task says nothing: fetching, starting and signing take up to 0.1 s."""
+
+JUDGED = 10.0
+"""Seconds between comparisons of all that is remembered: 10 ms for each job that a thousand CSs work on."""
+
+SPEED_FORGOTTEN = 86_400.0
+"""Seconds after which what tasks have shown counts no more, if nothing new has: machines are repaired."""
+
+SPEEDS_KEPT = 2 * SERVERS
+"""CSs whose times are remembered, registered or not: a liar that restarts stays known, a flood of names does not."""
+
 CACHE = 8 * GIB
 """Bundles kept on disk; the least recently used go first."""
 

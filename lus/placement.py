@@ -26,7 +26,8 @@ AMOUNTS: Mapping[str, Callable[[Offer], int]] = {
 
 @attrs.frozen
 class Candidate:
-    """A live CS as placement sees it. ``refusal``: why it does not take this job, or empty."""
+    """A live CS as placement sees it. ``mflops``: the speed that ranks it, which its tasks may have corrected;
+    ``refusal``: why it does not take this job, or empty."""
 
     cs: str
     name: str

@@ -12,6 +12,7 @@ import attrs
 import msgspec
 
 from lus import limits
+from lus.measured_speed import MeasuredSpeeds
 from lus.suited import Suited
 from rjs.attempts import AttemptId
 from rjs.leases import LeaseTable
@@ -69,6 +70,7 @@ class Registry:
         self._clock: LeaseTable[str, str] = LeaseTable(CS_LEASE)
         self._asked_again: list[tuple[float, str, str, str]] = []
         self.suited = Suited()
+        self.speeds = MeasuredSpeeds()
         self.epoch = 0
         """Rises when jobs may be served that were not, at most once in ``EPOCH`` seconds."""
         self._rose = -limits.EPOCH
@@ -84,6 +86,14 @@ class Registry:
     def all(self) -> list[Server]:
         """The live CSs."""
         return list(self._servers.values())
+
+    def speed(self, server: Server) -> float:
+        """MFLOPS by which it is ranked: what it states, or less where its tasks have shown less."""
+        return self.speeds.of(server.cs, server.state.mflops)
+
+    def judge_speeds(self, now: float) -> None:
+        """Compare what CSs state with what their tasks have shown."""
+        self.speeds.judge({each.cs: each.state.mflops for each in self._servers.values()}, now)
 
     def register(self, cs: str, boot: str, address: str, state: CsState, now: float) -> Server:
         """A CS described itself. What it refused is asked again when its trust changed or it is a new boot."""

@@ -256,7 +256,8 @@ class Shell:
         """A CS offers an answer: it is free, and the WS's verdict goes back."""
         crash_point("lus.answer.received")
         self.descriptions.settle(self.servers.get(message.cs))
-        self.perform(self.board.attempt_over(message.cs, message.attempt, self.now()))
+        offered = self.now()
+        self.perform(self.board.attempt_over(message.cs, message.attempt, offered))
         if self._offers[message.cs] >= limits.OFFERS_PER_CS:
             return m.AnswerVerdict(verdict="retry", code="too-many-offers")
         self._offers[message.cs] += 1
@@ -265,6 +266,8 @@ class Shell:
             crash_point("lus.answer.relayed")
         finally:
             self._offers -= Counter((message.cs,))
+        if verdict.verdict == "committed":
+            self.board.committed(message.cs, message.attempt, offered)
         if verdict.verdict != "retry":
             ended = verdict.verdict in ("committed", "duplicate")
             self.perform(self.board.lease_over(message.cs, message.attempt, ended, self.now()))

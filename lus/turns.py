@@ -75,11 +75,12 @@ class Turns:
 
     def candidates(self, job: str) -> list[placement.Candidate]:
         """All CSs, as placement sees them when it chooses for this job."""
-        return [_candidate(each, each.refusals.get(job, "")) for each in self._registry.all()]
+        speed = self._registry.speed
+        return [_candidate(each, speed(each), each.refusals.get(job, "")) for each in self._registry.all()]
 
     def _free_servers(self) -> list[str]:
-        free = [each for each in self._registry.all() if each.free]
-        return [each.cs for each in sorted(free, key=lambda each: (-each.state.mflops, each.cs))]
+        speed = self._registry.speed
+        return [cs for _, cs in sorted((-speed(each), each.cs) for each in self._registry.all() if each.free)]
 
     def _decide_kind(self, kind: Kind, free: Free, now: float) -> list[Given | NotTaken]:
         """A CS that is given something leaves ``free``."""
@@ -132,6 +133,6 @@ class Turns:
         return NotTaken(kind[0], numbers, why)
 
 
-def _candidate(server: Server, refusal: str) -> placement.Candidate:
+def _candidate(server: Server, speed: float, refusal: str) -> placement.Candidate:
     state = server.state
-    return placement.Candidate(server.cs, state.name, state.mflops, state.offer, server.free, refusal)
+    return placement.Candidate(server.cs, state.name, speed, state.offer, server.free, refusal)

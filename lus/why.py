@@ -22,8 +22,10 @@ _Kind = tuple[str, str]
 def why(board: Board, asked: LusJobWhy, now: float) -> LusJobReasons:
     """The reply to the WS."""
     kinds: dict[_Kind, list[tuple[Server, str]]] = {}
-    for server in sorted(board.registry.all(), key=lambda each: (-each.state.mflops, each.cs)):
+    for server in sorted(board.registry.all(), key=lambda each: (-board.registry.speed(each), each.cs)):
         code, sentence = _stands(server, asked)
+        if code in ("free", "busy") and board.registry.speed(server) < server.state.mflops:
+            sentence += "; its tasks took longer than the speed that it states, and it is ranked by them"
         amount = code in placement.AMOUNTS
         kinds.setdefault((code, "" if amount else sentence), []).append((server, sentence))
     most = sorted(kinds.items(), key=lambda kind: -len(kind[1]))

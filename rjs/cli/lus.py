@@ -30,6 +30,8 @@ def run(folder: Path) -> int:
 def status(folder: Path, as_json: bool) -> None:
     """Show the compute servers that this lookup server knows.
 
+    MFLOPS is what each states of itself; RANKED AS is less where its tasks took longer than that speed explains.
+
     \b
     Example:
       rjs lus status ~/rjs-lus
@@ -46,7 +48,7 @@ def status(folder: Path, as_json: bool) -> None:
     say(f"certificate {certificate_words(document['certificate'])}")
     say(f"clock: {clock_words(document['clock'])}")
     say(f"task leases: {document['leases']}, of them waiting: {document['waiting']}")
-    columns = ["address", "mflops", "state", "age_ms", "name", "offer", "task"]
-    headings = ["ADDRESS", "MFLOPS", "STATE", "AGE ms", "NAME", "OFFERS", "RUNNING TASK"]
+    columns = ["address", "mflops", "ranked_mflops", "state", "age_ms", "name", "offer", "task"]
+    headings = ["ADDRESS", "MFLOPS", "RANKED AS", "STATE", "AGE ms", "NAME", "OFFERS", "RUNNING TASK"]
     rows = [{**server, "offer": offer_words(server["offer"])} for server in document["servers"]]
     print_table(headings, [[row[column] for column in columns] for row in rows])
