@@ -17,13 +17,29 @@ from contextlib import suppress
 
 from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IFileDescriptorReceiver
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from cs.spawner import limits, linux
 from cs.spawner.errors import NotStartedError, SpawnerDiedError
-from cs.spawner.messages import Beat, Ended, Failed, Hush, Inbox, Report, Run, Said, Say, Started, Stop, frame
+from cs.spawner.messages import (
+    Beat,
+    Ended,
+    Failed,
+    Hush,
+    Inbox,
+    Listening,
+    Report,
+    Run,
+    Said,
+    Say,
+    Started,
+    Stop,
+    frame,
+)
 from cs.spawner.proctree import Process, ProcessTree
 from cs.spawner.sweep import Sweep
 from rjs.child_python import module_argv
@@ -175,6 +191,9 @@ class Spawner:
     def _received(self, report: Report) -> None:
         self._silent = 0
         match report:
+            case Listening():
+                if self._link is not None and (came := self._link.take()) is not None:
+                    self.listened(came)
             case Started():
                 self.started = report
             case Beat():
@@ -211,6 +230,7 @@ class Spawner:
             gone.callback(None)
 
 
+@implementer(IFileDescriptorReceiver)
 class _Link(Protocol):
     """Bytes from the socket to messages; a spawner that cannot be understood is given up."""
 
@@ -221,6 +241,16 @@ class _Link(Protocol):
         self._give_up = give_up
         self._lost = lost
         self._inbox = Inbox()
+        self._came: list[int] = []
+
+    def fileDescriptorReceived(self, descriptor: int) -> None:  # noqa: N802 - Twisted's name
+        """It comes with the bytes that tell of it."""
+        os.set_inheritable(descriptor, False)
+        self._came.append(descriptor)
+
+    def take(self) -> int | None:
+        """The descriptor that came first."""
+        return self._came.pop(0) if self._came else None
 
     def dataReceived(self, data: bytes) -> None:
         try:
@@ -231,6 +261,8 @@ class _Link(Protocol):
 
     def connectionLost(self, reason: Failure = Failure(ConnectionError("closed"))) -> None:  # noqa: B008
         self.transport = None
+        while (came := self.take()) is not None:
+            os.close(came)
         self._lost()
 
 

@@ -1,73 +1,36 @@
-"""From a Run to a process: output files, fork, limits, exec. Knows nothing of what happens afterwards."""
+"""From a Run to a process: fork, limits, exec. Knows nothing of what happens afterwards."""
 
 from __future__ import annotations
 
 import os
 import resource
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import Literal, NamedTuple, NoReturn
+from typing import NoReturn
 
 from cs.spawner import linux
 from cs.spawner.channel import DESCRIPTOR, Channel
+from cs.spawner.errors import LaunchError
 from cs.spawner.limits import THREADS_PER_PROCESS
-from cs.spawner.messages import Failed, Limits, Run
+from cs.spawner.messages import Limits, Run
+from cs.spawner.outputs import Outputs
 
 _COMPLAINTS = DESCRIPTOR + 1
-_OUTPUT_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND | os.O_CLOEXEC
 
 
-class LaunchError(Exception):
-    """Nothing was started and nothing is left; ``failed`` says why."""
+def launch(run: Run, outputs: Outputs, threads: int, channel: Channel) -> int:
+    """Start the main process of an attempt, whose number is returned; the account runs ``threads`` threads already.
 
-    def __init__(self, code: Literal["spawner.output", "spawner.program"], sentence: str) -> None:
-        super().__init__(sentence)
-        self.failed = Failed(code, sentence)
-
-
-class Launched(NamedTuple):
-    """A process that has executed its program, and our descriptors of its two output files."""
-
-    pid: int
-    outputs: tuple[int, int]
-
-
-def launch(run: Run, threads: int, channel: Channel) -> Launched:
-    """Start the main process of an attempt; the account runs ``threads`` threads already. Raises LaunchError.
-
-    It inherits its end of ``channel``, and no other descriptor but its three streams.
+    It inherits its end of ``channel``, and no other descriptor but its three streams. Raises LaunchError.
     """
-    outputs = _open_outputs(run)
     try:
-        return Launched(_fork(run, outputs, threads, channel), outputs)
-    except (LaunchError, OSError) as error:
-        for path, descriptor in zip((run.stdout, run.stderr), outputs, strict=True):
-            os.close(descriptor)
-            Path(path).unlink(missing_ok=True)
-        if isinstance(error, LaunchError):
-            raise
+        return _fork(run, outputs.descriptors, threads, channel)
+    except OSError as error:
         raise LaunchError("spawner.program", f"no process could be started: {error}") from error
 
 
-def _open_outputs(run: Run) -> tuple[int, int]:
-    stdout = _create(run.stdout)
-    try:
-        return stdout, _create(run.stderr)
-    except LaunchError:
-        os.close(stdout)
-        Path(run.stdout).unlink(missing_ok=True)
-        raise
-
-
-def _create(path: str) -> int:
-    try:
-        return os.open(path, _OUTPUT_FLAGS, 0o600)
-    except (OSError, ValueError) as error:
-        raise LaunchError("spawner.output", f"the output file {path!r} cannot be created: {error}") from error
-
-
-def _fork(run: Run, outputs: tuple[int, int], threads: int, channel: Channel) -> int:
+def _fork(run: Run, outputs: Sequence[int], threads: int, channel: Channel) -> int:
     """The number of a child that has executed the program. The pipe closes at exec, or says what went wrong."""
     reader, writer = os.pipe()
     parent = os.getpid()
@@ -96,7 +59,7 @@ def _read_all(descriptor: int) -> str:
 
 
 def _become(
-    run: Run, outputs: tuple[int, int], threads: int, channel: Channel, complaints: int, parent: int
+    run: Run, outputs: Sequence[int], threads: int, channel: Channel, complaints: int, parent: int
 ) -> NoReturn:
     """In the child: turn into the job, or say why not and end. Never returns, whatever happens."""
     try:
@@ -118,7 +81,7 @@ def _become(
     os._exit(127)
 
 
-def _arrange_descriptors(outputs: tuple[int, int], control: int, complaints: int) -> None:
+def _arrange_descriptors(outputs: Sequence[int], control: int, complaints: int) -> None:
     """0 reads nothing, 1 and 2 are the output files, 3 is the control channel, 4 is for complaints.
 
     All above 3 close at exec, as does every descriptor that Python opens (PEP 446); ours inherited none.

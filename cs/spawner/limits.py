@@ -76,3 +76,26 @@ GOODBYE = 2.0
 
 BURIAL_PAUSE = 0.01
 """Seconds between two passes over a dead spawner's orphans: the server does other things in between."""
+
+CELLS = 4
+"""Idle cells kept for the next task of their bundles: each holds an interpreter and what it preloaded."""
+
+CELL_IDLE = 60.0
+"""Seconds for which an idle cell is kept."""
+
+CELL_START = 3.0
+"""Seconds in which a cell's walls must stand and its warden say so: it takes milliseconds, on a desktop at rest."""
+
+CELL_ANSWER = 5.0
+"""Seconds in which a warden that has loaded everything must have started a task, or is taken for wedged."""
+
+WARDEN_MEMORY = 256 * MIB
+"""Bytes of a warden that are not its tasks': an interpreter with numpy takes 30 MiB. What is more counts."""
+
+SWEEP_SHARE = 0.1
+"""Largest share of time spent on counting files below an attempt's folder."""
+
+SWEEP_DEPTH = 100
+"""Folders below each other in an attempt's folder that are looked into, each with a descriptor of the spawner's.
+One that is deeper counts as all the files that are allowed, as does one that is closed to us: what is in it cannot
+be known."""

@@ -13,13 +13,29 @@ import signal
 import socket
 from contextlib import suppress
 
+from cs.sandbox.cells import Cells
 from cs.spawner import limits, linux
-from cs.spawner.attempt import Attempt, now
+from cs.spawner.attempt import Attempt, UnconfinedAttempt
 from cs.spawner.channel import Channel
-from cs.spawner.launch import LaunchError
-from cs.spawner.messages import Failed, Hush, Inbox, Report, Request, Run, Said, Say, Started, Stop, frame
+from cs.spawner.confined import ConfinedAttempt
+from cs.spawner.errors import LaunchError
+from cs.spawner.messages import (
+    Hush,
+    Inbox,
+    Listening,
+    Report,
+    Request,
+    Run,
+    Said,
+    Sandbox,
+    Say,
+    Started,
+    Stop,
+    frame,
+)
 from cs.spawner.proctree import Census, ProcessTree
 from cs.spawner.sweep import Reaper, sweep_children
+from cs.spawner.usage import now
 
 _TOLD_TO_GO = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -32,6 +48,7 @@ class SpawnerLoop:
         self._wakeup = wakeup
         self._inbox = Inbox()
         self._census = Census()
+        self._cells = Cells()
         self._attempt: Attempt | None = None
         self._beat_at = 0.0
 
@@ -56,15 +73,17 @@ class SpawnerLoop:
         poll = select.poll()
         for descriptor in (self._wakeup, self._socket.fileno()):
             poll.register(descriptor, select.POLLIN)
-        timeout = None
+        at, due = now(), self._cells.due
         if self._attempt is not None:
-            poll.register(self._attempt.pidfd, select.POLLIN)
-            channel, at = self._attempt.channel, now()
+            for descriptor in self._attempt.waits:
+                poll.register(descriptor, select.POLLIN)
+            channel = self._attempt.channel
             channel_due = channel.due(at)
             if channel_due <= at:
                 poll.register(channel, select.POLLIN)
                 channel_due = float("inf")
-            timeout = max(0.0, min(self._attempt.due, self._beat_at, channel_due) - at) * 1000
+            due = min(due, self._attempt.due, self._beat_at, channel_due)
+        timeout = None if due == float("inf") else max(0.0, due - at) * 1000
         return {descriptor for descriptor, _ in poll.poll(timeout)}
 
     def _perform(self, request: Request) -> None:
@@ -88,24 +107,41 @@ class SpawnerLoop:
             self._send(Said(data))
 
     def _run(self, request: Run) -> None:
-        if self._attempt is not None or not _empty():
-            sentence = "processes of an earlier attempt are still there"
-            self._send(Failed("spawner.occupied", sentence))
-            return
         try:
-            self._attempt = Attempt(request, self._census.threads())
+            if self._attempt is not None or self._cells.occupied:
+                raise LaunchError("spawner.occupied", "processes of an earlier attempt are still there")
+            if request.sandbox is not None:
+                self._attempt = self._confined(request, request.sandbox)
+            else:
+                self._attempt = self._unconfined(request)
         except LaunchError as error:
             self._send(error.failed)
             return
         self._beat_at = now() + limits.BEAT
-        self._send(Started(self._attempt.pid))
+
+    def _confined(self, request: Run, sandbox: Sandbox) -> Attempt:
+        attempt = ConfinedAttempt(request, sandbox, self._cells)
+        if attempt.listener is not None:
+            socket.send_fds(self._socket, [frame(Listening())], [attempt.listener])
+        return attempt
+
+    def _unconfined(self, request: Run) -> Attempt:
+        """It could reach a zygote and whatever else is below this process: so nothing is."""
+        self._cells.close()
+        if not _empty():
+            raise LaunchError("spawner.occupied", "processes of an earlier attempt are still there")
+        attempt = UnconfinedAttempt(request, self._census.threads())
+        self._send(Started(attempt.pid))
+        return attempt
 
     def _watch(self) -> None:
+        self._cells.retire(now())
         if self._attempt is None:
             return
-        if (ended := self._attempt.step()) is not None:
-            self._attempt = None
-            self._send(ended)
+        report = self._attempt.step()
+        if report is not None:
+            self._attempt = self._attempt if isinstance(report, Started) else None
+            self._send(report)
         elif now() >= self._beat_at:
             self._beat_at = now() + limits.BEAT
             with suppress(BlockingIOError):  # a server that does not read must not stop the watch

@@ -1,7 +1,7 @@
 """What the compute server and its spawner say to each other: tagged msgpack maps, length first.
 
 The server sends Run, Stop, Say and Hush; the spawner answers a Run with Failed, or with Started, Beats, Saids and one
-Ended.
+Ended, and in a sandbox with a network with Listening first.
 One attempt runs at a time, so no message carries an id: a Stop that crosses an Ended finds nothing to stop.
 Both ends are the same version of the same code; nothing here is read from a network.
 """
@@ -23,6 +23,7 @@ Positive = Annotated[int, msgspec.Meta(gt=0)]
 LimitName = Literal[
     "memory", "wall_time", "cpu_time", "file_size", "output", "processes", "disk", "files", "descriptors"
 ]
+FailedCode = Literal["spawner.output", "spawner.program", "spawner.occupied", "spawner.sandbox"]
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,7 +128,7 @@ class Hush(msgspec.Struct, frozen=True, tag="hush", forbid_unknown_fields=True):
 
 
 class Started(msgspec.Struct, frozen=True, tag="started"):
-    """The program was executed as process ``pid``, leader of its own session."""
+    """The program runs as process ``pid``, leader of its own session. In a sandbox ``pid`` is pid 1 of its cell."""
 
     pid: int
 
@@ -182,7 +183,7 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
     """The attempt could not be started and left nothing; ``sentence`` names file and reason."""
 
-    code: Literal["spawner.output", "spawner.program", "spawner.occupied", "spawner.sandbox"]
+    code: FailedCode
     sentence: str
 
 

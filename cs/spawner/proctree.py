@@ -15,6 +15,7 @@ from typing import NamedTuple
 from cs.spawner import limits
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Process(NamedTuple):
@@ -25,6 +26,8 @@ class Process(NamedTuple):
     parent: int
     session: int
     threads: int
+    cpu_seconds: float = 0.0
+    """User and system time of it and of the children that it waited for."""
 
     @property
     def lives(self) -> bool:
@@ -38,7 +41,8 @@ def read_process(pid: int) -> Process | None:
     if line is None:
         return None
     fields = line[line.rindex(b")") + 2 :].split()  # the name may contain spaces and brackets
-    return Process(pid, fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[17]))
+    ticks = sum(map(int, fields[11:15]))
+    return Process(pid, fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[17]), ticks / TICKS)
 
 
 class ProcessTree:
@@ -132,26 +136,28 @@ class MemoryGauge:
         self._allowed = allowed
         self._exact_after = 0.0
 
-    def measure(self, processes: Collection[Process]) -> int:
+    def measure(self, processes: Collection[Process], held: int = 0) -> int:
         """Bytes now; at most the true use plus what is shared, and exact (PSS) where that would be over.
 
-        The limit itself when it is too early for another exact reading.
+        ``held`` bytes are in files in memory, which processes may have mapped as well. The limit itself when it is
+        too early for another exact reading.
         """
-        resident = sum(map(_resident, processes))
+        resident = held + sum(map(memory_of, processes))
         if resident <= self._allowed:
             return resident
         before = time.monotonic()
         if before < self._exact_after:
             return self._allowed
         exact = min(
-            _proportional_sum(processes) for _ in range(2)
+            _proportional_sum(processes, held) for _ in range(2)
         )  # what moves between two readings counts twice
         after = time.monotonic()
         self._exact_after = after + (after - before) * (1 / limits.PSS_SHARE - 1)
         return exact
 
 
-def _resident(process: Process) -> int:
+def memory_of(process: Process) -> int:
+    """Bytes of its resident set: its own and what it shares with others."""
     pid = process.pid
     if (
         process.state == "Z" and process.threads > 1
@@ -172,16 +178,26 @@ def _threads(pid: int) -> list[str]:
         return []
 
 
-def _proportional_sum(processes: Iterable[Process]) -> int:
-    return sum(map(_proportional, processes))
+def _proportional_sum(processes: Iterable[Process], held: int) -> int:
+    total = shared = 0
+    for process in processes:
+        proportional, mapped = _proportional(process)
+        total += proportional
+        shared += mapped
+    return total + max(0, held - shared)  # what is mapped was counted with its processes
 
 
-def _proportional(process: Process) -> int:
+def _proportional(process: Process) -> tuple[int, int]:
+    """Bytes of its own with its share of others; how much of that is of files in memory."""
     text = _read(f"/proc/{process.pid}/smaps_rollup")
+    found = {}
     for line in text.splitlines() if text else ():
-        if line.startswith(b"Pss:"):
-            return int(line.split()[1]) * 1024
-    return _resident(process)  # it does not let itself be read, or is gone
+        if line.startswith(b"Pss"):
+            name, size, *_ = line.split()
+            found[name] = int(size) * 1024
+    if b"Pss:" not in found:
+        return memory_of(process), 0  # it does not let itself be read, or is gone
+    return found[b"Pss:"], found.get(b"Pss_Shmem:", 0)
 
 
 def _read(path: str) -> bytes | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cs.spawner.attempt import Usage, exceeded
+from cs.spawner.usage import Usage, exceeded
 from cs.spawner.messages import LimitHit, LimitName, Limits
 
 _ALLOWED = Limits(memory=100, wall_time=10.0, output=50, processes=5)
