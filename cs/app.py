@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,16 @@ from cs import job_library, ledger, limits
 from cs.api import CsDoor
 from cs.attempt import Owner, Preparation
 from cs.bundles import Bundles
-from cs.config import ACCEPTED, CsSettings
+from cs.config import CsSettings
 from cs.control_channel import JobDesk, doors_folder
 from cs.java import Java, find_java
 from cs.linpack import is_provisional, load_or_measure
 from cs.linpack_values import LinpackRecord
 from cs.lookup_servers import LookupServers
+from cs.network_proxy_desk import NetworkDesk
 from cs.offer import offering
 from cs.refusals import Refusals
+from cs.sandbox_choice import Choice, choose
 from cs.shell import Shell
 from cs.spawner.client import Spawner, start_spawner
 from cs.speed_keeper import LOOK, SpeedKeeper
@@ -37,7 +40,7 @@ from rjs.background import Tasks, ThreadWorkers
 from rjs.config import read_config
 from rjs.discovery import Announcement, Link, Service
 from rjs.disk import DiskWatch, await_disk, restart
-from rjs.errors import ConfigError, UnreachableError
+from rjs.errors import UnreachableError
 from rjs.identity.certificates import Identity
 from rjs.identity.lifetimes import check_renewable
 from rjs.identity.names import Role
@@ -64,23 +67,20 @@ _log = Logger("cs")
 def run(folder: Path) -> int:
     """Run the compute server of this state folder until it is told to stop; the exit status.
 
-    Raises ConfigError while this release has no sandbox and the owner has not accepted that.
+    Raises ConfigError where jobs cannot be confined and the owner has not accepted that.
     """
     await_disk(folder, "cs")
     with StateFolder.enter(folder) as state:
         state.member(Role.CS)
         settings = read_config(CsSettings, folder)
-        if settings.unconfined != ACCEPTED:
-            raise ConfigError(
-                "this release cannot confine jobs yet: a job of a signer whom you trust would run with your own "
-                f'rights. To compute all the same, set unconfined = "{ACCEPTED}" in {folder / "config.toml"}'
-            )
         log = opened_log(folder, settings.log)
         boot = state.next_boot()
+        java = find_java(settings.java)
+        choice = choose(settings, folder, java)
         spawner = start_spawner()
-        record, java = load_or_measure(folder), find_java(settings.java)
+        record = load_or_measure(folder)
         return run_server(
-            lambda reactor: ComputeServer(reactor, state, settings, boot, spawner, record, java), log
+            lambda reactor: ComputeServer(reactor, state, settings, boot, spawner, record, java, choice), log
         )
 
 
@@ -96,6 +96,7 @@ class ComputeServer:
         spawner: Spawner,
         record: LinpackRecord,
         java: Java | None,
+        choice: Choice,
         wall: Wall = utc_now,
     ) -> None:
         self._reactor = reactor
@@ -105,6 +106,7 @@ class ComputeServer:
         self._spawner = spawner
         self._record = record
         self._java = java
+        self._choice = choice
         self._wall = wall
         self._tasks = Tasks("cs")
         self._member = state.member(Role.CS)
@@ -142,7 +144,9 @@ class ComputeServer:
         _log.info("compute server {name} of cluster {cluster} serves on port {port}: {mflops:.0f} MFLOPS",
                   name=self._member.common_name, cluster=self._member.cluster, port=self._port,
                   mflops=self._record.median_mflops)  # fmt: skip
-        _log.warn("jobs of trusted signers run unconfined, with your own rights: you accepted that")
+        _log.info("sandbox: {words}", words=self._choice.words)
+        for each in self._choice.lacking:
+            _log.warn("sandbox: {lacking}", lacking=each)
 
     def _open_ledger(self, cluster: Path) -> StorageThread:
         database = open_or_begin_anew(
@@ -190,6 +194,10 @@ class ComputeServer:
         await self._tasks.stop()
         self._shell.preparation.bundles.close()
         await self._storage.close()
+        with suppress(OSError):  # what a worker still has in hand is removed at the next start
+            for folder in (self._shell.work, self._state.path / limits.DOORS):
+                for left in folder.iterdir():
+                    remove_tree(left)
 
     def _build_shell(self, cluster: Path) -> Shell:
         workers = ThreadWorkers(self._reactor)
@@ -197,7 +205,9 @@ class ComputeServer:
         for left in work.iterdir():
             remove_tree(left)
         spool = Spool(private_folder(cluster / "spool"))
-        self._offering = offering(self._settings, work, self._java.version if self._java else "")
+        self._offering = offering(
+            self._settings, work, self._java.version if self._java else "", self._choice.level
+        )  # fmt: skip
         self._offer = self._offering.now()
         owner = Owner(
             ServerId(self._member.id), self._member.common_name, self._member.cluster,
@@ -210,13 +220,16 @@ class ComputeServer:
         bundles.sweep()
         wheels = Wheels(private_folder(cluster / "wheels"))
         wheels.sweep()
+        walls = self._choice.walls
         preparation = Preparation(
             owner, bundles, self._storage, workers, self._trust.current, self._offering.now, wheels, self._java,
-            self._book.check_signer, self._check_ready, self._wall, job_library.provide(cluster / "python"),
+            self._book.check_signer, self._check_ready, self._wall,
+            job_library.provide(cluster / "python", confined=walls is not None), walls,
         )  # fmt: skip
         return Shell(
             TaskMachine(spool.recover()), owner, preparation, spool, work, self._spawner, self._new_spawner, workers,
             self._reactor, self._tasks, self._describe, Refusals(self._state.path),
+            networks=NetworkDesk(self._reactor, self._trust.current, limits.NETWORK_BYTES, self._wall),
         )  # fmt: skip
 
     async def _judge_spool(self) -> None:
@@ -344,7 +357,9 @@ class ComputeServer:
             "measured": self._record.date,
             "offer": offer_facts(self._offering.now()),
             "java": f"{self._java.version} at {self._java.path}" if self._java else None,
-            "confined": False,
+            "sandbox": self._choice.words,
+            "confined": bool(self._choice.level),
+            "lacking": list(self._choice.lacking),
             "state": machine.slot.value,
             "task": None if machine.attempt is None else f"{machine.attempt.job[:16]}/{machine.attempt.task}",
             "answers_waiting": len(machine.holding),

@@ -6,22 +6,28 @@ The task machine decides the order; nothing here decides anything but whether it
 from __future__ import annotations
 
 import datetime as dt
+import math
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 import attrs
 import msgspec
 from twisted.logger import Logger
 
-from cs import ledger, limits
+from cs import ledger
+from cs.allowance import hit_words, limits_of, without_the_bundle
 from cs.bundles import Bundles
+from cs.confinement import sandbox_of, script_of, view_of
 from cs.java import Java
 from cs.opened_job import OpenedJob
 from cs.prepared import Prepared
 from cs.runtimes import command_of
-from cs.spawner.messages import Ended, Limits, Run
+from cs.sandbox_choice import Walls
+from cs.spawner.folder import Count, FolderGauge
+from cs.spawner.messages import Ended, LimitHit, Limits, Run
 from cs.trust import Allowed, NotAllowedError, TrustStore
 from cs.wheels import JobWheels, Wheels
 from cs.workplace import Workplace
@@ -38,7 +44,6 @@ from rjs.errors import RefusedError
 from rjs.identity.certificates import Identity
 from rjs.ids import BundleId, ClusterId, ServerId
 from rjs.needs import Offer, lack
-from rjs.sizes import size_text
 from rjs.storage import Storage
 from rjs.wall_time import Wall, utc_now
 from rjs.wire.messages import JobBrief
@@ -78,6 +83,8 @@ class Preparation:
     wall: Wall = utc_now
     library: Path | None = None
     """Where Python jobs find ``rjs``."""
+    walls: Walls | None = None
+    """How jobs are confined here."""
 
     async def prepare(
         self, attempt: AttemptId, job: JobBrief, session: Session, workplace: Workplace
@@ -152,6 +159,8 @@ class Preparation:
             descriptor=descriptor,
             java=self.java,
             library=self.library,
+            walls=self.walls,
+            offer=offer,
         )
 
 
@@ -166,62 +175,48 @@ def _unpacked(prepared: Prepared, opened: OpenedJob, wheels: Wheels) -> Prepared
     arguments = tuple(opened.tasks.arguments(prepared.attempt.task))
     place.create()
     packages = _wheels_of(opened, wheels)
-    jars = opened.unpack(place.job, place.path / "jars", without=packages.files)
+    jars = opened.unpack(place.job, place.jars, without=packages.files)
     paths = wheels.folders(prepared.attempt, opened.bundle, packages)
     place.add_answer_folders(java=descriptor.runtime == "java")
-    return attrs.evolve(prepared, arguments=arguments, jars=jars, paths=paths)
+    gauge = FolderGauge(str(place.task), sys.maxsize)
+    gauge.look(math.inf)
+    unpacked = Count(gauge.bytes, gauge.files)
+    return attrs.evolve(prepared, arguments=arguments, jars=jars, paths=paths, unpacked=unpacked)
 
 
 def request_of(prepared: Prepared) -> Run:
-    """What the spawner is to do: the job's program in its folder, a complete environment, the limits."""
-    place, command = prepared.workplace, command_of(prepared)
-    environment = dict(command.environment)
+    """What the spawner is to do: the job's program in its folder, a complete environment, the limits, the walls."""
+    place, command, allowed = prepared.workplace, command_of(prepared), _limits(prepared)
     return Run(
         command.argv,
-        str(place.job),
-        environment,
+        str(view_of(prepared).path(place.job)),
+        dict(command.environment),
         str(place.stdout),
         str(place.stderr),
-        limits_of(prepared),
+        allowed,
+        sandbox=sandbox_of(prepared, allowed.memory),
+        script=script_of(prepared),
+        sweep=str(place.task),
     )
 
 
-def limits_of(prepared: Prepared) -> Limits:
-    """What the task may use, all of it kept by the spawner. Its disk bounds each file that it writes; what it prints
-    has a bound of its own, below which no need for disk leaves it."""
-    needs = prepared.descriptor.needs
-    return Limits(
-        memory=needs.memory,
-        wall_time=float(needs.wall_time),
-        file_size=max(needs.disk, limits.STREAM),
-        output=limits.STREAM,
-    )
+def _limits(prepared: Prepared) -> Limits:
+    return limits_of(prepared.descriptor.needs, prepared.offer, prepared.unpacked)
 
 
-_REMEDIES: Final = {
-    "memory": "raise needs.memory",
-    "wall_time": "raise needs.wall_time, or make the tasks shorter",
-    "file_size": "raise needs.disk",
-    "output": "let it print less, and write files instead",
-}
-"""What the job's author can do about a limit."""
+def hit_of(prepared: Prepared, ended: Ended) -> LimitHit | None:
+    """The limit that ended the task, as its descriptor counts; None when none did."""
+    return None if ended.limit is None else without_the_bundle(ended.limit, prepared.unpacked)
 
 
-def failure_of(ended: Ended) -> str:
+def failure_of(prepared: Prepared, ended: Ended) -> str:
     """What went wrong, in words; empty when the task did what it should."""
-    if ended.limit is not None:
-        hit = ended.limit
-        used = f"used {_amount(hit.name, hit.measured)} of {_amount(hit.name, hit.allowed)}"
-        return f"limit {hit.name} hit: {used}; {_REMEDIES.get(hit.name, 'let it use less')}"
+    hit = hit_of(prepared, ended)
+    if hit is not None:
+        return hit_words(hit, ended.wall_seconds)
     if ended.signal is not None:
         return f"ended by signal {ended.signal}"
     return f"exit status {ended.exit_status}" if ended.exit_status else ""
-
-
-def _amount(limit: str, value: float) -> str:
-    if limit in ("memory", "file_size", "output"):
-        return size_text(value, digits=1)
-    return f"{value:.1f} s" if limit == "wall_time" else f"{value:.0f}"
 
 
 def sign_answer(prepared: Prepared, ended: Ended, started: dt.datetime, owner: Owner, out: BinaryIO) -> None:
@@ -237,7 +232,7 @@ def sign_answer(prepared: Prepared, ended: Ended, started: dt.datetime, owner: O
         cs=owner.id,
         cs_name=owner.name,
         mflops=owner.mflops,
-        limits=msgspec.structs.asdict(limits_of(prepared)),
+        limits=msgspec.structs.asdict(_limits(prepared)),
         limit_hit=None,
         exit=Exited(ended.exit_status or 0) if ended.signal is None else Signalled(ended.signal),
         started=started,

@@ -19,10 +19,17 @@ class CsSettings(msgspec.Struct, frozen=True, kw_only=True):
     unconfined: Annotated[
         Literal["", "i accept"],
         msgspec.Meta(
-            description="This release has no sandbox yet: a job of a signer whom you trust runs with your own\n"
-            'rights, and can read and change your files. Set "i accept" to compute all the same.'
+            description="Where jobs cannot be confined, the server does not start: a job of a signer whom you trust\n"
+            'could read and change your files. Set "i accept" to compute all the same. What can be confined is.'
         ),
     ] = ""
+    sandbox: Annotated[
+        Literal["auto", "own", "bubblewrap", "none"],
+        msgspec.Meta(
+            description='How jobs are confined. "auto": the first way that holds on this machine; "own": by our own\n'
+            'system calls; "bubblewrap": by that program. "none": not at all, which unconfined has to accept.'
+        ),
+    ] = "auto"
     listen: Annotated[
         str, msgspec.Meta(description="Address to listen on; empty: every address of this machine.")
     ] = ""
@@ -71,6 +78,31 @@ class CsSettings(msgspec.Struct, frozen=True, kw_only=True):
             description="MiB of disk that one task may use at most, as far as they are free when it starts; 0: half\n"
             "of what is free then.",
         ),
+    ] = 0
+    wall_time: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0, description="Seconds by the clock that one task may take at most; 0: what it states."
+        ),
+    ] = 0
+    cpu_time: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0, description="Seconds of processor time that one task may take at most; 0: what it states."
+        ),
+    ] = 0
+    processes: Annotated[
+        int, msgspec.Meta(ge=0, description="Processes that one task may have at once; 0: what it states.")
+    ] = 0
+    descriptors: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0, description="Open files that each process of a task may have at most; 0: what it states."
+        ),
+    ] = 0
+    files: Annotated[
+        int,
+        msgspec.Meta(ge=0, description="Files that one task may have on disk at most; 0: what it states."),
     ] = 0
     cache: Annotated[
         int,

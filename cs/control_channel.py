@@ -10,7 +10,7 @@ import base64
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 from twisted.internet.base import ReactorBase
@@ -21,7 +21,7 @@ from cs import limits
 from cs.control import ControlLines, Fault, Progress, TokenAsked, TokenPace, answer_line
 from cs.job_door import JobDoor
 from cs.prepared import Prepared
-from cs.workplace import remove_tree
+from cs.workplace import keep_newest, remove_tree
 from rjs.background import Tasks, Workers
 from rjs.errors import RefusedError, RjsError, UnreachableError
 from rjs.files import make_private_folder
@@ -37,6 +37,10 @@ from rjs.wire.dial import Acceptor
 from rjs.wire.session import Self, Session
 
 _log = Logger("cs.control")
+
+_NAME: Final = 4
+_DOORS: Final = 1000
+"""Digits of a bundle's id that name its doors' folder, and how many doors there are: a socket's path is short."""
 
 
 def doors_folder(path: Path) -> Path:
@@ -84,8 +88,12 @@ class JobDesk:
             context.renew(identity)
 
     def begin(self, prepared: Prepared, voice: Voice) -> JobLink:
-        """Serve an attempt whose process is about to start."""
-        return JobLink(self, attrs.evolve(prepared, door=self.folder / str(next(self._numbers))), voice)
+        """Serve an attempt whose process is about to start. Raises OSError where no door can be made."""
+        folder = self.folder / prepared.attempt.job[:_NAME]
+        keep_newest(self.folder, folder, limits.KEPT_FOLDERS)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        number = next(self._numbers) % _DOORS  # not the last one's, which may be closing still
+        return JobLink(self, attrs.evolve(prepared, door=folder / str(number)), voice)
 
     async def certified(self, prepared: Prepared, request: bytes) -> tuple[tuple[bytes, ...], float]:
         """The chain for a job's PKCS#10 request, and the seconds until its end. Raises RefusedError,

@@ -44,8 +44,8 @@ class JobDoor:
         self._workers = workers
         self._progress = progress
         self._inputs = JobInputs(prepared.bundle, place.staging)
-        self._outputs = JobFolder(place.path, place.out, place.staging, budget)
-        self._checkpoint = JobFolder(place.path, place.checkpoint, place.staging, budget, flat=True)
+        self._outputs = JobFolder(place.task, place.out, place.staging, budget)
+        self._checkpoint = JobFolder(place.task, place.checkpoint, place.staging, budget, flat=True)
         self._over = False
         self._busy: Deferred[None] | None = None
         self.routes: Routes = {

@@ -31,15 +31,21 @@ class Offering:
         return msgspec.structs.replace(self.fixed, disk=disk_given(self.disk, free_disk(self.work)))
 
 
-def offering(settings: CsSettings, work: Path, java: str = "") -> Offering:
+def offering(settings: CsSettings, work: Path, java: str = "", sandbox: str = "") -> Offering:
     """What a server with these settings offers, whose tasks run below the folder ``work``. ``java``: the version
-    of the machine's Java, or empty."""
+    of the machine's Java, or empty; ``sandbox``: the level that is reached."""
     fixed = Offer(
         memory=min(settings.memory * MIB or memory_of_machine() // 2, _MOST),
         cores=min(settings.cores or limits.CORES, cores_of_machine()),
         platform=platform_of(platform.system(), platform.machine()),
         python=platform.python_version().removesuffix("+"),  # a build between versions; PEP 440 has none
         java=java,
+        wall_time=settings.wall_time,
+        cpu_time=settings.cpu_time,
+        processes=settings.processes,
+        descriptors=settings.descriptors,
+        files=settings.files,
+        sandbox=sandbox,
     )
     return Offering(fixed, settings.disk * MIB, work)
 

@@ -8,10 +8,13 @@ from typing import Self
 import attrs
 
 from cs.java import Java
+from cs.sandbox_choice import Walls
+from cs.spawner.folder import Count
 from cs.workplace import Workplace
 from rjs.attempts import AttemptId
 from rjs.bundle.verify import OpenedBundle
 from rjs.descriptor.model import Descriptor
+from rjs.needs import Offer
 
 
 @attrs.frozen
@@ -51,4 +54,10 @@ class Prepared:
     library: Path | None = None
     """The folder in which a Python job finds ``rjs``."""
     door: Path | None = None
-    """Where the attempt's door will be, if the job asks for a token."""
+    """Where the attempt's door will be, if the job asks for a token; in a folder of its bundle's."""
+    walls: Walls | None = None
+    """How it is confined; None: not at all."""
+    offer: Offer = attrs.field(factory=Offer)
+    """What was given to it, with the owner's bounds."""
+    unpacked: Count = attrs.field(factory=Count)
+    """What of its folder is the bundle's and not its own."""

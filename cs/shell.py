@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.logger import Logger
 
 from cs import attempt as steps
 from cs import limits
 from cs.control_channel import JobDesk, JobLink
+from cs.network_proxy import JobNetwork
+from cs.network_proxy_desk import NetworkDesk
 from cs.prepared import Prepared
 from cs.refusals import Refusals
 from cs.spawner.client import Spawner
@@ -71,11 +73,15 @@ class Shell:
     refusals: Refusals = attrs.field(factory=Refusals)
     jobs: JobDesk | None = None
     """What running jobs ask of us; without one, nobody hears them."""
+    networks: NetworkDesk | None = None
+    """What confined tasks reach granted places by; without one, they reach none."""
     session: Session | None = None
     served: Callable[[], object] = lambda: None
     may_work: Callable[[], bool] = lambda: True
     """Whether our certificate is good: with one that has expired a LUS carries its renewal, no more."""
     lease_until: float = 0.0
+    _folder: DeferredLock = attrs.field(factory=DeferredLock)
+    """Held while an attempt's files are removed: the next one may be of the same bundle, whose folder it is."""
     _closing: bool = False
     _later: set[AttemptId] = attrs.field(factory=set)
     _replies: dict[AttemptId, Deferred[None]] = attrs.field(factory=dict)
@@ -204,6 +210,7 @@ class Shell:
     async def _prepare(self, attempt: AttemptId, job: m.JobBrief) -> None:
         workplace = Workplace(self.work, attempt)
         try:
+            await self._folder.run(lambda: None)
             if self.session is None:
                 raise RefusedError("stopped", "the LUS went away")
             prepared = await self.preparation.prepare(attempt, job, self.session, workplace)
@@ -239,10 +246,15 @@ class Shell:
         started = self.preparation.wall()
         if not self.spawner.alive:
             self.spawner = self.new_spawner()
-        link = None if self.jobs is None else self.jobs.begin(prepared, self.spawner)
+        try:
+            link = None if self.jobs is None else self.jobs.begin(prepared, self.spawner)
+        except OSError as error:
+            self._not_run(attempt, f"this machine can make no door for it: {error}")
+            return
         if link is not None:
             self.spawner.heard, prepared = link.heard, link.prepared
-        running = _run_linked(self.spawner.run(steps.request_of(prepared)), link)
+        network = self._network(prepared)
+        running = _run_linked(self.spawner.run(steps.request_of(prepared)), link, network)
         done: Deferred[Ended] = Deferred.fromCoroutine(running)
         if not done.called:
             crash_point("cs.task.spawned")
@@ -259,8 +271,18 @@ class Shell:
             crash_point("cs.task.ended")
             self._ended[attempt] = ended, started
             self.perform(
-                self.machine.process_ended(attempt, steps.failure_of(ended), steps.tail_of(prepared))
+                self.machine.process_ended(
+                    attempt, steps.failure_of(prepared, ended), steps.tail_of(prepared)
+                )
             )
+
+    def _network(self, prepared: Prepared) -> JobNetwork | None:
+        """What a confined task that asks for places reaches them by; an unconfined one needs nobody."""
+        if self.networks is None or prepared.walls is None or not prepared.descriptor.permissions.network:
+            return None
+        network = self.networks.begin(prepared)
+        self.spawner.listened = network.listened
+        return network
 
     def _not_run(self, attempt: AttemptId, sentence: str) -> None:
         if self.machine.slot is Slot.STARTING:
@@ -291,7 +313,10 @@ class Shell:
         self._prepared.pop(attempt, None)
         self.preparation.wheels.release(attempt)
         workplace = Workplace(self.work, attempt)
-        self._begin("cleaning up", self.workers.run(workplace.remove))
+        self._begin("cleaning up", self._emptied(workplace))
+
+    async def _emptied(self, workplace: Workplace) -> None:
+        await self._folder.run(self.workers.run, workplace.empty)
 
     # --- words --------------------------------------------------------------------------------------
 
@@ -359,12 +384,17 @@ class Shell:
         if self.machine.slot is Slot.RUNNING:
             self.spawner.stop(limits.STOP_GRACE)
         await self.spawner.close()
+        await self._folder.run(lambda: None)
 
 
-async def _run_linked(running: Coroutine[Any, Any, Ended], link: JobLink | None) -> Ended:
+async def _run_linked(
+    running: Coroutine[Any, Any, Ended], link: JobLink | None, network: JobNetwork | None
+) -> Ended:
     """How the process ended, once nothing more is done for it."""
     try:
         return await running
     finally:
+        if network is not None:
+            network.end()
         if link is not None:
             await link.end()

@@ -1,8 +1,12 @@
-"""The folder of one attempt: the unpacked job, its outputs, its streams; and how nothing of it is left behind.
+"""The folder of an attempt: the unpacked job, its outputs, its streams; and how nothing of it is left behind.
 
-``job/`` is the task's working folder, ``job/out/`` takes its outputs, ``stdout.txt`` and ``stderr.txt`` lie
-beside, out of the task's way. A Java job finds ``job/rjs/`` too, which is ``rjs`` in its home: JARs that it writes
-there are outputs, as they were in 2006. What a task leaves is hostile: only plain files are collected.
+Of a bundle's folder a task sees ``task/`` alone: ``task/job/`` is its working folder, ``task/job/out/`` takes its
+outputs. What is ours lies beside, where a confined task cannot get: ``stdout.txt``, ``stderr.txt``, files on their
+way through its door. A Java job finds ``job/rjs/`` too, which is ``rjs`` in its home: JARs that it writes there are
+outputs, as they were in 2006. What a task leaves is hostile: only plain files are collected.
+
+The attempts at one bundle's tasks have the folder one after the other: a sandbox that waits for the next task holds
+``task/`` fast, so that is emptied, not removed. No two of them may be under way at a time.
 """
 
 from __future__ import annotations
@@ -23,6 +27,9 @@ from rjs.errors import RefusedError
 from rjs.files import UnsafeFileError, open_nofollow
 from rjs.limits import MAX_NAME_DEPTH
 
+_NAME: Final = 32
+"""Digits of a bundle's id that name its folder: more would make sockets' paths too long."""
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -35,27 +42,31 @@ class OutputRefusedError(RefusedError):
 
 
 class Workplace:
-    """One attempt's folder below ``root``."""
+    """One attempt's folder below ``root``, in which there is nothing but bundles' folders."""
 
     def __init__(self, root: Path, attempt: AttemptId) -> None:
-        fence = attempt.fence
-        self.path = (
-            root / f"{attempt.job[:16]}-{attempt.task}-{fence.generation}-{fence.lease}-{fence.sequence}"
-        )
-        self.job = self.path / "job"
+        self.path = root / attempt.job[:_NAME]
+        self.task = self.path / "task"
+        self.job = self.task / "job"
+        self.jars = self.task / "jars"
         self.out = self.job / ANSWER_FOLDER
         self.answer_jars = self.job / ANSWER_JARS
-        self.temporary = self.path / "tmp"
-        self.checkpoint = self.path / "checkpoint"
+        self.temporary = self.task / "tmp"
+        self.checkpoint = self.task / "checkpoint"
         self.staging = self.path / "door"
         self.stdout = self.path / STDOUT_NAME
         self.stderr = self.path / STDERR_NAME
 
     def create(self) -> None:
-        """Make the folder; ``job/`` is made by unpacking."""
-        self.path.mkdir(mode=0o700)
-        self.temporary.mkdir(mode=0o700)
-        self.checkpoint.mkdir(mode=0o700)
+        """Make the folder, whatever an earlier task of the bundle planted there; ``job/`` is made by unpacking.
+
+        Folders of bundles that had their turn long ago go. Raises OSError.
+        """
+        keep_newest(self.path.parent, self.path, limits.KEPT_FOLDERS)
+        self.path.mkdir(mode=0o700, exist_ok=True)
+        self.empty()
+        for folder in (self.temporary, self.checkpoint):
+            folder.mkdir(mode=0o700)
 
     def add_answer_folders(self, *, java: bool) -> None:
         """Make the folders, in the unpacked job, that outputs are expected in."""
@@ -94,6 +105,13 @@ class Workplace:
             )
         files = [(name, path) for name, path, _ in found]
         return [*files, (STDOUT_NAME, self.stdout), (STDERR_NAME, self.stderr)]
+
+    def empty(self) -> None:
+        """Remove every file and folder, but the bundle's folder and ``task/``. Raises OSError."""
+        for left in self.path.iterdir() if self.path.exists() else ():
+            if left != self.task:
+                remove_tree(left)
+        empty_folder(self.task)
 
     def remove(self) -> None:
         """Remove all of it, whatever modes the task gave it."""
@@ -204,6 +222,31 @@ def remove_tree(path: Path) -> None:
     path.chmod(0o700)
     _remove_below(path)
     path.rmdir()
+
+
+def empty_folder(path: Path) -> None:
+    """Make ``path`` an empty folder of mode 0700, the same one as before unless it was marked in another way: by an
+    access list or other attributes, which would outlive what is in it. Raises OSError."""
+    with suppress(FileNotFoundError):
+        if stat.S_ISDIR(path.lstat().st_mode) and not _attributes(path):
+            path.chmod(0o700)
+            _remove_below(path)
+            return
+        remove_tree(path)
+    path.mkdir(mode=0o700)
+
+
+def _attributes(path: Path) -> bool:
+    """Whether it has attributes that its owner may set."""
+    names = os.listxattr(path, follow_symlinks=False) if hasattr(os, "listxattr") else []
+    return any(name.startswith(("user.", "system.posix_acl")) for name in names)
+
+
+def keep_newest(folder: Path, kept: Path, count: int) -> None:
+    """Remove what is in ``folder`` but ``kept`` and the ``count`` others that changed last. Raises OSError."""
+    others = [(path.lstat().st_mtime_ns, path) for path in folder.iterdir() if path != kept]
+    for _, path in sorted(others, reverse=True)[count:]:
+        remove_tree(path)
 
 
 def _remove_below(path: Path) -> None:

@@ -17,9 +17,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from cryptography import x509
@@ -46,11 +46,17 @@ _PR_SET_PDEATHSIG = 1
 
 
 class LocalCluster:
-    """A WS, a LUS and some CSs below ``folder``, and one person, ``demo``, whose key every CS trusts."""
+    """A WS, a LUS and some CSs below ``folder``, and one person, ``demo``, whose key every CS trusts.
 
-    def __init__(self, folder: Path, workers: int) -> None:
+    ``settings`` are more of the CSs' ``config.toml``.
+    """
+
+    def __init__(
+        self, folder: Path, workers: int, settings: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         self.folder = folder
         self.workers = workers
+        self._settings = dict(settings)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -110,7 +116,7 @@ class LocalCluster:
         await self._join(reactor, operator, Role.LUS, "lus", address, here)
         self._run("lus")
         for name in self.names():
-            await self._join(reactor, operator, Role.CS, name, address, here | {"unconfined": "i accept"})
+            await self._join(reactor, operator, Role.CS, name, address, here | self._settings)
         await self._join_person(reactor, operator, address)
         for name in self.names():
             self._trust(name, operator)

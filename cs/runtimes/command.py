@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from cs.confinement import view_of
 from cs.prepared import Prepared
 from cs.runtimes.java import java_argv
 from cs.runtimes.native import native_argv
@@ -33,26 +34,26 @@ class Command:
 
 
 def command_of(prepared: Prepared) -> Command:
-    """How the attempt is started, in the job's folder as working folder.
+    """How the attempt is started, in the job's folder as working folder. All paths are as its task sees them.
 
     Raises RefusedError where its runtime cannot start it: a stable code, and what would change it.
     """
     argv = _ARGV[prepared.descriptor.runtime](prepared)
-    place = prepared.workplace
+    place, view = prepared.workplace, view_of(prepared)
     environment = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
-        "HOME": str(place.job),
-        "TMPDIR": str(place.temporary),
+        "HOME": str(view.path(place.job)),
+        "TMPDIR": str(view.path(place.temporary)),
         "RJS_NAME": job_name(prepared.attempt).uri(),
         "RJS_TASK_INDEX": str(prepared.attempt.task),
         "RJS_TASK_COUNT": str(prepared.descriptor.tasks),
-        "RJS_OUTPUT": str(place.out),
-        "RJS_CHECKPOINT": str(place.checkpoint),
+        "RJS_OUTPUT": str(view.path(place.out)),
+        "RJS_CHECKPOINT": str(view.path(place.checkpoint)),
         **dict.fromkeys(_THREADS, str(max(1, prepared.descriptor.needs.cores))),
     }
     if prepared.door is not None:
-        environment["RJS_DOOR"] = str(prepared.door)
+        environment["RJS_DOOR"] = str(view.path(prepared.door))
     if prepared.library is not None and prepared.descriptor.runtime == "python":
-        environment["PYTHONPATH"] = str(prepared.library)
+        environment["PYTHONPATH"] = str(view.path(prepared.library))
     return Command(tuple(argv), environment)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from cs.confinement import view_of
 from cs.java import MACHINE_OPTIONS
 from cs.prepared import JarFolder, Prepared
 from rjs.bundle.names import shown
@@ -31,17 +32,17 @@ def java_argv(prepared: Prepared) -> list[str]:
         raise RefusedError("needs-java", "it needs Java, which is not there")
     if not is_class_name(descriptor.entry):
         raise RefusedError("main-class", f"{shown(descriptor.entry)} is not the name of a main class")
-    place, settings = prepared.workplace, descriptor.java
+    place, view, settings = prepared.workplace, view_of(prepared), descriptor.java
     return [
-        str(java.path),
+        str(java.path) if prepared.walls is None else prepared.walls.java,
         *MACHINE_OPTIONS,
         f"-XX:ActiveProcessorCount={descriptor.needs.cores}",
         *memory_options(descriptor.needs.memory, settings.options),
         *settings.options,  # of two options of one name the last one counts
         *(f"-D{name}={value}" for name, value in settings.properties),
         "-Djava.awt.headless=true",
-        f"-Djava.io.tmpdir={place.temporary}",
-        f"-Duser.home={place.job}",
+        f"-Djava.io.tmpdir={view.path(place.temporary)}",
+        f"-Duser.home={view.path(place.job)}",
         f"-Djava.library.path={_relative(_library_path(prepared), place.job)}",
         "-cp",
         _relative(_class_path(prepared, java.major), place.job),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cs.confinement import view_of
 from cs.prepared import Prepared
 from rjs.bundle.names import shown
 from rjs.errors import RefusedError
@@ -20,4 +21,4 @@ def native_argv(prepared: Prepared) -> list[str]:
             "not-executable",
             f"{shown(entry)} was not signed as executable (RJS-Executable); set its mode bit and pack it again",
         )
-    return [str(prepared.workplace.job / entry), *prepared.arguments]
+    return [str(view_of(prepared).path(prepared.workplace.job / entry)), *prepared.arguments]

@@ -32,7 +32,10 @@ sys.exit(functools.reduce(getattr, name.split("."), importlib.import_module(modu
 
 
 def python_argv_of(prepared: Prepared) -> list[str]:
-    """Run the job's entry: a file of the bundle, or an object reference ``package.module:function``."""
+    """Run the job's entry: a file of the bundle, or an object reference ``package.module:function``. Nothing where
+    its sandbox is Python already, and runs it itself (``confinement.script_of``)."""
+    if prepared.walls is not None:
+        return []
     entry = prepared.descriptor.entry
     if ":" in entry:  # no file of a bundle has one in its name
         return [*_boot(_FUNCTION, prepared.paths), entry, *prepared.arguments]

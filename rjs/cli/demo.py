@@ -58,9 +58,7 @@ def command(workers: int, tasks: int, out: Path, keep: Path | None, as_json: boo
     from rjs.local_cluster import LocalCluster
 
     say(f"a web server, a lookup server and {workers} compute servers, all on this machine, loopback only")
-    say(
-        'there is no sandbox in this release: the compute servers say unconfined = "i accept", and trust one signer'
-    )
+    say("jobs run in a sandbox; where this machine cannot make one, no compute server starts, and says why")
     _check_places(out, keep)
     with _ended_by_sigterm(), _folder(keep) as folder:
         job = _job(folder, tasks)

@@ -85,7 +85,7 @@ class Desk:
         self.checkpoint.mkdir()
         self.progress: list[Progress] = []
         place = SimpleNamespace(
-            path=folder, out=self.out, checkpoint=self.checkpoint, staging=folder / "door", job=self.job
+            task=folder, out=self.out, checkpoint=self.checkpoint, staging=folder / "door", job=self.job
         )
         prepared = SimpleNamespace(attempt=ATTEMPT, workplace=place, bundle=Bundle())
         self.door = JobDoor(cast(Prepared, prepared), ImmediateWorkers(), self.progress.append)

@@ -169,8 +169,7 @@ class Desktop:
     def prepare(self, brief: JobBrief | None = None) -> Prepared:
         """The next attempt; raises what its preparation does."""
         attempt = AttemptId(self.job.brief.job, 0, Fence(1, 1, next(self.fences)))
-        place = Workplace(self.folder, attempt)
-        place.remove()
+        place = self.place(attempt)
         ended: list[Prepared | Failure] = []
         preparing = self.preparation.prepare(attempt, brief or self.job.brief, cast(Session, self.lus), place)
         ensureDeferred(preparing).addBoth(ended.append)
@@ -178,6 +177,11 @@ class Desktop:
             ended[0].raiseException()
         assert isinstance(ended[0], Prepared)
         return ended[0]
+
+    def place(self, attempt: AttemptId) -> Workplace:
+        """Where it is unpacked."""
+        (self.folder / "work").mkdir(exist_ok=True)
+        return Workplace(self.folder / "work", attempt)
 
     def refusal(self, brief: JobBrief | None = None) -> str:
         with pytest.raises(RefusedError) as refused:
@@ -304,7 +308,7 @@ def test_a_jar_that_is_invalid_is_refused(desktops: Desktops) -> None:
     ):
         desktop = desktops(Job(MAIN, {**LIBRARIES, "lib.jar": spoil(LIBRARIES["lib.jar"])}))
         assert desktop.refusal() == code
-        assert not list(desktop.folder.glob("*/jars/*")) and list(desktop.cache.iterdir()) == []
+        assert not list(desktop.folder.glob("work/*/task/jars/*")) and list(desktop.cache.iterdir()) == []
 
 
 def test_the_jars_are_those_that_the_descriptor_names(desktops: Desktops) -> None:
@@ -429,7 +433,7 @@ def test_what_was_not_signed_is_refused(
     desktop = desktops()
     desktop.lus.change = change
     assert desktop.refusal() == code
-    assert not list(desktop.folder.glob("*/job")) and list(desktop.cache.iterdir()) == []
+    assert not list(desktop.folder.glob("work/*/task/job")) and list(desktop.cache.iterdir()) == []
     assert desktop.lus.fetched <= 2 * len(PYTHON.content)
 
 
@@ -457,7 +461,7 @@ def test_a_stopped_fetch_leaves_nothing(desktops: Desktops) -> None:
     ended: list[Any] = []
     attempt = AttemptId(PYTHON.brief.job, 0, Fence(1, 1, 1))
     preparing = desktop.preparation.prepare(
-        attempt, PYTHON.brief, cast(Session, desktop.lus), Workplace(desktop.folder, attempt)
+        attempt, PYTHON.brief, cast(Session, desktop.lus), desktop.place(attempt)
     )
     ensureDeferred(preparing).addBoth(ended.append)
     assert stalled and not ended

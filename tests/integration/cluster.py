@@ -231,10 +231,14 @@ class Answered:
 
 
 class Cluster:
-    """A WS, one LUS and CSs below ``folder``; on the hosts of ``lan`` (named as the servers) if one is given."""
+    """A WS, one LUS and CSs below ``folder``; on the hosts of ``lan`` (named as the servers) if one is given.
 
-    def __init__(self, folder: Path, lan: Lan | None = None) -> None:
+    Unless it is ``confined``, jobs reach the files of the test that sent them: gates, and what they are to report.
+    """
+
+    def __init__(self, folder: Path, lan: Lan | None = None, *, confined: bool = False) -> None:
         self.folder = folder
+        self.confined = confined
         self.lan = lan
         self.servers: dict[str, Server] = {}
         self.people: dict[str, Person] = {}
@@ -284,7 +288,8 @@ class Cluster:
 
     def add_cs(self, name: str, *trusted: Person, settings: Sequence[str] = ()) -> None:
         """Let a CS join that trusts these people, and start it; ``settings`` are more of ``NAME=VALUE``."""
-        server = self._join(name, *_given(["unconfined=i accept", *settings]))
+        sandbox = ["sandbox=auto"] if self.confined else ["sandbox=none", "unconfined=i accept"]
+        server = self._join(name, *_given([*sandbox, *settings]))
         for person in trusted:
             self.trust(name, person)
         server.start()
@@ -421,8 +426,8 @@ def _is_quiet(server: Server) -> bool:
     if server.process is None:
         return True
     document = server.document()
-    work = next(server.folder.glob("clusters/*/work"))
-    return document["state"] == "free" and document["answers_waiting"] == 0 and not list(work.iterdir())
+    left = [path for path in server.folder.glob("clusters/*/work/**/*") if not path.is_dir()]
+    return document["state"] == "free" and document["answers_waiting"] == 0 and not left
 
 
 @contextmanager
@@ -432,9 +437,11 @@ def running_cluster(
     lan: Lan | None = None,
     ws_settings: Sequence[str] = (),
     lus_settings: Sequence[str] = (),
+    *,
+    confined: bool = False,
 ) -> Iterator[Cluster]:
     """A cluster with one LUS, these CSs, and ada, whom all of them trust; stopped and inspected at the end."""
-    cluster = Cluster(folder, lan)
+    cluster = Cluster(folder, lan, confined=confined)
     try:
         cluster.found(*ws_settings)
         cluster.add_lus(settings=lus_settings)

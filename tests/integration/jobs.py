@@ -70,7 +70,7 @@ def band(task: int, tasks: int = 8) -> bytes:
 
 
 class Gate:
-    """A folder where tasks sign in and wait. Jobs run unconfined in this release, so they can reach it."""
+    """A folder where tasks sign in and wait. Unconfined jobs can reach it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

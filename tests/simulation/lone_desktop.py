@@ -95,7 +95,8 @@ class Desktop:
             Wheels(folder / "private" / "wheels"),
         )
         self.attempt = AttemptId(self.brief.job, 0, Fence(1, 1, 1))
-        self.place = Workplace(folder, self.attempt)
+        (folder / "work").mkdir()
+        self.place = Workplace(folder / "work", self.attempt)
         self.outcome: list[Any] = []
 
     def begin(self, brief: JobBrief | None = None) -> None:

@@ -290,7 +290,7 @@ class DeafObserver:
 
 class PretendingSpawner:
     """In place of ``cs.spawner.client.Spawner``: an attempt takes the hours that its last argument says, and writes
-    one file. ``began`` keeps every attempt's folder name."""
+    one file. ``began`` keeps job and task of every attempt, as ``JOB-TASK``."""
 
     alive = True
 
@@ -305,7 +305,8 @@ class PretendingSpawner:
     async def run(self, request: Run) -> Ended:
         """See Spawner."""
         hours, folder, before = float(request.argv[-1]), Path(request.cwd), self._machine.seconds()
-        self.began.append(folder.parent.name)
+        bundle = Path(request.stdout).parent.name
+        self.began.append(f"{bundle[:16]}-{request.environment['RJS_TASK_INDEX']}")
         Path(request.stdout).write_bytes(b"")
         Path(request.stderr).write_bytes(b"")
         self._running = sleep(self._machine, hours * HOUR)

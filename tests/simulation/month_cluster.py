@@ -34,6 +34,7 @@ import ws.limits
 from cs.app import ComputeServer
 from cs.config import CsSettings
 from cs.linpack_values import LinpackRecord
+from cs.sandbox_choice import Choice
 from cs.spawner.client import Spawner
 from cs.trust_store import TrustFolder, grant_for
 from lus.app import LookupServer
@@ -145,8 +146,7 @@ class MonthCluster:
 
     def began(self) -> list[str]:
         """Job and task of each attempt that a spawner was given, as ``JOB-TASK``."""
-        found = [folder for spawner in self.spawners.values() for folder in spawner.began]
-        return ["-".join(folder.split("-")[:2]) for folder in found]
+        return [attempt for spawner in self.spawners.values() for attempt in spawner.began]
 
     def answers(self) -> list[str]:
         """Job and task of each answer that Ada has, as ``JOB-TASK``."""
@@ -171,10 +171,11 @@ class MonthCluster:
         pem = (self._person / "signing.pem").read_text()
         TrustFolder(state.cluster()).add(grant_for(pem, now=machine.wall()))
         spawner = self.spawners[name] = PretendingSpawner(machine)
-        settings = CsSettings(unconfined="i accept")
+        settings = CsSettings(sandbox="none", unconfined="i accept")
         app = ComputeServer(
-            machine, state, settings, state.next_boot(), cast(Spawner, spawner), MFLOPS, None, machine.wall
-        )
+            machine, state, settings, state.next_boot(), cast(Spawner, spawner), MFLOPS, None,
+            Choice(None), machine.wall,
+        )  # fmt: skip
         self._start(name, app)
 
     def _start(self, name: str, app: Any) -> None:
