@@ -79,13 +79,15 @@ class JobNetwork:
             os.close(descriptor)
 
     def end(self) -> None:
-        """The attempt is over: nothing is carried any more on return."""
+        """The attempt is over, its processes are gone: nothing is carried any more on return. The socket may be
+        handed to the next attempt in the same cell, so whoever still waits there is turned away."""
         if self._over:
             return
         self._over = True
         if self._pause is not None and self._pause.active():
             self._pause.cancel()
         if self._port is not None:
+            _turn_away(self._port.socket)
             self._port.stopListening()
         for connection in tuple(self.connections):
             connection.drop()
@@ -180,6 +182,13 @@ def _check_listening(descriptor: int, *, fresh: bool) -> None:
         listens = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
         if (found.family, found.type, listens) != (socket.AF_INET, socket.SOCK_STREAM, 1):
             raise ValueError("what came is no listening socket of TCP")
+
+
+def _turn_away(door: socket.socket) -> None:
+    """Close what the kernel holds for it, no more than it may hold."""
+    with suppress(OSError):  # nobody is there
+        for _ in range(socket.SOMAXCONN):
+            door.accept()[0].close()
 
 
 async def _connecting(reactor: ReactorBase, address: Address, port: int, far: Protocol) -> None:

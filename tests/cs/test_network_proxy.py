@@ -462,6 +462,34 @@ def test_all_ends_with_the_attempt(bench: Bench) -> None:
     bench.network.end()
 
 
+def test_a_cells_next_attempt_is_served_at_the_same_door(reactor: ReactorBase) -> None:
+    """The socket outlives a network; what an attempt said there that nobody heard is not heard for the next one."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        first, second = (JobNetwork(reactor, "task", 1000, Reach, Machine) for _ in range(2))
+        first.listened(os.dup(door.fileno()))
+        left = socket.create_connection(door.getsockname())
+        left.sendall(b"CONNECT left.example:1 HTTP/1.1\r\n\r\n")
+        first.end()
+        second.listened(os.dup(door.fileno()))
+        client = socket.create_connection(door.getsockname())
+        client.sendall(b"CONNECT next.example:1 HTTP/1.1\r\n\r\n")
+        client.setblocking(False)
+        said = b""
+        end = time.monotonic() + PATIENCE
+        while not said and time.monotonic() < end:
+            reactor.iterate(0.005)
+            with suppress(BlockingIOError):
+                said = client.recv(1000)
+        assert b" 403 next.example:1 " in said
+        assert (first.facts()["refused"], second.facts()["refused"]) == (0, 1)
+        for each in (left, client):
+            each.close()
+        while second.connections and time.monotonic() < end:
+            reactor.iterate(0.005)
+        second.end()
+        reactor.iterate(0.005)
+
+
 def test_a_second_socket_or_one_that_comes_late_is_closed(bench: Bench) -> None:
     """Whatever hands it in: a network has one door, and none after its end."""
     for _ in range(2):
