@@ -104,6 +104,14 @@ class CsSettings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         msgspec.Meta(ge=0, description="Files that one task may have on disk at most; 0: what it states."),
     ] = 0
+    network: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            description="MiB that one task may send and receive, both together, at the places that you granted its\n"
+            "signer. 0: nothing, whatever you granted.",
+        ),
+    ] = limits.NETWORK_BYTES // MIB
     cache: Annotated[
         int,
         msgspec.Meta(

@@ -19,8 +19,8 @@ _INSIDE: Final = ("localhost", "127.0.0.1", "[::1]")
 
 
 def environment(prepared: Prepared) -> Mapping[str, str]:
-    """What to add to the environment of an attempt with a proxy; nothing for a job that asked for no place."""
-    places = prepared.descriptor.permissions.network
+    """What to add to the environment of an attempt; nothing for one without a proxy."""
+    places = _places(prepared)
     if not places:
         return {}
     proxy = f"http://{PROXY_HOST}:{PROXY_PORT}"
@@ -31,7 +31,7 @@ def environment(prepared: Prepared) -> Mapping[str, str]:
 
 def java_options(prepared: Prepared) -> tuple[str, ...]:
     """The same for a Java virtual machine: options to put before the job's own."""
-    places = prepared.descriptor.permissions.network
+    places = _places(prepared)
     if not places:
         return ()
     return (
@@ -42,6 +42,11 @@ def java_options(prepared: Prepared) -> tuple[str, ...]:
         ),
         f"-Dhttp.nonProxyHosts={'|'.join(_inside(places))}",
     )
+
+
+def _places(prepared: Prepared) -> tuple[str, ...]:
+    """What it reaches through a proxy: all that it asked for, where it is confined."""
+    return () if prepared.walls is None else prepared.descriptor.permissions.network
 
 
 def _inside(places: Iterable[str]) -> list[str]:

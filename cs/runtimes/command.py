@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 
 from cs.confinement import view_of
+from cs.network_proxy_clients import environment as proxy_variables
 from cs.prepared import Prepared
 from cs.runtimes.java import java_argv
 from cs.runtimes.native import native_argv
@@ -51,6 +52,7 @@ def command_of(prepared: Prepared) -> Command:
         "RJS_OUTPUT": str(view.path(place.out)),
         "RJS_CHECKPOINT": str(view.path(place.checkpoint)),
         **dict.fromkeys(_THREADS, str(max(1, prepared.descriptor.needs.cores))),
+        **proxy_variables(prepared),
     }
     if prepared.door is not None:
         environment["RJS_DOOR"] = str(view.path(prepared.door))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cs.confinement import view_of
 from cs.java import MACHINE_OPTIONS
+from cs.network_proxy_clients import java_options as proxy_options
 from cs.prepared import JarFolder, Prepared
 from rjs.bundle.names import shown
 from rjs.descriptor.java_machine import heap_in, is_class_name, memory_for
@@ -38,6 +39,7 @@ def java_argv(prepared: Prepared) -> list[str]:
         *MACHINE_OPTIONS,
         f"-XX:ActiveProcessorCount={descriptor.needs.cores}",
         *memory_options(descriptor.needs.memory, settings.options),
+        *proxy_options(prepared),
         *settings.options,  # of two options of one name the last one counts
         *(f"-D{name}={value}" for name, value in settings.properties),
         "-Djava.awt.headless=true",

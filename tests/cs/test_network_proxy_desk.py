@@ -25,9 +25,10 @@ PLACES = ("a.org:443", "nas.lan:80")
 GRANT = Grant(ADA, "Ada", "signer", NOW, NOW + timedelta(hours=1), (*PLACES, "more.org:1"), ("nas.lan:80",))
 
 
-def prepared(*places: str) -> Any:
+def prepared(*places: str, confined: bool = True) -> Any:
     """As much of an attempt as is looked at."""
     return SimpleNamespace(
+        walls=object() if confined else None,
         attempt=SimpleNamespace(task=0, job="b" * 64),
         bundle=SimpleNamespace(signer=Signer(ADA, "CN=Ada", b"", (b"",), NOW)),
         descriptor=SimpleNamespace(permissions=Permissions(network=places)),
@@ -104,7 +105,8 @@ def test_the_owners_loopback_is_behind_the_proxy() -> None:
     assert java_options(prepared("[::1]:80", "LOCALHOST:80"))[-1] == "-Dhttp.nonProxyHosts=127.0.0.1"
 
 
-def test_a_job_without_places_is_told_nothing() -> None:
-    """There is no proxy for it."""
-    assert environment(prepared()) == {}
-    assert java_options(prepared()) == ()
+@pytest.mark.parametrize("without", [prepared(), prepared("a.org:443", confined=False)])
+def test_a_job_without_a_proxy_is_told_nothing(without: Any) -> None:
+    """It asked for no place, or is not confined and reaches them itself."""
+    assert environment(without) == {}
+    assert java_options(without) == ()

@@ -53,7 +53,7 @@ def main(settings: dict[str, Any], command: list[str]) -> None:
     reactor = cast(ReactorBase, the_reactor)
     reach = Reach(frozenset(settings["places"]), frozenset(settings["private"]))
     prepared: Any = SimpleNamespace(
-        descriptor=SimpleNamespace(permissions=Permissions(network=tuple(settings["places"])))
+        walls=reach, descriptor=SimpleNamespace(permissions=Permissions(network=tuple(settings["places"])))
     )
     if command[0] == "java":
         command[1:1] = java_options(prepared)
