@@ -229,7 +229,7 @@ class ComputeServer:
         return Shell(
             TaskMachine(spool.recover()), owner, preparation, spool, work, self._spawner, self._new_spawner, workers,
             self._reactor, self._tasks, self._describe, Refusals(self._state.path),
-            networks=NetworkDesk(self._reactor, self._trust.current, limits.NETWORK_BYTES, self._wall),
+            networks=NetworkDesk(self._reactor, self._trust.current, self._settings.network * MIB, self._wall),
         )  # fmt: skip
 
     async def _judge_spool(self) -> None:
@@ -360,6 +360,7 @@ class ComputeServer:
             "sandbox": self._choice.words,
             "confined": bool(self._choice.level),
             "lacking": list(self._choice.lacking),
+            "network": self._shell.networks.document() if self._shell.networks else {},
             "state": machine.slot.value,
             "task": None if machine.attempt is None else f"{machine.attempt.job[:16]}/{machine.attempt.task}",
             "answers_waiting": len(machine.holding),
