@@ -194,7 +194,10 @@ def _enter(parent: int, name: str) -> int:
 def _file(parent: int, name: str) -> int:
     with suppress(FileExistsError):
         os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444, dir_fd=parent))
-    return os.open(name, _LOOK, dir_fd=parent)
+    made = os.open(name, _LOOK, dir_fd=parent)
+    if stat.S_ISLNK(os.fstat(made).st_mode):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return made
 
 
 def _put_proc(root: int) -> None:
