@@ -2,16 +2,18 @@
 
     python bench/scale.py                                        # everything; some minutes
     python bench/scale.py --sessions 1000 --tasks 0 --queued 0   # one part alone
+    python bench/scale.py --sessions 1000 --announced --tasks 0 --queued 0
     python bench/scale.py --quick
 
-*Sessions*: simulated compute servers (``cs/simulated.py``), all in this process, dial the lookup server at once, over
-TLS, with certificates of their own. Timed is until its status counts them all as registered: that holds every
-handshake, of both ends, on this one machine; they announce nothing, for a thousand names of one host are not the real
-thing. Then its processor time and memory are read while there are heartbeats and nothing else. Beside it,
-the same number of connections to Twisted's own TLS server, which sends back the same number of bytes as often: the
-floor. *Tasks*: one job, whose tasks the simulated servers answer as soon as they have them, with signed answers.
-Memory is read after a fifth of them and at the end. *Queue*: one job of ``--queued`` tasks and 1,000 jobs that have
-as many together, with no compute server there; submitted over one session, then the web server is killed and started.
+*Sessions*: simulated compute servers (``cs/simulated.py``), all in this process, dial the lookup server at once,
+over TLS, with certificates of their own. Timed is until its status counts them all as registered: that holds every
+handshake, of both ends, on this one machine. With ``--announced`` they listen, each on a port of its own, and
+announce themselves over multicast DNS on loopback, where the lookup server hears and dials them. Then its processor
+time and memory are read while there are heartbeats and nothing else. Beside it, the same number of connections to
+Twisted's own TLS server, which sends back the same number of bytes as often: the floor. *Tasks*: one job, whose
+tasks the simulated servers answer as soon as they have them, with signed answers. Memory is read after a fifth of
+them and at the end. *Queue*: one job of ``--queued`` tasks and 1,000 jobs that have as many together, with no
+compute server there; submitted over one session, then the web server is killed and started.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ from cs.simulated import Enrolled, SimulatedServer
 from rjs.background import Tasks, sleep
 from rjs.cli.console import print_table, say
 from rjs.client import digest_of, run_client, with_own_ws
+from rjs.discovery import Link
 from rjs.identity.authority import TokenAuthority
 from rjs.identity.ca import OperatorFolder
 from rjs.identity.certificates import Identity
@@ -92,6 +95,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="A thousand sessions, a million tasks.")
     parser.add_argument("--sessions", type=int, default=1_000, help="0: leave sessions and tasks out")
+    parser.add_argument(
+        "--announced", action="store_true", help="they are dialled, on the word of multicast DNS"
+    )
     parser.add_argument("--seconds", type=float, default=15.0, help="for which heartbeats are measured")
     parser.add_argument("--tasks", type=int, default=100_000, help="0: leave this part out")
     parser.add_argument("--queued", type=int, default=1_000_000, help="twice; 0: leave this part out")
@@ -125,7 +131,8 @@ async def measured(reactor: ReactorBase, cluster: LocalCluster, given: argparse.
     await cluster.start(reactor)
     rows: list[Row] = []
     if given.sessions:
-        servers = Servers(reactor, cluster, await enrolled(reactor, cluster, given.sessions))
+        who = await enrolled(reactor, cluster, given.sessions)
+        servers = Servers(reactor, cluster, who, announced=given.announced)
         rows += await sessions(reactor, cluster, servers, given.seconds)
         if given.tasks:
             rows += await tasks(reactor, cluster, servers, given.tasks)
@@ -168,8 +175,11 @@ async def enrolled(reactor: ReactorBase, cluster: LocalCluster, count: int) -> l
 class Servers:
     """The simulated compute servers of this process."""
 
-    def __init__(self, reactor: ReactorBase, cluster: LocalCluster, enrolled: Sequence[Enrolled]) -> None:
+    def __init__(
+        self, reactor: ReactorBase, cluster: LocalCluster, enrolled: Sequence[Enrolled], *, announced: bool
+    ) -> None:
         self._tasks = Tasks("simulated servers")
+        self._link = Link(reactor, [LOOPBACK]) if announced else None
         operator = OperatorFolder.open(cluster.folder / "ca")
         book = RevocationBook(operator.root, cluster.folder / "simulated.revocations")
         lus = [(LOOPBACK, read_status(cluster.folder / "lus")["port"])]
@@ -177,15 +187,21 @@ class Servers:
         self.all = [SimulatedServer(reactor, each, operator.cluster, book, lus) for each in enrolled]
 
     def start(self) -> None:
-        """They all dial."""
+        """They all dial, or announce themselves."""
         for each in self.all:
-            self._tasks.spawn("a simulated server", each.run())
+            if self._link is not None:
+                self._link.announce(each.listen())
+            else:
+                self._tasks.spawn("a simulated server", each.run())
 
     async def stop(self) -> None:
         """They all go."""
         for each in self.all:
             if each.session is not None:
                 each.session.close("closing", "the benchmark is over")
+            await each.shut()
+        if self._link is not None:
+            await self._link.stop()
         await self._tasks.stop()
 
 
@@ -199,7 +215,7 @@ async def sessions(
     count, lus, settle = len(servers.all), psutil.Process(cluster.pid("lus")), min(SETTLE, seconds)
     await sleep(reactor, settle)
     before = lus.memory_info().rss
-    say(f"{count} compute servers dial")
+    say(f"{count} compute servers come")
     began = reactor.seconds()
     servers.start()
     await until(reactor, cluster, lambda: all(each.session is not None for each in servers.all))

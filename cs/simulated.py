@@ -2,6 +2,7 @@
 
     server = SimulatedServer(reactor, who, cluster, book, [("127.0.0.1", 9001)])
     tasks.spawn("a simulated server", server.run())
+    link.announce(server.listen())  # or so: it is dialled
 
 What is real: certificates, TLS, sessions, heartbeats, redialling, lists of what is revoked, the signed answer and how
 long it is kept. What is not: it fetches and judges no bundle, and answers at once, whatever the task is. It is for
@@ -20,21 +21,23 @@ from typing import Final
 import attrs
 from twisted.internet.base import ReactorBase
 
+from cs.limits import LUS_SESSIONS
 from rjs import __version__
 from rjs.answers.answer_jar import STDERR_NAME, STDOUT_NAME, Exited, Receipt, write_answer
 from rjs.attempts import AttemptId
 from rjs.background import Tasks
+from rjs.discovery import Announcement, Service
 from rjs.errors import RefusedError
 from rjs.identity.certificates import Identity
 from rjs.identity.names import RjsName, Role
-from rjs.identity.tls import client_context
-from rjs.ids import BundleId, ClusterId, ServerId, SpkiDigest
+from rjs.identity.tls import client_context, server_context
+from rjs.ids import BootId, BundleId, ClusterId, ServerId, SpkiDigest
 from rjs.limits import GIB
 from rjs.needs import Offer, Platform
 from rjs.revocations import GuardedDoor, RevocationBook
 from rjs.wall_time import utc_now
 from rjs.wire import messages as m
-from rjs.wire.dial import Dialler
+from rjs.wire.dial import Acceptor, Dialler
 from rjs.wire.session import Routes, Self, Session, SessionLostError
 
 _OFFER: Final = Offer(
@@ -71,16 +74,32 @@ class SimulatedServer:
         self._reactor = reactor
         self._tasks = Tasks(f"simulated server {who.id}")
         self._held: dict[AttemptId, m.AnswerOffer] = {}
-        me = Self(RjsName(Role.CS, who.id).uri(), cluster, uuid.uuid4().hex, 1, __version__)
-        context = client_context(who.token, Role.LUS)
-        self._dialler = Dialler(reactor, lus, me, GuardedDoor(self, book), lambda: context)
+        self._me = Self(RjsName(Role.CS, who.id).uri(), cluster, uuid.uuid4().hex, 1, __version__)
+        self._guarded = GuardedDoor(self, book)
+        self._lus = lus
+        self._acceptor: Acceptor | None = None
 
     async def run(self) -> None:
-        """Keep a session to the LUS. Never returns; cancel it to stop."""
+        """Keep a session to the LUS, which is dialled. Never returns; cancel it to stop."""
+        context = client_context(self._who.token, Role.LUS)
         try:
-            await self._dialler.run()
+            await Dialler(self._reactor, self._lus, self._me, self._guarded, lambda: context).run()
         finally:
             self._tasks.cancel_all()
+
+    def listen(self) -> Announcement:
+        """Take calls on a port of loopback until ``shut``; what is to be announced."""
+        context = server_context(self._who.token, Role)
+        self._acceptor = Acceptor(self._reactor, self._me, self._guarded, context, LUS_SESSIONS)
+        port = self._acceptor.listen(0, "127.0.0.1")
+        cluster, boot = ClusterId(self._me.cluster), BootId(self._me.boot)
+        return Announcement(Service.CS, self._who.id, boot, cluster, port)
+
+    async def shut(self) -> None:
+        """Take no calls any more; whoever called is gone on return."""
+        if self._acceptor is not None:
+            await self._acceptor.close("the simulation is over")
+        self._tasks.cancel_all()
 
     # --- the door -----------------------------------------------------------------------------------
 
