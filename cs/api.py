@@ -68,7 +68,8 @@ class CsDoor:
 
     async def _start(self, session: Session, message: m.TaskStart) -> None:
         self._require_current(session)
-        await self.shell.start(message.job, AttemptId(message.job.job, message.task, message.fence))
+        attempt = AttemptId(message.job.job, message.task, message.fence)
+        await self.shell.start(message.job, attempt, message.checkpoint)
 
     def _stop(self, session: Session, message: m.TaskStop) -> None:
         self._require_current(session)
@@ -77,6 +78,8 @@ class CsDoor:
     async def _answer_bytes(self, session: Session, message: m.BlobRead) -> m.BlobData:
         self._require_current(session)
         attempt = parse_name(message.key.rpartition(".")[0] + ".jar")
+        if message.kind == "checkpoint" and attempt is not None and self.shell.checkpoints is not None:
+            return await self.shell.checkpoints.chunk(attempt, message)
         if message.kind != "answer" or attempt is None or attempt not in self.shell.machine.holding:
             raise RefusedError("no-blob", f"{message.kind} {message.key[:16]} is not here")
         path = self.shell.spool.path(attempt)

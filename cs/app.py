@@ -17,6 +17,8 @@ from cs import job_library, ledger, limits
 from cs.api import CsDoor
 from cs.attempt import Owner, Preparation
 from cs.bundles import Bundles
+from cs.checkpoint_store import CheckpointStore
+from cs.checkpoints import CheckpointDesk
 from cs.config import CsSettings
 from cs.control_channel import JobDesk, doors_folder
 from cs.java import Java, find_java
@@ -132,6 +134,8 @@ class ComputeServer:
             self._state.path, ThreadWorkers(self._reactor), lambda _: self._shell.offer_changed()
         )
         self._shell = self._build_shell(cluster)
+        self._shell.checkpoints = self._checkpoint_desk(cluster)
+        self._shell.grace = self._settings.grace
         await self._judge_spool()
         self._book.changed = self._shell.judge_again
         self._keeper = TokenKeeper(self._state.identity().token(), self._renewed, self._reactor, self._wall)
@@ -159,6 +163,7 @@ class ComputeServer:
         """To jobs, and to lookup servers: they may dial us, and we them."""
         me = Self(self._member.name.uri(), self._member.cluster, self._boot.id, self._boot.count, __version__)
         self._shell.jobs = self._jobs = self._job_desk(me)
+        self._jobs.checkpoints = self._shell.checkpoints
         door = CsDoor(self._shell)
         guarded = GuardedDoor(door, self._book)
         self._context = server_context(self._keeper.identity, Role, self._wall)
@@ -231,6 +236,21 @@ class ComputeServer:
             self._reactor, self._tasks, self._describe, Refusals(self._state.path),
             networks=NetworkDesk(self._reactor, self._trust.current, self._settings.network * MIB, self._wall),
         )  # fmt: skip
+
+    def _checkpoint_desk(self, cluster: Path) -> CheckpointDesk:
+        shell, folder = self._shell, private_folder(cluster / "checkpoints")
+        staging = private_folder(folder / "staging")
+        for left in staging.iterdir():
+            remove_tree(left)
+        own = CheckpointStore(private_folder(folder / "own"))
+        own.recover(self._wall().timestamp())
+        desk = CheckpointDesk(
+            shell.owner, CheckpointStore(private_folder(folder / "outgoing")), own, staging, shell.workers,
+            self._storage, self._reactor, self._tasks, shell.machine, shell.perform, lambda: shell.work_session,
+            self._book.check_answer, self._wall,
+        )  # fmt: skip
+        desk.recover()
+        return desk
 
     async def _judge_spool(self) -> None:
         """Answers that cannot be believed any more are nobody's: their tasks are worth doing again at once."""

@@ -120,4 +120,13 @@ class CsSettings(msgspec.Struct, frozen=True, kw_only=True):
             "a job of which more is needed is refused.",
         ),
     ] = limits.CACHE // MIB
+    grace: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            le=limits.GRACE_MOST,
+            description="Seconds that a task has to write its checkpoint and end when it has to leave this machine:\n"
+            "its signer is trusted no more, or the server stops. Then it is killed.",
+        ),
+    ] = limits.GRACE
     log: LogSetting = ""

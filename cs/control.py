@@ -39,6 +39,13 @@ class TokenAsked:
 
 
 @attrs.frozen
+class CheckpointAsked:
+    """The job wants what is in its checkpoint folder to be taken; ``id`` goes with the answer."""
+
+    id: Id
+
+
+@attrs.frozen
 class Fault:
     """What is answered instead of doing it. ``last``: the channel is closed after it."""
 
@@ -50,6 +57,9 @@ class Fault:
     def line(self) -> bytes:
         """As the job reads it."""
         return answer_line(self.id, {"error": self.code, "sentence": self.sentence[:1024]})
+
+
+Asked: TypeAlias = Progress | TokenAsked | CheckpointAsked
 
 
 class _Envelope(msgspec.Struct):
@@ -85,13 +95,13 @@ class ControlLines:
         self._faults = 0
         self.closed = False
 
-    def heard(self, data: bytes, now: float) -> list[Progress | TokenAsked | Fault]:
+    def heard(self, data: bytes, now: float) -> list[Asked | Fault]:
         """What the lines that ``data`` completes ask for. After a fault that is ``last`` nothing more is heard."""
         if self.closed:
             return []
         *lines, rest = (bytes(self._buffer) + data).split(b"\n")
         self._buffer = bytearray(rest)
-        found: list[Progress | TokenAsked | Fault] = []
+        found: list[Asked | Fault] = []
         for line in lines:
             asked = self._line(line, now)
             found.append(asked)
@@ -101,7 +111,7 @@ class ControlLines:
             found.append(self._too_long())
         return found
 
-    def _line(self, line: bytes, now: float) -> Progress | TokenAsked | Fault:
+    def _line(self, line: bytes, now: float) -> Asked | Fault:
         if len(line) > limits.CONTROL_LINE:
             return self._too_long()
         self._left = (
@@ -154,7 +164,7 @@ class TokenPace:
         self._pause = life / 10
 
 
-def _asked(line: bytes) -> Progress | TokenAsked | Fault:
+def _asked(line: bytes) -> Asked | Fault:
     identifier: Id = None
     try:
         envelope = msgspec.json.decode(line, type=_Envelope)
@@ -164,11 +174,13 @@ def _asked(line: bytes) -> Progress | TokenAsked | Fault:
                 return _progress(msgspec.json.decode(line, type=_Progress))
             case "token":
                 return TokenAsked(_from_base64(msgspec.json.decode(line, type=_Token).request), identifier)
+            case "checkpoint":
+                return CheckpointAsked(identifier)
     except _MALFORMED as error:
         return Fault("malformed", f"not a request: {error}", identifier)
     except ValueError as error:
         return Fault("malformed", str(error), identifier)
-    return Fault("unsupported", "this release knows the requests progress and token", identifier)
+    return Fault("unsupported", "this release knows the requests progress, token and checkpoint", identifier)
 
 
 def _progress(said: _Progress) -> Progress:

@@ -18,11 +18,11 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 
 from cs import limits
-from cs.control import ControlLines, Fault, Progress, TokenAsked, TokenPace, answer_line
+from cs.control import CheckpointAsked, ControlLines, Fault, Progress, TokenAsked, TokenPace, answer_line
 from cs.job_door import JobDoor
 from cs.prepared import Prepared
 from cs.workplace import keep_newest, remove_tree
-from rjs.background import Tasks, Workers
+from rjs.background import Tasks, Timer, Workers
 from rjs.errors import RefusedError, RjsError, UnreachableError
 from rjs.files import make_private_folder
 from rjs.identity.certificates import Identity
@@ -52,6 +52,14 @@ def doors_folder(path: Path) -> Path:
     return path
 
 
+class Checkpoints(Protocol):
+    """Who takes checkpoints."""
+
+    async def take(self, prepared: Prepared) -> int:
+        """Take one of this attempt; its sequence. Raises RefusedError, OSError."""
+        ...
+
+
 class Voice(Protocol):
     """The part of a spawner through which an attempt is spoken to."""
 
@@ -78,6 +86,8 @@ class JobDesk:
     identity: Callable[[], Identity]
     session: Callable[[], Session | None] = lambda: None
     wall: Wall = utc_now
+    checkpoints: Checkpoints | None = None
+    """Without one, none are taken."""
     _numbers: itertools.count[int] = attrs.field(factory=itertools.count)
     contexts: set[ServerContext] = attrs.field(factory=set)
     """Those of open doors."""
@@ -137,6 +147,7 @@ class JobLink:
         )
         self._pace = TokenPace()
         self._asking = False
+        self._saving = CheckpointTurns(desk, prepared, voice)
         self._over = False
         self._door: JobDoor | None = None
         self._acceptor: Acceptor | None = None
@@ -150,6 +161,8 @@ class JobLink:
                     self._progress.offer(asked)
                 case TokenAsked():
                     self._token_asked(asked)
+                case CheckpointAsked():
+                    self._saving.asked(asked)
                 case Fault():
                     self._voice.say(asked.line())
                     if asked.last:
@@ -174,6 +187,7 @@ class JobLink:
             self._desk.contexts.discard(self._context)
         if self._acceptor is not None:
             self._desk.tasks.spawn("closing of a door", self._acceptor.close("the attempt has ended"))
+        await self._saving.end()
         if self._door is not None:
             await self._door.end()
 
@@ -207,6 +221,58 @@ class JobLink:
         self._acceptor, self._context = acceptor, context
         _log.info("a door is open for task {task} of {job}", task=self.prepared.attempt.task,
                   job=self.prepared.attempt.job[:16])  # fmt: skip
+
+
+class CheckpointTurns:
+    """The checkpoints that one attempt asks for: one at a time, and not so often that the owner's disk does nothing
+    else. Whoever asks waits for that."""
+
+    def __init__(self, desk: JobDesk, prepared: Prepared, voice: Voice) -> None:
+        self._desk = desk
+        self._prepared = prepared
+        self._voice = voice
+        self._next = 0.0
+        self._timer: Timer | None = None
+        self._under_way: Deferred[None] | None = None
+
+    def asked(self, asked: CheckpointAsked) -> None:
+        """The job asked for one."""
+        if self._desk.checkpoints is None:
+            self._voice.say(Fault("unsupported", "no checkpoints are taken here", asked.id).line())
+        elif self._timer is not None or self._under_way is not None:
+            self._voice.say(
+                Fault("busy", "a checkpoint is being taken already; wait for it", asked.id).line()
+            )
+        else:
+            wait = max(0.0, self._next - self._desk.reactor.seconds())
+            self._timer = self._desk.reactor.callLater(wait, self._begin, self._desk.checkpoints, asked)
+
+    async def end(self) -> None:
+        """The process has ended: none is begun any more, and none is under way on return."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._under_way is not None:
+            await self._under_way
+
+    def _begin(self, checkpoints: Checkpoints, asked: CheckpointAsked) -> None:
+        self._timer, self._under_way = None, Deferred()
+        self._desk.tasks.spawn("checkpoint", self._take(checkpoints, asked, self._under_way))
+
+    async def _take(self, checkpoints: Checkpoints, asked: CheckpointAsked, done: Deferred[None]) -> None:
+        began = self._desk.reactor.seconds()
+        try:
+            sequence = await checkpoints.take(self._prepared)
+            self._voice.say(answer_line(asked.id, {"checkpoint": sequence}))
+        except RefusedError as error:
+            self._voice.say(Fault(error.code, error.sentence, asked.id).line())
+        except OSError as error:
+            self._voice.say(Fault("disk", f"this machine's disk says: {error.strerror}", asked.id).line())
+        finally:
+            now = self._desk.reactor.seconds()
+            self._next = now + max(limits.CHECKPOINT_PAUSE, limits.CHECKPOINT_SHARE * (now - began))
+            self._under_way = None
+            done.callback(None)
 
 
 def _fault_of(error: RjsError, asked: TokenAsked) -> Fault:

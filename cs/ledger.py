@@ -6,6 +6,7 @@ sends it. Functions here run on the storage thread inside a transaction.
 
 from __future__ import annotations
 
+from cs import checkpoint_ledger
 from rjs.attempts import AttemptId
 from rjs.errors import RefusedError
 from rjs.storage import Connection
@@ -28,6 +29,7 @@ MIGRATIONS = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX attempts_until ON attempts (not_after);
     """,
+    checkpoint_ledger.TABLE,
 )
 
 
@@ -49,3 +51,4 @@ def record(db: Connection, attempt: AttemptId, not_after: float) -> None:
 def forget_expired(db: Connection, wall: float) -> None:
     """Bundles past their not-after are refused by the verifier: their attempts need not be kept."""
     db.execute("DELETE FROM attempts WHERE not_after < ?", (wall,))
+    checkpoint_ledger.forget_expired(db)

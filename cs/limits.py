@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rjs.checkpoints import limits as checkpoints
 from rjs.limits import GIB, KIB, MIB
 
 # --- task machine and shell -----------------------------------------------------------------------------
@@ -56,8 +57,16 @@ environment has some 50,000."""
 WHOLE = MIB
 """A job's file up to this size is fetched whole, in one round trip: choosing its parts would take three."""
 
-STOP_GRACE = 2.0
-"""Seconds between SIGTERM and SIGKILL when the CS itself is asked to stop."""
+GRACE = 5
+GRACE_MOST = 15
+"""Seconds, unless the owner says otherwise, between SIGTERM and SIGKILL for a task that has to leave the machine, and
+the most that the owner can say: a server has 30 s to stop."""
+
+SAVING = 10.0
+"""Seconds beyond it, when the server stops, for the end of the processes and for taking the checkpoint."""
+
+TELLING = 3.0
+"""Seconds then for telling what became of the task, and for its checkpoint to reach the WS."""
 
 OPEN_BUNDLES = 16
 """Bundles kept open between tasks, judged already: a descriptor, a manifest, and at most 20 MiB of tasks each."""
@@ -137,9 +146,24 @@ DOOR_BYTES = GIB
 DOOR_UNFINISHED = 8
 """Files of which parts came, at a time."""
 
-CHECKPOINT_FILES = 1_000
-CHECKPOINT_BYTES = 256 * MIB
-"""What a checkpoint folder may hold: it is to travel in a later release."""
+CHECKPOINT_FILES = checkpoints.FILES
+CHECKPOINT_BYTES = checkpoints.BYTES
+"""What a checkpoint folder may hold: it travels."""
+
+CHECKPOINTS = 2 * GIB
+"""Bytes of checkpoints that wait here for the WS, and of those that stay here: the oldest go first."""
+
+CHECKPOINT_LIFE = 7 * 86_400.0
+"""Seconds after which a checkpoint goes that nobody took: its task has ended, or goes on without."""
+
+CHECKPOINT_PAUSE = 0.25
+CHECKPOINT_SHARE = 4
+"""Seconds between two checkpoints of an attempt at least, and how many times as long as the last one took: what a
+task may have the owner's disk do."""
+
+CHECKPOINT_PATIENCE = 30.0
+"""Seconds for which it is not told that an attempt ended because its checkpoint is still on its way: longer than a
+large one takes, shorter than its lease."""
 
 # --- Java -----------------------------------------------------------------------------------------------
 
@@ -173,6 +197,9 @@ NETWORK_REFUSALS = 10
 
 NETWORK_HEAD_TIME = 15.0
 """Seconds for a request's head to come: the client is on this machine."""
+
+NETWORK_UNHEARD = MIB
+"""Bytes that a refused connection may still send: who sends before reading hears why, and no flood is read for it."""
 
 NETWORK_CONNECT = 5.0
 """Seconds for one address to answer; TCP's third try is after 3."""

@@ -14,32 +14,39 @@ from twisted.logger import Logger
 
 from cs import attempt as steps
 from cs import limits
+from cs.checkpoints import CheckpointDesk
 from cs.control_channel import JobDesk, JobLink
-from cs.network_proxy import JobNetwork
-from cs.network_proxy_desk import NetworkDesk
-from cs.prepared import Prepared
-from cs.refusals import Refusals
-from cs.spawner.client import Spawner
-from cs.spawner.errors import NotStartedError, SpawnerDiedError
-from cs.spawner.messages import Ended
-from cs.spool import Spool
-from cs.task_machine import (
+from cs.instructions import (
+    AwaitCheckpoint,
     CleanUp,
     Collect,
     Describe,
     Forget,
+    ForgetCheckpoint,
     Instruction,
     Kill,
     Offer,
+    OfferCheckpoint,
     OfferLater,
     Prepare,
     ReplyRefused,
     ReplyStarted,
     Report,
-    Slot,
+    Save,
     Spawn,
-    TaskMachine,
+    Vacate,
 )
+from cs.network_proxy import JobNetwork
+from cs.network_proxy_desk import NetworkDesk
+from cs.prepared import Prepared
+from cs.quiet import Quiet
+from cs.refusals import Refusals
+from cs.spawner.client import Spawner
+from cs.spawner.errors import NotStartedError, SpawnerDiedError
+from cs.spawner.messages import Ended
+from cs.spool import Spool
+from cs.task_machine import Slot, TaskMachine
+from cs.trust import NotAllowedError
 from cs.workplace import Workplace
 from rjs.attempts import AttemptId
 from rjs.background import Tasks, Timers, Workers, sleep
@@ -73,6 +80,10 @@ class Shell:
     refusals: Refusals = attrs.field(factory=Refusals)
     jobs: JobDesk | None = None
     """What running jobs ask of us; without one, nobody hears them."""
+    checkpoints: CheckpointDesk | None = None
+    """Without one, none are taken or given."""
+    grace: float = limits.GRACE
+    """Seconds that a task has to end when it has to leave."""
     networks: NetworkDesk | None = None
     """What confined tasks reach granted places by; without one, they reach none."""
     session: Session | None = None
@@ -83,6 +94,7 @@ class Shell:
     _folder: DeferredLock = attrs.field(factory=DeferredLock)
     """Held while an attempt's files are removed: the next one may be of the same bundle, whose folder it is."""
     _closing: bool = False
+    _quiet: Quiet = attrs.field(default=attrs.Factory(lambda own: Quiet(own.timers), takes_self=True))
     _later: set[AttemptId] = attrs.field(factory=set)
     _replies: dict[AttemptId, Deferred[None]] = attrs.field(factory=dict)
     _prepared: dict[AttemptId, Prepared] = attrs.field(factory=dict)
@@ -116,14 +128,16 @@ class Shell:
         """Our heartbeat of time ``sent`` renewed our lease."""
         self.lease_until = max(self.lease_until, holder_until(sent, CS_LEASE))
 
-    async def start(self, job: m.JobBrief, attempt: AttemptId) -> None:
+    async def start(
+        self, job: m.JobBrief, attempt: AttemptId, checkpoint: m.CheckpointRef | None = None
+    ) -> None:
         """Returns when the process runs; raises RefusedError when it does not."""
         crash_point("cs.start.received")
         reply: Deferred[None] = Deferred()
         if attempt in self._replies:
             raise RefusedError("busy", "this attempt is being started already")
         self._replies[attempt] = reply
-        self.perform(self.machine.start(job, attempt))
+        self.perform(self.machine.start(job, attempt, checkpoint))
         try:
             await reply
         finally:
@@ -139,7 +153,8 @@ class Shell:
         self.judge_again()
 
     def judge_again(self) -> None:
-        """What may not run any more, by the owner's trust or by what is revoked, is stopped and given back."""
+        """What may not run any more is given back: with its checkpoint where the owner's trust is another, killed at
+        once where something was revoked."""
         prepared = self._prepared.get(self.machine.attempt) if self.machine.attempt is not None else None
         if prepared is not None:
             try:
@@ -147,7 +162,8 @@ class Shell:
             except RefusedError as error:
                 _log.info("task {task} of {job} is given back: {error}", task=prepared.attempt.task,
                           job=prepared.attempt.job[:16], error=error)  # fmt: skip
-                self.perform(self.machine.taken_back(f"{error.code}: {error.sentence}"))
+                at_once = not isinstance(error, NotAllowedError)
+                self.perform(self.machine.taken_back(f"{error.code}: {error.sentence}", at_once=at_once))
 
     def stop(self, attempt: AttemptId, sentence: str) -> None:
         """The LUS wants the attempt no more."""
@@ -163,15 +179,23 @@ class Shell:
         """Carry out, in order."""
         for each in instructions:
             self._perform(each)
+        self._quiet.look()
 
     def _perform(self, instruction: Instruction) -> None:  # noqa: C901 - one case an instruction
         match instruction:
-            case Prepare(attempt, job):
-                self._begin("preparation", self._prepare(attempt, job))
+            case Prepare(attempt, job, checkpoint):
+                self._begin("preparation", self._prepare(attempt, job, checkpoint))
             case Spawn(attempt):
                 self._begin("task", self._run(attempt))
             case Kill():
                 self.spawner.stop()
+            case Vacate():
+                self.spawner.stop(self.grace)
+            case Save(attempt):
+                self._begin("checkpoint", self._save(attempt))
+            case OfferCheckpoint() | AwaitCheckpoint() | ForgetCheckpoint():
+                if self.checkpoints is not None:
+                    self.checkpoints.do(instruction)
             case Collect(attempt):
                 self._begin("collection", self._collect(attempt))
             case CleanUp(attempt):
@@ -188,6 +212,8 @@ class Shell:
                 self._begin("report", self._report(instruction))
             case Forget(attempt):
                 self.spool.forget(attempt)
+                if self.checkpoints is not None:
+                    self.checkpoints.answered(attempt)
                 crash_point("cs.verdict.forgotten")
             case Describe():
                 if self.work_session is not None:
@@ -207,13 +233,16 @@ class Shell:
 
     # --- steps --------------------------------------------------------------------------------------
 
-    async def _prepare(self, attempt: AttemptId, job: m.JobBrief) -> None:
+    async def _prepare(self, attempt: AttemptId, job: m.JobBrief, checkpoint: m.CheckpointRef | None) -> None:
         workplace = Workplace(self.work, attempt)
         try:
             await self._folder.run(lambda: None)
             if self.session is None:
                 raise RefusedError("stopped", "the LUS went away")
-            prepared = await self.preparation.prepare(attempt, job, self.session, workplace)
+            session = self.session
+            prepared = await self.preparation.prepare(attempt, job, session, workplace)
+            if self.checkpoints is not None:
+                await self.checkpoints.give(prepared, checkpoint, session)
             self.preparation.check_fresh()
             self.preparation.check_may_run(prepared.bundle, prepared.descriptor.permissions)
         except RefusedError as error:
@@ -289,6 +318,12 @@ class Shell:
             self.perform(self.machine.not_spawned(attempt, sentence))
         else:
             self.perform(self.machine.process_ended(attempt, sentence, ""))
+
+    async def _save(self, attempt: AttemptId) -> None:
+        desk, sequence = self.checkpoints, None
+        if desk is not None:
+            sequence = await desk.save(self._prepared[attempt])
+        self.perform(self.machine.saved(attempt, sequence))
 
     async def _collect(self, attempt: AttemptId) -> None:
         prepared, (ended, started) = self._prepared[attempt], self._ended[attempt]
@@ -378,13 +413,20 @@ class Shell:
         self.perform(self.machine.reported(report.attempt))
 
     async def close(self) -> None:
-        """Give the running task back, end its processes, close the spawner."""
+        """Give the running task back with its checkpoint, end its processes, close the spawner."""
         self._closing = True
         self.perform(self.machine.closing())
-        if self.machine.slot is Slot.RUNNING:
-            self.spawner.stop(limits.STOP_GRACE)
+        await self._quiet.until(self._left, self.grace + limits.SAVING)
+        if self.work_session is not None:
+            await self._quiet.until(
+                lambda: not self.machine.reports and not self.machine.awaited, limits.TELLING
+            )
         await self.spawner.close()
         await self._folder.run(lambda: None)
+
+    def _left(self) -> bool:
+        """Nothing runs any more that may be worth a checkpoint."""
+        return self.machine.slot not in (Slot.RUNNING, Slot.SAVING)
 
 
 async def _run_linked(

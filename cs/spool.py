@@ -103,17 +103,21 @@ class Spool:
 
     def load(self, attempt: AttemptId) -> Spooled:
         """What an offer states. Raises OSError."""
-        path = self.path(attempt)
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size <= INLINE_ANSWER:
-                data = file.read()
-                return Spooled(path, len(data), hashlib.sha256(data).hexdigest(), data)
-            return Spooled(path, size, hashlib.file_digest(file, "sha256").hexdigest(), b"")
+        return load_spooled(self.path(attempt))
 
     def forget(self, attempt: AttemptId) -> None:
         """The verdict is final."""
         self.path(attempt).unlink(missing_ok=True)
+
+
+def load_spooled(path: Path) -> Spooled:
+    """What an offer of this file states. Raises OSError."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size <= INLINE_ANSWER:
+            data = file.read()
+            return Spooled(path, len(data), hashlib.sha256(data).hexdigest(), data)
+        return Spooled(path, size, hashlib.file_digest(file, "sha256").hexdigest(), b"")
 
 
 def fault_of(path: Path, attempt: AttemptId, owner: Identity) -> str:

@@ -10,11 +10,12 @@ from invariants import check_machine
 from samples import attempt, brief
 
 from cs import limits
-from cs.task_machine import (
+from cs.instructions import (
     CleanUp,
     Collect,
     Describe,
     Forget,
+    ForgetCheckpoint,
     Instruction,
     Kill,
     Offer,
@@ -23,10 +24,11 @@ from cs.task_machine import (
     ReplyRefused,
     ReplyStarted,
     Report,
-    Slot,
+    Save,
     Spawn,
-    TaskMachine,
+    Vacate,
 )
+from cs.task_machine import Slot, TaskMachine
 from rjs.errors import IllegalTransitionError
 
 X, Y = attempt(1), attempt(2, task=1)
@@ -47,11 +49,12 @@ def at(slot: Slot) -> TaskMachine:
         lambda: machine.spawned(X),
         lambda: machine.process_ended(X, "", ""),
     )
-    for step, reached in zip(
-        steps, (Slot.PREPARING, Slot.STARTING, Slot.RUNNING, Slot.COLLECTING), strict=True
-    ):
+    last = slot if slot is Slot.SAVING else Slot.COLLECTING
+    for step, reached in zip(steps, (Slot.PREPARING, Slot.STARTING, Slot.RUNNING, last), strict=True):
         if machine.slot is slot:
             break
+        if reached is Slot.SAVING:
+            machine.taken_back("why")
         step()
         assert machine.slot is reached
     return machine
@@ -172,13 +175,20 @@ class TestStop:
 
 
 class TestClosing:
-    @pytest.mark.parametrize("slot", [Slot.PREPARING, Slot.STARTING, Slot.RUNNING])
+    @pytest.mark.parametrize("slot", [Slot.PREPARING, Slot.STARTING])
     def test_the_task_goes_back(self, slot: Slot) -> None:
-        """It is reported as returned, which counts for nothing, and killed if it runs."""
-        returned = Report(X, "returned", "the compute server shuts down", "")
-        assert at(slot).closing() == ([Kill(X), returned] if slot is Slot.RUNNING else [returned])
+        """It is reported as returned, which counts for nothing."""
+        assert at(slot).closing() == [Report(X, "returned", "the compute server shuts down", "")]
 
-    @pytest.mark.parametrize("slot", [Slot.FREE, Slot.COLLECTING])
+    def test_a_running_task_leaves_first(self) -> None:
+        """It may save what it reached; then it is returned."""
+        machine = at(Slot.RUNNING)
+        assert machine.closing() == [Vacate(X)]
+        assert machine.process_ended(X, "", "") == [Save(X)]
+        returned = Report(X, "returned", "the compute server shuts down", "")
+        assert machine.saved(X, None) == [returned, CleanUp(X)]
+
+    @pytest.mark.parametrize("slot", [Slot.FREE, Slot.SAVING, Slot.COLLECTING])
     def test_nothing_goes_back_that_does_not_run(self, slot: Slot) -> None:
         """A finished task is worth an answer."""
         assert at(slot).closing() == []
@@ -235,6 +245,7 @@ EVENTS = {
     "spawned": (Slot.STARTING, lambda machine: machine.spawned(X)),
     "not_spawned": (Slot.STARTING, lambda machine: machine.not_spawned(X, "s")),
     "process_ended": (Slot.RUNNING, lambda machine: machine.process_ended(X, "", "")),
+    "saved": (Slot.SAVING, lambda machine: machine.saved(X, None)),
     "collected": (Slot.COLLECTING, lambda machine: machine.collected(X)),
     "not_collected": (Slot.COLLECTING, lambda machine: machine.not_collected(X, "s")),
 }
@@ -265,11 +276,13 @@ class Events(RuleBasedStateMachine):
         self.cleaned: list[object] = []
         self.replies: set[object] = set()
         self.busy_said = False
+        self.overdue: set[object] = set()
+        self.checkpoints = 0
 
     def perform(self, instructions: list[Instruction]) -> None:
         for each in instructions:
             match each:
-                case Prepare(prepared, _):
+                case Prepare(prepared):
                     self.replies.add(prepared)
                 case ReplyStarted(replied) | ReplyRefused(replied):
                     self.replies.discard(replied)
@@ -279,8 +292,14 @@ class Events(RuleBasedStateMachine):
                     self.cleaned.append(cleaned)
                 case Describe():
                     self.busy_said = self.machine.slot is not Slot.FREE
-                case Kill(killed):
+                case Kill(killed) | Vacate(killed):
                     assert (killed, self.machine.slot) == (self.machine.attempt, Slot.RUNNING)
+                case Report(told):
+                    assert told not in self.machine.checkpoints or told in self.overdue, (
+                        "told before its checkpoint"
+                    )
+                case ForgetCheckpoint(forgotten):
+                    assert forgotten not in self.machine.checkpoints, "forgotten, and offered again"
 
     @rule()
     def start(self) -> None:
@@ -310,9 +329,35 @@ class Events(RuleBasedStateMachine):
             ),
             Slot.STARTING: lambda: machine.spawned(mine) if well else machine.not_spawned(mine, "s"),
             Slot.RUNNING: lambda: machine.process_ended(mine, "" if well else "why", ""),
+            Slot.SAVING: lambda: machine.saved(mine, self.next_checkpoint() if well else None),
             Slot.COLLECTING: lambda: machine.collected(mine) if well else machine.not_collected(mine, "s"),
         }
         self.perform(steps[machine.slot]())
+
+    def next_checkpoint(self) -> int:
+        self.checkpoints += 1
+        return self.checkpoints
+
+    @rule(at_once=st.booleans())
+    def taken_back(self, at_once: bool) -> None:
+        self.perform(self.machine.taken_back("why", at_once=at_once))
+
+    @precondition(lambda self: self.machine.slot is Slot.RUNNING)
+    @rule()
+    def checkpointed(self) -> None:
+        assert self.machine.attempt is not None
+        self.perform(self.machine.checkpointed(self.machine.attempt, self.next_checkpoint()))
+
+    @precondition(lambda self: self.machine.checkpoints)
+    @rule(data=st.data(), what=st.sampled_from(["final", "retry", "overdue"]))
+    def settled(self, data: st.DataObject, what: str) -> None:
+        offered = data.draw(st.sampled_from(list(self.machine.checkpoints)))
+        if what == "overdue":
+            self.overdue.add(offered)
+            self.perform(self.machine.checkpoint_overdue(offered))
+        else:
+            sequence = self.machine.checkpoints[offered]
+            self.perform(self.machine.checkpoint_settled(offered, sequence, final=what == "final"))
 
     @precondition(lambda self: self.machine.holding)
     @rule(data=st.data(), what=st.sampled_from(["final", "retry", "lost"]))
@@ -345,16 +390,16 @@ TestEvents.settings = settings(max_examples=80, stateful_step_count=50, deadline
 def test_trust_taken_back_stops_and_returns_the_task(slot: Slot) -> None:
     """An owner who withdraws trust gets the machine back; the task goes elsewhere, uncounted, and is told of once."""
     machine = at(slot)
-    report = Report(X, "returned", "not-trusted: no more", "")
+    report = Report(X, "returned", "revoked: no more", "")
     kill: list[Instruction] = [Kill(X)] if slot is Slot.RUNNING else []
-    assert machine.taken_back("not-trusted: no more") == [*kill, report]
+    assert machine.taken_back("revoked: no more", at_once=True) == [*kill, report]
     assert machine.taken_back("again") == []
     if slot is Slot.STARTING:
         assert machine.spawned(X) == [ReplyStarted(X), Kill(X)]
     assert machine.process_ended(X, "ended by signal 9", "") == [CleanUp(X)]
 
 
-@pytest.mark.parametrize("slot", [Slot.FREE, Slot.PREPARING, Slot.COLLECTING])
+@pytest.mark.parametrize("slot", [Slot.FREE, Slot.PREPARING, Slot.SAVING, Slot.COLLECTING])
 def test_trust_taken_back_where_nothing_runs(slot: Slot) -> None:
     """What is being prepared is asked again before its start; what has ended well is answered."""
     assert at(slot).taken_back("not-trusted: no more") == []
