@@ -212,6 +212,7 @@ class Connection(Protocol):
         self._far = _Far(self)
         self._joining: Deferred[None] | None = None
         self._alarm: Timer | None = None
+        self._unheard = 0
         self._gone = False
 
     # --- the job's end ------------------------------------------------------------------------------
@@ -230,6 +231,10 @@ class Connection(Protocol):
             looked = max(0, len(self._taken) - len(_END) + 1)
             self._taken += data
             self._look(self._taken.find(_END, looked))
+        elif self._state == "refused":
+            self._unheard += len(data)
+            if self._unheard > limits.NETWORK_UNHEARD:
+                self.drop()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Twisted's door: it hung up, or was hung up on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import time
@@ -14,6 +15,7 @@ import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.base import ReactorBase
 from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import LogEvent, globalLogPublisher
 from zope.interface import directlyProvides, providedBy
 
 from cs import limits
@@ -204,12 +206,23 @@ def reactor() -> ReactorBase:
 
 @pytest.fixture
 def bench(reactor: ReactorBase) -> Iterator[Bench]:
-    """Afterwards no socket and no timer is left."""
+    """Afterwards no socket and no timer is left, and nothing failed that nobody heard of."""
     anything: Any = reactor
     before = set(anything.getReaders()), len(anything.getDelayedCalls())
+    failures: list[LogEvent] = []
+
+    def observer(event: LogEvent) -> None:
+        if "log_failure" in event:
+            failures.append(event)
+
+    publisher: Any = globalLogPublisher
+    publisher.addObserver(observer)
     made = Bench(reactor)
     yield made
     made.close()
+    gc.collect()  # a Deferred tells of its failure when it goes
+    publisher.removeObserver(observer)
+    assert failures == []
     assert (set(anything.getReaders()), len(anything.getDelayedCalls())) == before
 
 
@@ -356,7 +369,7 @@ def test_a_job_that_does_not_read_stops_the_place(bench: Bench) -> None:
     bench.until(lambda: client.look() or len(client.heard) - start == size)
 
 
-@pytest.mark.parametrize("size", [1 << 16, 3 << 20])
+@pytest.mark.parametrize("size", [1 << 10, limits.NETWORK_UNHEARD - 200])
 def test_whoever_is_refused_hears_why(bench: Bench, size: int) -> None:
     """Also a client that sends its whole body before it reads."""
     client = bench.client()
@@ -364,6 +377,14 @@ def test_whoever_is_refused_hears_why(bench: Bench, size: int) -> None:
         b"x" * size
     )
     assert b"HTTP/1.1 403 " in client.ends()
+
+
+def test_who_is_refused_is_not_heard_without_end(bench: Bench) -> None:
+    """Reading what goes nowhere costs, too."""
+    client = bench.client().ask("evil.example:1")
+    with pytest.raises((BrokenPipeError, ConnectionResetError)):
+        client.say(b"x" * (64 << 20))
+    bench.until(lambda: not bench.network.connections)
 
 
 def test_a_head_has_a_length(bench: Bench) -> None:
