@@ -28,7 +28,7 @@ COVERED: Final = ("/proc", "/dev", "/tmp")
 
 
 class PlanError(Exception):
-    """A cell cannot be made as it was asked for; the sentence says what is wrong with the request."""
+    """A cell cannot be made as it was asked for, or not on this machine; the sentence says why."""
 
 
 class Bind(NamedTuple):

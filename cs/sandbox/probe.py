@@ -73,9 +73,9 @@ def probe() -> Confinement:
 
 
 def find_bubblewrap() -> str | None:
-    """The path of ``bwrap``; the system's own first, because only that one may be allowed what it needs."""
-    path = os.environ.get("PATH", os.defpath)
-    return shutil.which("bwrap", path=os.pathsep.join(("/usr/bin", path)) if path else "")
+    """The path of ``bwrap``; of several on the PATH the system's own, as that one may be allowed more."""
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return shutil.which("bwrap", path=os.pathsep.join(sorted(folders, key="/usr/bin".__ne__)))
 
 
 def faults_of_own_way() -> tuple[str, ...]:

@@ -54,8 +54,9 @@ def fork_confined(plan: Plan, report: int) -> None:
 
 
 def _fail(report: int, error: Exception) -> NoReturn:
+    sentence = str(error) if isinstance(error, PlanError) else f"a cell cannot be made: {error}"
     with suppress(OSError):
-        os.write(report, f"error: {' '.join(str(error).split())}\n".encode(errors="replace")[-4000:])
+        os.write(report, f"error: {' '.join(sentence.split())[:2000]}\n".encode(errors="replace"))
     os._exit(1)
 
 
@@ -69,9 +70,8 @@ def _enter_namespaces() -> None:
     try:
         linux.unshare(linux.ALL_NAMESPACES)
     except OSError as error:
-        raise OSError(
-            error.errno, f"the kernel makes no namespaces for this account ({error.strerror})"
-        ) from error
+        reason = os.strerror(error.errno or 0)
+        raise PlanError(f"the kernel makes no namespaces for this account: {reason}") from error
     _write("/proc/self/setgroups", "deny")
     _write("/proc/self/uid_map", f"{UID} {user} 1")
     _write("/proc/self/gid_map", f"{UID} {group} 1")
@@ -208,7 +208,8 @@ def _put_proc(root: int) -> None:
         if error.errno != errno.EPERM:
             raise
         raise PlanError(
-            "the kernel mounts no new /proc here: this machine's own is partly covered"
+            "the kernel mounts no new /proc here, because the one there is is covered in part, as in a container: "
+            "start the server outside of it, or the container with --security-opt systempaths=unconfined"
         ) from error
     target = _enter(root, "proc")
     covers = [_cover(proc, name, target) for name in MASKED if _is_there(proc, name)]

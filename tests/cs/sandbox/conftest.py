@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import attr
 import attrs
 import pytest
 
@@ -84,13 +85,16 @@ class Ground:
 
 @pytest.fixture(scope="session")
 def library() -> Iterator[Path]:
-    """A copy of what raises walls, where every account can read it."""
+    """A copy of what raises walls, and of attrs, where every account can read them."""
     with tempfile.TemporaryDirectory(prefix="rjs-library-") as folder:
         source = Path(system.__file__).parents[1]
         for name in ("__init__.py", "sandbox"):
             copy = shutil.copy2 if name.endswith(".py") else shutil.copytree
             (Path(folder) / "cs").mkdir(exist_ok=True)
             copy(source / name, Path(folder) / "cs" / name)
+        for package in (attr, attrs):  # what the probe needs besides
+            assert package.__file__ is not None
+            shutil.copytree(Path(package.__file__).parent, Path(folder) / package.__name__)
         Path(folder).chmod(0o755)
         yield Path(folder)
 
