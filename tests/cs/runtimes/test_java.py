@@ -6,14 +6,17 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
+import msgspec
 import pytest
 
 from cs.java import Java
 from cs.prepared import JarFolder, Prepared
 from cs.runtimes import command_of
 from cs.runtimes.java import memory_options
+from cs.sandbox_choice import Walls
 from cs.spawner.messages import Ended
-from rjs.descriptor.model import Descriptor, JavaSettings
+from rjs.descriptor.model import Descriptor, JavaSettings, Permissions
 from rjs.errors import RefusedError
 from rjs.limits import JAVA_ROOM, MIB
 from rjs.needs import Needs
@@ -191,3 +194,15 @@ def test_the_heap_that_is_given() -> None:
     assert memory_options(512 * MIB, ()) == [f"-Xmx{400 * MIB}", f"-XX:MaxDirectMemorySize={32 * MIB}"]
     assert memory_options(128 * MIB, ("-Xmx80m",)) == [f"-XX:MaxDirectMemorySize={8 * MIB}"]
     assert 80 * MIB + JAVA_ROOM == 128 * MIB
+
+
+def test_a_confined_job_with_places_is_told_of_its_proxy(prepare: Prepare, java: Java) -> None:
+    """By options in front of its own, and by variables; one without places, or unconfined, is told nothing."""
+    granted = msgspec.structs.replace(job("Tell"), permissions=Permissions(network=("a.org:443",)))
+    confined = prepare({"a": b""}, granted, java=java, walls=Walls("own", (), "/usr/bin/java"))
+    command = command_of(confined)
+    assert command.argv.index("-Dhttps.proxyPort=3128") < command.argv.index("-cp")
+    assert command.environment["https_proxy"] == "http://127.0.0.1:3128"
+    for without in (attrs.evolve(confined, walls=None), attrs.evolve(confined, descriptor=job("Tell"))):
+        command = command_of(without)
+        assert not any("proxy" in each for each in (*command.argv, *command.environment))
