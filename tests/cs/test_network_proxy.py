@@ -546,3 +546,28 @@ def test_the_door_is_closed_here(bench: Bench) -> None:
     """The number that was handed over is nobody's any more: Twisted has its own."""
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(bench.descriptor)
+
+
+def test_an_address_of_ipv6_is_reached(reactor: ReactorBase) -> None:
+    """As it was granted, in brackets."""
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as place:
+        place.setblocking(False)
+        reach = Reach(frozenset({f"[::1]:{place.getsockname()[1]}"}))
+        network = JobNetwork(reactor, "task", 1000, lambda: reach, Machine)
+        door = socket.create_server(("127.0.0.1", 0))
+        client = socket.create_connection(door.getsockname())
+        network.listened(door.detach())
+        client.sendall(f"CONNECT [0:0::1]:{place.getsockname()[1]} HTTP/1.1\r\n\r\n".encode())
+        came = None
+        end = time.monotonic() + PATIENCE
+        while came is None and time.monotonic() < end:
+            reactor.iterate(0.005)
+            with suppress(BlockingIOError):
+                came, _ = place.accept()
+        assert came is not None
+        client.close()
+        came.close()
+        while network.connections and time.monotonic() < end:
+            reactor.iterate(0.005)
+        network.end()
+        reactor.iterate(0.005)
