@@ -84,9 +84,10 @@ class Cell:
         return False
 
     def held(self) -> int:
-        """Bytes of memory that its folders in memory take."""
-        spaces = map(os.fstatvfs, self._held[:_FOLDERS])
-        return sum((space.f_blocks - space.f_bfree) * space.f_frsize for space in spaces)
+        """Bytes of memory that its folders in memory take, names of empty files included."""
+        spaces = [os.fstatvfs(folder) for folder in self._held[:_FOLDERS]]
+        blocks = sum((space.f_blocks - space.f_bfree) * space.f_frsize for space in spaces)
+        return blocks + sum((space.f_files - space.f_ffree) * limits.NAME_IN_MEMORY for space in spaces)
 
     def tell(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
         """Say something to the warden. Raises CellError."""

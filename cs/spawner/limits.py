@@ -99,3 +99,10 @@ SWEEP_DEPTH = 100
 """Folders below each other in an attempt's folder that are looked into, each with a descriptor of the spawner's.
 One that is deeper counts as all the files that are allowed, as does one that is closed to us: what is in it cannot
 be known."""
+
+NAME_IN_MEMORY = 1 * KIB
+"""Bytes that the kernel keeps for each file in memory, however empty: no size of a folder counts them."""
+
+TABLES_COUNT = 256 * MIB
+"""Bytes of a process's addresses from which on its page tables are counted, 4 KiB for 2 MiB at most: with one page of
+each read, half a terabyte of nothing takes a gibibyte of the kernel's."""

@@ -157,18 +157,29 @@ class MemoryGauge:
 
 
 def memory_of(process: Process) -> int:
-    """Bytes of its resident set: its own and what it shares with others."""
+    """Bytes of its resident set, its own and what it shares with others, and of its page tables."""
     pid = process.pid
     if (
         process.state == "Z" and process.threads > 1
     ):  # its first thread ended: the others still have the memory
-        return max((_statm(f"/proc/{pid}/task/{tid}/statm") for tid in _threads(pid)), default=0)
-    return _statm(f"/proc/{pid}/statm")
+        return max((_resident(f"/proc/{pid}/task/{tid}") for tid in _threads(pid)), default=0)
+    return _resident(f"/proc/{pid}")
 
 
-def _statm(path: str) -> int:
-    line = _read(path)
-    return int(line.split()[1]) * PAGE if line else 0
+def _resident(folder: str) -> int:
+    line = _read(f"{folder}/statm")
+    if line is None:
+        return 0
+    size, resident, *_ = line.split()
+    return int(resident) * PAGE + (_tables(folder) if int(size) * PAGE > limits.TABLES_COUNT else 0)
+
+
+def _tables(folder: str) -> int:
+    """Bytes of page tables, which are in no resident set."""
+    for line in (_read(f"{folder}/status") or b"").splitlines():
+        if line.startswith(b"VmPTE:"):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 def _threads(pid: int) -> list[str]:
@@ -197,7 +208,7 @@ def _proportional(process: Process) -> tuple[int, int]:
             found[name] = int(size) * 1024
     if b"Pss:" not in found:
         return memory_of(process), 0  # it does not let itself be read, or is gone
-    return found[b"Pss:"], found.get(b"Pss_Shmem:", 0)
+    return found[b"Pss:"] + _tables(f"/proc/{process.pid}"), found.get(b"Pss_Shmem:", 0)
 
 
 def _read(path: str) -> bytes | None:
