@@ -8,7 +8,15 @@ from typing import Any
 import click
 
 from rjs.cli.console import json_option, print_json, print_table, safe_text
-from rjs.cli.server import certificate_words, clock_words, offer_words, run_server, state_folder, status_of
+from rjs.cli.server import (
+    certificate_words,
+    clock_words,
+    network_words,
+    offer_words,
+    run_server,
+    state_folder,
+    status_of,
+)
 from rjs.limits import MIB
 
 
@@ -48,6 +56,7 @@ def status(folder: Path, as_json: bool) -> None:
     document["clock"] = clock_words(document["clock"])
     document["revocations"] = _revocations(document["revocations"])
     document["disk"] = document["disk"]["sentence"] or f"{document['disk']['free'] // MIB:,} MiB free"
+    document["network"] = network_words(document.get("network", {}))
     luses = document["lookup_servers"].items()
     document["lookup_servers"] = "; ".join(f"{each}: {said or 'no trouble'}" for each, said in luses) or None
     rows = [[key.replace("_", " "), _words(value)] for key, value in document.items() if key != "boot"]

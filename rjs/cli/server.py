@@ -42,6 +42,20 @@ def offer_words(offer: Mapping[str, Any]) -> str:
     return ", ".join([offer["platform"], cores, *amounts, *runtimes])
 
 
+def network_words(network: Mapping[str, Any]) -> str | None:
+    """What a compute server's last task with a network carried, by its status document; None without one."""
+    if not network:
+        return None
+    places = [
+        f"{place} ({each['connections']} connections, {size_text(each['sent'])} sent, "
+        f"{size_text(each['received'])} received)"
+        for place, each in network["places"].items()
+    ]
+    refused = [f"{network['refused']} requests refused"] if network["refused"] else []
+    used = f"{size_text(network['used'])} of {size_text(network['most'])}"
+    return "; ".join([used, *places, *refused])
+
+
 def certificate_words(certificate: Mapping[str, Any]) -> str:
     """When a server's own certificate ends, and what happens then, as its status document states it."""
     from datetime import timedelta

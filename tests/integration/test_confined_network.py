@@ -108,4 +108,6 @@ def test_tasks_reach_what_was_granted(cluster: Cluster, places: list[str], tmp_p
     carried = cluster["cs1"].document()["network"]
     assert carried["used"] == carried["most"] == 2 << 20
     assert set(carried["places"]) == {granted}
+    shown = cluster.rjs("cs", "status", cluster["cs1"].folder).stdout
+    assert f"2 MiB of 2 MiB; {granted} (" in shown
     assert f"reached {granted}: " in cluster["cs1"].tail()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rjs.cli.server import offer_words
+from rjs.cli.server import network_words, offer_words
 from rjs.limits import GIB
 from rjs.needs import Offer, Platform
 from rjs.status import offer_facts
@@ -31,6 +31,16 @@ def test_an_offer_is_one_short_line() -> None:
         "linux-x86_64, 4 cores, 8,192 MiB memory, 102,400 MiB disk, python 3.11.7, java 17"
     )
     assert offer_words(offer_facts(Offer(cores=1))) == "any-any, 1 core, 0 B memory, 0 B disk"
+
+
+def test_a_tasks_network_is_one_short_line() -> None:
+    """Bytes of the most, each place, and what was refused; nothing where no task had one."""
+    place = {"connections": 2, "sent": 500, "received": 3 * 1024}
+    facts = {"used": 3572, "most": GIB, "refused": 1, "places": {"a.org:443": place}}
+    assert network_words(facts) == (
+        "3 KiB of 1,024 MiB; a.org:443 (2 connections, 500 B sent, 3 KiB received); 1 requests refused"
+    )
+    assert network_words({}) is None
 
 
 def test_an_address_that_is_none_is_wrong_usage(rjs: Rjs, tmp_path: Path) -> None:
