@@ -55,6 +55,7 @@ setup(
             "cs.settings = cs.config:CsSettings",
             "cs.benchmark = cs.linpack:measure",
             "cs.benchmark_sizes = cs.linpack:sweep",
+            "cs.sandbox = cs.sandbox_choice:holding",
             "cs.trust_store = cs.trust_store:TrustFolder",
             "cs.grant_for = cs.trust_store:grant_for",
         ],

@@ -28,13 +28,14 @@ from rjs.doctor.rules.doors import judge_knock, judge_port, judge_proxy
 from rjs.doctor.rules.folder import judge_config, judge_folder, other_account
 from rjs.doctor.rules.homes import judge_database, judge_homes
 from rjs.doctor.rules.machine import judge_disk, judge_files
-from rjs.doctor.rules.servers import judge_java, judge_server, judge_unconfined
+from rjs.doctor.rules.servers import judge_java, judge_sandbox, judge_server
 from rjs.doctor.rules.trust import judge_revocations, judge_trust
 from rjs.errors import RefusedError, RjsError
 from rjs.files import read_small
 from rjs.identity.folder import IdentityFolder, Member
 from rjs.identity.names import Role
 from rjs.limits import IDENTITY_FILE
+from rjs.roles import role_entry
 from rjs.state import CLUSTERS, sole_cluster
 from rjs.wall_time import Wall, utc_now
 
@@ -236,10 +237,18 @@ def _java(patient: Patient) -> list[Finding]:
     return [judge_java(patient.setting("java", ""), patient.document.get("java"), runs)]
 
 
-def _unconfined(patient: Patient) -> list[Finding]:
-    if patient.config[1] is None:
+def _sandbox(patient: Patient) -> list[Finding]:
+    """Of a server that does not run: one that does says itself what confines its jobs."""
+    if patient.config[1] is None or patient.running.document is not None:
         return []
-    return judge_unconfined(bool(patient.setting("unconfined", "")), str(patient.path))
+    setting = patient.setting("sandbox", "auto")
+    lacking: tuple[str, ...] = (f'{patient.path}/config.toml says sandbox = "none"',)
+    if setting != "none":
+        way, lacking = role_entry("cs.sandbox")(setting)
+        if way is not None:
+            lacking = ()
+    accepted = bool(patient.setting("unconfined", ""))
+    return [judge_sandbox(not lacking, lacking, accepted, str(patient.path))]
 
 
 def _homes(patient: Patient) -> list[Finding]:
@@ -287,7 +296,7 @@ CHECKS: Mapping[str, Sequence[Check]] = {
     "cs": (
         *_SERVER,
         _database,
-        _unconfined,
+        _sandbox,
         _java,
         _trust,
         _server,

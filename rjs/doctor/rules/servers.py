@@ -5,7 +5,7 @@ A document may be of another release: what it does not state is not judged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rjs.doctor.finding import Finding, fault, notice, typed, well
@@ -150,9 +150,19 @@ def _served(document: Document) -> Finding:
 
 def _sandbox(document: Document) -> Finding:
     if document.get("confined"):
-        return well("sandbox", "jobs run confined")
-    sentence = "this release has no sandbox: jobs of signers whom you trust run with this account's rights"
-    remedy = "trust only people whom you would give this account; run the server as an account that owns nothing else"
+        return well("sandbox", f"jobs run confined: {document.get('sandbox') or 'in a sandbox'}")
+    return _no_sandbox(document.get("lacking"))
+
+
+def _no_sandbox(lacking: object) -> Finding:
+    reasons = "; ".join(map(str, lacking)) if isinstance(lacking, list | tuple) else ""
+    sentence = (
+        f"jobs of signers whom you trust run with this account's rights: {reasons or 'nothing confines them'}"
+    )
+    remedy = (
+        "mend what is said; until then trust only people whom you would give this account, and run the server as one "
+        "that owns nothing else"
+    )
     return notice("sandbox", "no-sandbox", sentence, remedy)
 
 
@@ -200,15 +210,19 @@ def judge_java(configured: str, found: str | None, known: bool) -> Finding:
     return notice("java", "java-none", "no Java was found: Java jobs go elsewhere", remedy, 'java = "none"')
 
 
-def judge_unconfined(accepted: bool, folder: str) -> list[Finding]:
-    """Without the owner's word a CS of this release does not start."""
+def judge_sandbox(confined: bool, lacking: Sequence[str], accepted: bool, folder: str) -> Finding:
+    """What a server that is not running would find when it starts: whether a sandbox holds here, and the owner's word
+    for the case that none does."""
+    if confined:
+        return well("sandbox", "jobs run confined")
     if accepted:
-        return []
-    sentence = (
-        "the server does not start: this release has no sandbox, and you have not accepted to run without"
+        return _no_sandbox(lacking)
+    sentence = f"the server does not start: jobs cannot be confined here ({'; '.join(lacking)})"
+    remedy = (
+        "mend what is said; or, where this account owns nothing that a job may not read and change, write "
+        f'unconfined = "i accept" into {folder}/config.toml'
     )
-    remedy = f'where you accept that, write unconfined = "i accept" into {folder}/config.toml'
-    return [fault("sandbox", "unconfined-not-accepted", sentence, remedy)]
+    return fault("sandbox", "unconfined-not-accepted", sentence, remedy)
 
 
 def _of(document: Document, name: str) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ from rjs.doctor.rules.doors import Bound, Knock, Met, PortFacts, judge_knock, ju
 from rjs.doctor.rules.folder import ConfigFacts, FolderFacts, judge_config, judge_folder, other_account
 from rjs.doctor.rules.homes import DatabaseFacts, HomeFacts, judge_database, judge_homes
 from rjs.doctor.rules.machine import DiskFacts, FilesFacts, judge_disk, judge_files
-from rjs.doctor.rules.servers import judge_java, judge_server, judge_unconfined
+from rjs.doctor.rules.servers import judge_java, judge_sandbox, judge_server
 from rjs.doctor.rules.trust import GrantFacts, RevocationFacts, TrustFacts, judge_revocations, judge_trust
 from rjs.limits import GIB, MIB
 
@@ -423,8 +423,21 @@ def test_java_and_the_owners_word() -> None:
     assert told(judge_java("/opt/java", None, True)) == ["fault java-missing"]
     assert told(judge_java("", None, True)) == ["notice java-none"]
     assert told(judge_java("", None, False)) == ["ok"]
-    assert told(judge_unconfined(False, "/s")) == ["fault unconfined-not-accepted"]
-    assert judge_unconfined(True, "/s") == []
+
+
+def test_the_sandbox_and_the_owners_word() -> None:
+    """Where none holds only the owner's word lets the server start, and what is missing is said either way."""
+    assert [judge_sandbox(True, (), accepted, "/s").code for accepted in (False, True)] == ["", ""]
+    refused, accepted_risk = (judge_sandbox(False, ("no bwrap",), each, "/s") for each in (False, True))
+    assert (refused.code, accepted_risk.code) == ("unconfined-not-accepted", "no-sandbox")
+    assert "no bwrap" in refused.sentence and "no bwrap" in accepted_risk.sentence
+    assert "/s/config.toml" in refused.remedy
+    (running,) = [
+        each
+        for each in judge_server("cs", CS | {"confined": False, "lacking": ["x"]}, "/s")
+        if each.subject == "sandbox"
+    ]
+    assert ": x" in running.sentence
 
 
 # --- canary -----------------------------------------------------------------------------------------------
