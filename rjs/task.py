@@ -1,8 +1,8 @@
-"""What a Python job imports: ``from rjs import task``. Which task this is, how far it is, and its token.
+"""What a Python job imports: ``from rjs import task``. Which task this is, how far it is, its checkpoints and token.
 
 On a compute server only this module and its two neighbours are there, and it loads the standard library alone; what
-a token needs is loaded when one is asked for. Outside of a cluster ``index`` is 0, ``count`` is 1, and progress goes
-nowhere.
+a token needs is loaded when one is asked for. Outside of a cluster ``index`` is 0, ``count`` is 1, progress and
+checkpoints go nowhere, and the folders are ``out`` and ``checkpoint`` where the script was started.
 The other end is described in docs/job-tokens.md.
 """
 
@@ -13,16 +13,30 @@ import json
 import os
 import socket
 import stat
+import sys
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rjs.task_door import Door
     from rjs.task_token import Token
 
-__all__ = ["NoTokenError", "count", "door", "index", "progress", "token"]
+__all__ = [
+    "CheckpointError",
+    "NoTokenError",
+    "arguments",
+    "checkpoint",
+    "checkpoint_folder",
+    "count",
+    "door",
+    "index",
+    "output_folder",
+    "progress",
+    "token",
+]
 
 index = int(os.environ.get("RJS_TASK_INDEX", "0"))
 """This task's number, from 0 on."""
@@ -30,12 +44,30 @@ index = int(os.environ.get("RJS_TASK_INDEX", "0"))
 count = int(os.environ.get("RJS_TASK_COUNT", "1"))
 """How many tasks the job has."""
 
+arguments = tuple(sys.argv[1:])
+"""What this task was called with."""
+
+output_folder = Path(os.environ.get("RJS_OUTPUT", "out"))
+"""What is in this folder at the end is the task's answer."""
+
+checkpoint_folder = Path(os.environ.get("RJS_CHECKPOINT", "checkpoint"))
+"""What an earlier attempt at this task had reached, if there is anything; and where to put what this one has."""
+
 _LINE = 64 * 1024
 _PAUSE = 0.25  # seconds between two words of progress: more would be dropped anyway
+_PATIENCE = 600.0  # seconds for a checkpoint: the compute server copies, signs and syncs it
 
 
 class NoTokenError(Exception):
     """There is no token to be had: not in a cluster, or refused. ``code`` says why, for programs."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(f"{code}: {sentence}")
+        self.code = code
+
+
+class CheckpointError(Exception):
+    """No checkpoint was taken. ``code`` says why, for programs. The task may go on: the one before is still there."""
 
     def __init__(self, code: str, sentence: str) -> None:
         super().__init__(f"{code}: {sentence}")
@@ -118,6 +150,22 @@ def progress(fraction: float, text: str = "") -> None:
     line = "".join(each if each.isprintable() else " " for each in text)[:200]
     with suppress(OSError):  # closed: the task goes on without it
         _channel.tell({"ask": "progress", "fraction": float(fraction), "text": line})
+
+
+def checkpoint() -> None:
+    """Have what is in ``checkpoint_folder`` taken, as it is now. When this returns, it outlives this process and the
+    compute server's, and is on its way to where the next attempt gets it, should this one not come to its end.
+
+    The folder holds plain files only, none in folders, and must not change meanwhile. Raises CheckpointError.
+    """
+    if _channel is None:
+        return
+    try:
+        answer = _channel.ask({"ask": "checkpoint"}, _PATIENCE)
+    except OSError as error:
+        raise CheckpointError("unreachable", f"the compute server does not answer: {error}") from error
+    if "error" in answer:
+        raise CheckpointError(str(answer["error"]), str(answer.get("sentence", "")))
 
 
 def token() -> Token:

@@ -32,6 +32,7 @@ def value(seed, task):
 
 SCRIPT: Final = f"""
 import hashlib, os, sys, time
+from rjs import task as own
 
 LARGE = {LARGE}
 {_VALUE}
@@ -54,6 +55,9 @@ if mark.startswith("once:"):
         sys.exit("this task fails the first time")
 while mark.startswith("gate:") and not os.path.exists(mark[5:]):
     time.sleep(0.02)
+with open(own.checkpoint_folder / "state", "w") as state:
+    state.write("begun")
+own.checkpoint()
 time.sleep(float(sys.argv[3]) * (int(hashlib.sha256(f"t{{task}}".encode()).hexdigest()[:4], 16) / 65535))
 with open(os.environ["RJS_OUTPUT"] + "/value.txt", "wb") as out:
     out.write(value(int(sys.argv[2]), task))

@@ -94,3 +94,35 @@ except Exception as error: print(error.code)
 """
     assert run(library, source, {}) == "OpenSSL.SSL msgspec.msgpack\nno-package\n"
     assert sys.executable == JOB[0]
+
+
+def test_folders_and_arguments(library: Path) -> None:
+    """They are as the environment and the command line say; at home, folders where the script was started."""
+    source = """
+from rjs import task
+print(task.output_folder, task.checkpoint_folder, task.arguments)
+task.checkpoint()
+"""
+    assert run(library, source, {}) == "out checkpoint ()\n"
+    stated = {"RJS_OUTPUT": "/o", "RJS_CHECKPOINT": "/c"}
+    assert run(library, source, stated) == "/o /c ()\n"
+
+
+def test_a_checkpoint_is_asked_for_and_waited_for(library: Path) -> None:
+    """One line asks; the function returns when the answer has come, and says why none was taken."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        source = """
+from rjs import task
+task.checkpoint()
+try: task.checkpoint()
+except task.CheckpointError as error: print(error.code, error)
+"""
+        ours.sendall(
+            b'{"id": 1, "checkpoint": 1}\n{"id": 2, "error": "checkpoint-kind", "sentence": "a is a link"}\n'
+        )
+        told = run(library, source, {"RJS_CONTROL": f"fd:{theirs.fileno()}"}, (theirs.fileno(),))
+        theirs.close()
+        said = [json.loads(line) for line in ours.makefile("rb")]
+    assert said == [{"ask": "checkpoint", "id": 1}, {"ask": "checkpoint", "id": 2}]
+    assert told == "checkpoint-kind checkpoint-kind: a is a link\n"
