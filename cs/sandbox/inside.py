@@ -36,6 +36,7 @@ def main(arguments: list[str]) -> None:
         *_calls(),
         *_network(),
         *_files(roots),
+        *_program(),
         *_mounts(),
         *_memory(tmp_bytes),
     ]
@@ -107,6 +108,15 @@ def _files(roots: list[str]) -> Iterator[str]:
         mode = stat.S_IMODE(os.stat(path).st_mode)
         if _succeeds(os.chmod, path, mode):
             yield f"the mode of the machine's {path} can be changed: do not run the server as root"
+
+
+def _program() -> Iterator[str]:
+    """Of the interpreter that runs us, which may have been opened outside."""
+    path = "/proc/self/exe"
+    if _succeeds(os.chmod, path, stat.S_IMODE(os.stat(path).st_mode)):
+        yield "the mode of the machine's Python can be changed"
+    if not os.statvfs(path).f_flag & os.ST_RDONLY:  # opening says only that it runs
+        yield "the machine's Python could be written where it does not run"
 
 
 def _mounts() -> Iterator[str]:

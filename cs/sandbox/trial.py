@@ -8,7 +8,7 @@ import signal
 import sys
 
 from cs.sandbox import inside, linux, walls
-from cs.sandbox.plan import Bind, Plan
+from cs.sandbox.plan import Bind, Plan, PlanError
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -18,6 +18,10 @@ def main(arguments: list[str]) -> None:
 
     Arguments: the plan in JSON, the argument of ``inside``, and the seconds after which the cell is killed.
     """
+    try:
+        walls.seal_program()
+    except (OSError, PlanError) as error:
+        sys.exit(str(error))
     plan = _plan(arguments[0])
     reading, report = os.pipe()
     linux.prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what is left of the cell is ours to end

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from contextlib import suppress
 from typing import Final, NamedTuple, NoReturn
 
@@ -39,7 +40,7 @@ def fork_confined(plan: Plan, report: int) -> None:
     try:
         check(plan)
         calls = program()
-        _enter_namespaces()
+        _enter_namespaces(linux.ALL_NAMESPACES, UID, UID)
         child = os.fork()
     except (OSError, PlanError) as error:
         _fail(report, error)
@@ -60,21 +61,38 @@ def _fail(report: int, error: Exception) -> NoReturn:
     os._exit(1)
 
 
-def _enter_namespaces() -> None:
-    user, group = os.geteuid(), os.getegid()
+def seal_program() -> None:
+    """Execute this process's program and arguments anew, from a mount of the program that is read-only.
+
+    Whoever forks cells calls it first thing, with one thread; where it is done it returns. Without it a job, whose
+    process never executes anything, could change the mode of the owner's own Python through /proc/self/exe, which no
+    wall covers, and where no process runs it any more its text. Raises PlanError or OSError.
+    """
+    if os.statvfs("/proc/self/exe").f_flag & os.ST_RDONLY:
+        return
+    path = os.readlink("/proc/self/exe")
+    _enter_namespaces(linux.NEW_USER | linux.NEW_MOUNTS, os.geteuid(), os.getegid())
+    linux.keep_mounts_private()
+    program = os.open(path, _LOOK)
+    linux.attach(linux.copy_mounts(program, _SEALED), program)
+    os.execv(path, sys.orig_argv)  # noqa: S606 - ourselves
+
+
+def _enter_namespaces(namespaces: int, user: int, group: int) -> None:
+    """New ones, in which our account has the numbers ``user`` and ``group``, and each other one is nobody."""
+    maps = (("uid_map", f"{user} {os.geteuid()} 1"), ("gid_map", f"{group} {os.getegid()} 1"))
     with suppress(
         PermissionError
     ):  # only root can; an ordinary account keeps its groups, and no file of theirs
         os.setgroups([])
     linux.show_memory()  # else /proc/self is root's
     try:
-        linux.unshare(linux.ALL_NAMESPACES)
+        linux.unshare(namespaces)
     except OSError as error:
         reason = os.strerror(error.errno or 0)
         raise PlanError(f"the kernel makes no namespaces for this account: {reason}") from error
-    _write("/proc/self/setgroups", "deny")
-    _write("/proc/self/uid_map", f"{UID} {user} 1")
-    _write("/proc/self/gid_map", f"{UID} {group} 1")
+    for name, text in (("setgroups", "deny"), *maps):
+        _write(f"/proc/self/{name}", text)
 
 
 def _write(path: str, text: str) -> None:

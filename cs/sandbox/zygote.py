@@ -23,6 +23,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main(arguments: list[str]) -> Program:
     """Fork cells until the connection ends, and then end. Returns only in a task's process, far below."""
+    walls.seal_program()
     descriptor, parent = map(int, arguments)
     linux.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

@@ -26,6 +26,7 @@ import json, os, sys
 sys.path.append(sys.argv[1])
 from cs.sandbox import walls
 from cs.sandbox.plan import Bind, Plan
+walls.seal_program()
 binds, tmp_bytes, hostname = json.loads(sys.argv[2])
 reading, report = os.pipe()
 if os.fork() == 0:

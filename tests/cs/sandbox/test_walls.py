@@ -219,6 +219,32 @@ def test_a_covered_proc_is_a_clear_failure(ground: Ground) -> None:
     assert done.stderr.splitlines()[-1].startswith("error: the kernel mounts no new /proc here")
 
 
+def test_the_program_itself_cannot_be_changed(ground: Ground) -> None:
+    """/proc/self/exe of a process that executed nothing leads out of the cell: to a read-only mount."""
+    printed = ground.inside(
+        "import os\n"
+        "path = '/proc/self/exe'\n"
+        "for attempt in (lambda: os.chmod(path, 0o755), lambda: os.utime(path),\n"
+        "                lambda: os.setxattr(path, 'user.x', b'')):\n"
+        "    try: print(attempt())\n"
+        "    except OSError as error: print(error.errno)\n"
+        "print(os.statvfs(path).f_flag & os.ST_RDONLY)\n"
+    )
+    assert printed.split() == ["30", "30", "30", "1"]
+
+
+def test_a_program_is_sealed_once(ground: Ground) -> None:
+    """It executes itself anew with the same arguments, number and descriptors, and then no more."""
+    code = (
+        "import os, sys; sys.path.append(sys.argv[1]); from cs.sandbox import walls; "
+        "os.write(1, b'%d ' % os.getpid()); walls.seal_program(); print(sys.argv[2:], sys.flags.no_site)"
+    )
+    argv = [*ground.prefix, ground.python, "-I", "-S", "-B", "-c", code, str(ground.library), "an argument"]
+    done = ground.run_command(argv)
+    first, second, *rest = done.stdout.split(" ", 2)
+    assert (done.stderr, first == second, rest) == ("", True, ["['an argument'] 1\n"])
+
+
 def test_the_cells_end_is_the_end_of_all_in_it(ground: Ground) -> None:
     """A daemon that left its session dies with pid 1: nothing holds the pipe that it inherited."""
     code = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(600)\nprint('gone')"
