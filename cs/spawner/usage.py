@@ -12,6 +12,7 @@ from cs.spawner.folder import FolderGauge
 from cs.spawner.messages import LimitHit, LimitName, Limits
 from cs.spawner.outputs import Outputs
 from cs.spawner.proctree import MemoryGauge, Process, ProcessTree
+from cs.spawner.unnamed import UnnamedFiles
 
 
 def now() -> float:
@@ -68,6 +69,7 @@ class Watch:
         self._held = held
         self._gauge = MemoryGauge(allowed.memory)
         self._folder = FolderGauge(sweep, allowed.files) if sweep else None
+        self._unnamed = UnnamedFiles(sweep, allowed.disk)
         self._interval = limits.FIRST_SAMPLE
         self._look_at = self.started_at + self._interval
 
@@ -80,16 +82,18 @@ class Watch:
         """Measure; the first limit that it is over."""
         living, ended = self._processes()
         crowded = len(living) > self._allowed.processes  # a bomb: every moment counts
+        disk = files = 0
         if self._folder is not None and not crowded:
             self._folder.look(self._interval * limits.SWEEP_SHARE)
+            disk, files = self._folder.bytes + self._unnamed.measure(living), self._folder.files
         self.usage = Usage(
             wall_time=now() - self.started_at,
             memory=0 if crowded else self._gauge.measure(living, self._held()),
             output=self._outputs.size(),
             processes=len(living),
             cpu_time=self._past() + ended + sum(process.cpu_seconds for process in living),
-            disk=self._folder.bytes if self._folder is not None else 0,
-            files=self._folder.files if self._folder is not None else 0,
+            disk=disk,
+            files=files,
         )
         self.max_memory = max(self.max_memory, self.usage.memory)
         self._interval = min(2 * self._interval, limits.SAMPLE)
