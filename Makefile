@@ -11,7 +11,8 @@ PYTEST := env -u PYTHONPATH PYTHONSAFEPATH=1 $(BIN)/python -m pytest
 # What the tests drive, as command=Debian package.
 TOOLS := sshd=openssh-server scp=openssh-client ip=iproute2 iptables=iptables \
 	jarsigner=default-jdk-headless openssl=openssl unshare=util-linux ss=iproute2 unzip=unzip cc=gcc faketime=faketime \
-	avahi-browse=avahi-utils avahi-daemon=avahi-daemon dbus-daemon=dbus-daemon bwrap=bubblewrap
+	avahi-browse=avahi-utils avahi-daemon=avahi-daemon dbus-daemon=dbus-daemon bwrap=bubblewrap \
+	/usr/bin/python3=python3
 
 # Real JARs, which the tests sign and verify: Debian packages, one a line.
 JAR_PACKAGES := $(shell cat tests/integration/java-packages.txt)
