@@ -87,8 +87,10 @@ class Cells:
                 except (OSError, PlanError) as error:
                     raise CellError(f"no cell can be made: {error}") from error
             return Cell(sandbox, born, ours)
-        except BaseException:
+        except BaseException as error:
             ours.close()
+            if isinstance(error, OSError):  # a source, or the cell itself, is gone again
+                raise CellError(f"a new cell cannot be used: {error}") from error
             raise
 
     def _forked(self, sandbox: Sandbox, theirs: socket.socket) -> Born:

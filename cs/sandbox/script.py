@@ -131,11 +131,21 @@ def _close_files() -> int:
         except Exception:
             status = 120
     kept = [each for name in ("stdin", "stdout", "stderr") for each in _layers(getattr(sys, f"__{name}__"))]
-    for each in reversed(gc.get_objects()):  # a file that is made of another is the younger one
-        if isinstance(each, io.IOBase) and not any(each is stream for stream in kept):
+    left = [each for each in gc.get_objects() if isinstance(each, io.IOBase)]
+    for each in sorted(left, key=_depth):
+        if not any(each is stream for stream in kept):
             with suppress(Exception):
                 each.close()
     return status
+
+
+def _depth(file: io.IOBase) -> int:
+    """What is made of others comes before them: text, compression and the like, buffers, files."""
+    if isinstance(file, io.TextIOBase):
+        return 0
+    if isinstance(file, io.RawIOBase):
+        return 3
+    return 2 if isinstance(file, (io.BufferedWriter, io.BufferedRandom, io.BufferedReader)) else 1
 
 
 def _layers(stream: Any) -> list[Any]:

@@ -68,14 +68,16 @@ def main(arguments: list[str]) -> Program:
 
 
 class Standing(NamedTuple):
-    """What processes of one account can change in each other, and what they can leave behind."""
+    """What processes of one account can change in each other, and what they can leave behind.
+
+    System V's objects, which outlive their makers too, are refused by the filter of system calls.
+    """
 
     processors: frozenset[int]
     priority: int
     policy: int
     limits: tuple[tuple[int, int], ...]
     folders: tuple[tuple[int, int, int], ...]
-    left: bytes
 
     @classmethod
     def now(cls) -> Standing:
@@ -86,7 +88,6 @@ class Standing(NamedTuple):
             os.sched_getscheduler(0),
             tuple(resource.getrlimit(each) for each in _LIMITS),
             tuple(_folder(path) for path in FOLDERS),
-            b"".join(map(_shared, ("shm", "sem", "msg"))),
         )
 
 
@@ -124,6 +125,7 @@ def serve(warden: Warden) -> Program:
     if os.getpid() != 1:
         raise RuntimeError("a warden kills all that it can see: it must be pid 1")
     linux.prctl(_PR_SET_DUMPABLE, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # which Python handles; a task could end its cell with it
     try:
         return _serve(warden)
     except BaseException as error:
@@ -225,6 +227,7 @@ def _execute(task: dict[str, Any]) -> NoReturn:
 
 
 def _program(task: dict[str, Any]) -> Program:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(task["environment"])
     drawn = sys.modules.get("numpy.random")
@@ -317,18 +320,6 @@ def _folder(path: str) -> tuple[int, int, int]:
     """Its mode, and how much of it is free: of memory, and of files."""
     space = os.statvfs(path)
     return os.stat(path).st_mode, space.f_bfree, space.f_ffree
-
-
-def _shared(kind: str) -> bytes:
-    """The System V objects of the cell, which outlive their processes."""
-    try:
-        descriptor = os.open(f"/proc/sysvipc/{kind}", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return b""
-    try:
-        return os.read(descriptor, 4096)
-    finally:
-        os.close(descriptor)
 
 
 def _read_all(descriptor: int) -> str:

@@ -105,12 +105,19 @@ def bubblewrap_cell(sandbox: Sandbox, warden: socket.socket) -> Born:
         if b"\n" not in said:
             _end(child)
             raise CellError("bwrap made no cell")
-        return Born(int(json.loads(said.partition(b"\n")[0])["child-pid"]), child)
+        born = Born(int(json.loads(said.partition(b"\n")[0])["child-pid"]), child)
+        _volunteer_for_oom(born.pid)  # its interpreter is only starting, and still to be written to
+        return born
     finally:
         os.close(calls)
         os.close(reader)
         if writer >= 0:
             os.close(writer)
+
+
+def _volunteer_for_oom(pid: int) -> None:
+    with suppress(OSError):
+        Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
 
 
 def _spawn(argv: list[str], inherited: Sequence[int]) -> int:

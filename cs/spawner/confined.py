@@ -137,7 +137,9 @@ class ConfinedAttempt:
         wall_seconds, usage = now() - self._watch.started_at, self._watch.usage
         gone = self._cells.end(self._cell)
         seen = Word(cpu=usage.cpu_time, strays=max(0, usage.processes - 1))
-        return self._report(None, signal.SIGKILL if gone else None, hit, wall_seconds, seen, left=int(not gone))
+        return self._report(
+            None, signal.SIGKILL if gone else None, hit, wall_seconds, seen, left=int(not gone)
+        )
 
     def _report(
         self,

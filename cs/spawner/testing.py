@@ -7,13 +7,16 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.selectreactor import SelectReactor
 from twisted.python.failure import Failure
 
 from cs.runtimes.python import python_argv
+from cs.sandbox.boot import base_python
+from cs.sandbox.system import system_binds
 from cs.spawner.client import Spawner, start_spawner
-from cs.spawner.messages import Ended, Limits, Run
+from cs.spawner.messages import Ended, Limits, Run, Sandbox, Script, Wall
 from rjs.background import sleep
 from rjs.limits import MIB
 
@@ -28,6 +31,7 @@ class Workbench:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.work = folder / "work"
         self._count = 0
         self._reactor: SelectReactor | None = None
 
@@ -53,6 +57,26 @@ class Workbench:
         entry = self.folder / f"job{self._count}.py"
         entry.write_text(textwrap.dedent(source))
         return self.request(*python_argv(entry, args), **limits)
+
+    def sandbox(self, **fields: Any) -> Sandbox:
+        """A cell of this machine's system in which ``work``, a folder of ours, is at /work."""
+        self.work.mkdir(exist_ok=True)
+        system = (Wall(*bind) for bind in system_binds(base_python()))
+        given = {"key": "a", "binds": (*system, Wall(str(self.work), "/work", True)), "tmp_bytes": 64 * MIB}
+        return Sandbox(**{**given, **fields})
+
+    def confined(self, *argv: str, sandbox: Sandbox | None = None, **limits: Any) -> Run:
+        """An attempt at ``argv`` in a cell."""
+        request = self.request(*argv, **limits)
+        sandbox = sandbox or self.sandbox()
+        return msgspec.structs.replace(request, cwd="/work", sandbox=sandbox, sweep=str(self.work))
+
+    def script(self, source: str, *args: str, sandbox: Sandbox | None = None, **limits: Any) -> Run:
+        """An attempt at a Python job in a cell."""
+        request = self.confined("unused", sandbox=sandbox, **limits)
+        entry = self.work / f"job{self._count}.py"
+        entry.write_text(textwrap.dedent(source))
+        return msgspec.structs.replace(request, argv=(), script=Script(f"/work/{entry.name}", args))
 
     def run(self, request: Run) -> Ended:
         """How one attempt ends."""

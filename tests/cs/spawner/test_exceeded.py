@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cs.spawner.usage import Usage, exceeded
 from cs.spawner.messages import LimitHit, LimitName, Limits
+from cs.spawner.usage import Usage, exceeded
 
 _ALLOWED = Limits(memory=100, wall_time=10.0, output=50, processes=5)
 
