@@ -45,8 +45,9 @@ PATIENCE = 60.0
 STOP = 20.0
 """Seconds in which a server ends when it is told to."""
 LOOK = 0.03
-PORTS = range(20_000, 32_000)
-"""Below the ports that the kernel gives to callers: a WS that restarts finds its own free."""
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = range(20_000 + 1_000 * (WORKER % 12), 21_000 + 1_000 * (WORKER % 12))
+"""Below the ports that the kernel gives to callers, others for each worker: a WS that restarts finds its own free."""
 
 T = TypeVar("T")
 
