@@ -10,6 +10,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from cs.spawner import limits
@@ -30,7 +31,7 @@ class FolderGauge:
     """Bytes (as the disk holds them) and entries below a folder. A whole count may need many looks."""
 
     def __init__(self, path: str, allowed: int) -> None:
-        """A folder that cannot be looked into counts as ``allowed`` files."""
+        """A folder that cannot be looked into counts as more than the ``allowed`` files."""
         self._path = path
         self._allowed = allowed
         self._walk: Iterator[Count] | None = None
@@ -61,7 +62,7 @@ class FolderGauge:
         size = files = 0
         known: set[tuple[int, int]] = set()
         for found, deep in _below(self._path):
-            files += self._allowed if deep else 1
+            files += self._allowed + 1 if deep else 1
             if found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode):
                 if (found.st_dev, found.st_ino) in known:
                     continue
@@ -95,9 +96,8 @@ def _enter(
     try:
         trail.append((os.open(name, _FOLDER, dir_fd=parent), []))
         yield from _entries(trail)
-    except PermissionError:
-        if parent is not None:
-            yield os.fstat(parent), True
+    except PermissionError:  # closed to us, and not to who stands in it
+        yield Path(name).lstat() if parent is None else os.fstat(parent), True
     except OSError:
         pass  # it is gone, or no folder any more
 
@@ -109,6 +109,9 @@ def _entries(trail: list[tuple[int, list[str]]]) -> Iterator[tuple[os.stat_resul
         for entry in entries:
             try:
                 found = entry.stat(follow_symlinks=False)
+            except PermissionError:  # names may be read here, and no more
+                yield os.fstat(here), True
+                continue
             except OSError:
                 continue
             folder = stat.S_ISDIR(found.st_mode)

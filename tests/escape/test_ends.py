@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import signal
 
 import psutil
@@ -9,9 +10,19 @@ import pytest
 from escape_account import Account
 from escape_yard import Spawner, Way, Yard, outcome, wait_until
 
-from cs.spawner.messages import Started
+from cs.spawner.messages import Started, frame
 
 _DAEMONS = 5
+_SERVER = """
+import base64, os, socket, subprocess, sys, time
+ours, theirs = socket.socketpair()
+boot = "import sys; from cs.spawner.main import main; sys.exit(main(sys.argv[1:]))"
+argv = [sys.executable, "-I", "-c", boot, str(theirs.fileno()), str(os.getpid())]
+subprocess.Popen(argv, pass_fds=[theirs.fileno()], start_new_session=True, stdout=subprocess.DEVNULL)
+theirs.close()
+ours.sendall(base64.b64decode(sys.argv[1]))
+time.sleep(60)
+"""
 
 
 def test_daemons_are_gone_when_the_end_is_reported(yard: Yard, account: Account, way: Way) -> None:
@@ -56,6 +67,29 @@ def test_all_of_ours_killed_at_once(yard: Yard, account: Account, way: Way, youn
         assert len(jobs) == 1 + _DAEMONS
         for process in sorted(ours, key=lambda each: each.pid, reverse=youngest_first):
             process.kill()
+        wait_until(lambda: account.processes() == [])
+
+
+def test_the_server_killed_with_all_of_ours(yard: Yard, account: Account, way: Way) -> None:
+    """kill -9 of a compute server and of whatever it started, at once, the server first."""
+    place = yard.place()
+    request = base64.b64encode(frame(yard.inside(way, place, "daemons.py", "stay"))).decode()
+    with account.start("-c", _SERVER, request) as server:
+        wait_until(lambda: place.stdout.exists() and "ready" in place.stdout.read_text())
+        ours, jobs = _told_apart(account)
+        assert (len(jobs), ours[0].pid) == (1 + _DAEMONS, server.pid)
+        for process in ours:
+            process.kill()
+        wait_until(lambda: account.processes() == [])
+
+
+def test_a_server_that_is_killed_leaves_nothing(yard: Yard, account: Account, way: Way) -> None:
+    """kill -9 of a compute server alone: the spawner is told by its socket and by the kernel."""
+    place = yard.place()
+    request = base64.b64encode(frame(yard.inside(way, place, "daemons.py", "stay"))).decode()
+    with account.start("-c", _SERVER, request) as server:
+        wait_until(lambda: place.stdout.exists() and "ready" in place.stdout.read_text())
+        server.kill()
         wait_until(lambda: account.processes() == [])
 
 

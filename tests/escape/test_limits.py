@@ -23,6 +23,8 @@ _HOGS: list[tuple[str, LimitName, dict[str, Any]]] = [
     ("bytes_unlinked", "disk", {"disk": 50 * MIB}),
     ("bytes_unnamed", "disk", {"disk": 50 * MIB}),
     ("bytes_hidden", "disk", {"disk": 50 * MIB}),
+    ("bytes_behind_a_door", "files", {"files": 500, "disk": 50 * MIB}),
+    ("bytes_behind_a_pane", "files", {"files": 500, "disk": 50 * MIB}),
     ("bytes_reserved", "disk", {"disk": 50 * MIB}),
     ("bytes_beside", "disk", {"disk": 50 * MIB}),
     ("many_files", "files", {"files": 1_000}),
@@ -47,7 +49,7 @@ def test_who_takes_too_much_is_ended_for_it(
         done = outcome(spawner.run(yard.inside(way, place, "hogs.py", hog, **allowed)), place)
     ended = done.ended
     assert ended.limit is not None, (ended, done.stderr)
-    assert (ended.limit.name, ended.limit.allowed) == (limit, allowed[limit])
+    assert (ended.limit.name, ended.limit.allowed) == (limit, allowed[limit]), ended
     assert ended.limit.measured >= allowed[limit]
     assert (hog in done.told, ended.left) == (False, 0)
     assert ended.wall_seconds < 10

@@ -60,6 +60,11 @@ def test_only_its_own_folders_can_be_written(seen: dict[str, Any]) -> None:
     assert {path for path in with_devices if not path.startswith(("/dev/", "/proc/"))} == set()
 
 
+def test_it_is_killed_first(seen: dict[str, Any]) -> None:
+    """When the machine runs out of memory, a job's processes go before any of the owner's."""
+    assert seen["killed first"] == "1000"
+
+
 def test_no_descriptor_is_inherited(seen: dict[str, Any]) -> None:
     """Nothing, its two streams, its control channel: a folder of ours among them would be a way out."""
     assert seen["descriptors"] == {

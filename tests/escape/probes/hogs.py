@@ -145,6 +145,23 @@ def bytes_hidden() -> None:
     bytes_unnamed()
 
 
+def bytes_behind_a_door() -> None:
+    """In folders that are shut, the topmost too: who stands inside writes on."""
+    os.chmod("/work", 0)
+    os.chmod("/proc/self/cwd/.", 0o300)
+    files_in("out")
+    hold()
+
+
+def bytes_behind_a_pane() -> None:
+    """In a folder of which the names may be read, and no more; its files were open before."""
+    held = [os.open(f"out/hog{number}", os.O_WRONLY | os.O_CREAT) for number in range(MUCH)]
+    os.chmod("out", 0o400)
+    for descriptor in held:
+        os.write(descriptor, b"x" * MIB)
+    hold()
+
+
 def bytes_reserved() -> None:
     """Room that was never written."""
     for number in range(MUCH):

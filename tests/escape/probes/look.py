@@ -65,6 +65,7 @@ def state() -> None:
     tell("umask", own["Umask"])
     tell("environment", {name: value for name, value in os.environ.items() if "/work/" not in value})
     tell("folder", Path.cwd().name)
+    tell("killed first", Path("/proc/self/oom_score_adj").read_text().strip())
     tell("path", [path for path in sys.path if not path.startswith("/work/")])
     tell("modules", sorted(set(sys.modules) & {"evil", "sitecustomize", "usercustomize"}))
     tell("patched", hasattr(os, "evil"))
