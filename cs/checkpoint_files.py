@@ -14,8 +14,8 @@ from pathlib import Path
 from cs.workplace import Workplace, remove_tree
 from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.names import parts_of, shown
+from rjs.checkpoints import limits
 from rjs.checkpoints.checkpoint_jar import FOLDER, OpenedCheckpoint, check_count
-from rjs.checkpoints.limits import BYTES
 from rjs.errors import RefusedError
 from rjs.files import UnsafeFileError, open_nofollow
 
@@ -39,7 +39,7 @@ def gather(place: Workplace, staging: Path) -> list[tuple[str, Path]]:
             check_count(len(files) + 1, size)
             _check_name(entry.name)
             copy = staging / str(len(files))
-            size += _copied(folder, entry.name, copy, BYTES - size)
+            size += _copied(folder, entry.name, copy, limits.BYTES - size)
             files.append((entry.name, copy))
     return files
 
@@ -101,7 +101,7 @@ def _copied(folder: int, name: str, copy: Path, most: int) -> int:
         while piece := file.read(_PIECE):
             size += len(piece)
             if size > most:
-                check_count(0, BYTES + 1)
+                check_count(0, limits.BYTES + 1)
             out.write(piece)
     return size
 

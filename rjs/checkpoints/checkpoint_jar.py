@@ -19,11 +19,11 @@ from cryptography import x509
 
 from rjs.attempts import AttemptId, Fence
 from rjs.bundle.cms import SigningKey
-from rjs.bundle.errors import BundleRefusedError
 from rjs.bundle.names import shown
 from rjs.bundle.sign import measure, sign_measured
 from rjs.bundle.verify import OpenedBundle, Signer, open_bundle
 from rjs.checkpoints import limits
+from rjs.checkpoints.errors import CheckpointRefusedError
 from rjs.errors import RefusedError
 from rjs.identity.oids import ANSWER_EKU
 from rjs.identity.peers import check_answer_chain
@@ -93,19 +93,20 @@ def write_checkpoint(
     """Write the checkpoint JAR of ``files``, by their names in the folder; the statement's digests are filled in.
 
     A file given by path is read twice and must not change meanwhile. Raises BundleRefusedError like ``sign_jar``, and
-    ``checkpoint-files`` or ``checkpoint-size`` like ``open_checkpoint``.
+    CheckpointRefusedError for its files like ``open_checkpoint``.
     """
     measured = [measure(f"{FOLDER}/{name}", content) for name, content in files]
     _check_files({file.name: file.archived.size for file in measured})
     digests = {file.name: file.sha256.hex() for file in measured}
     encoded = msgspec.json.encode(msgspec.structs.replace(statement, digests=digests))
     if len(encoded) > MAX_RECEIPT_BYTES:
-        raise BundleRefusedError("checkpoint-files", "the names of the files are too long together")
+        raise CheckpointRefusedError("checkpoint-files", "the names of the files are too long together")
     sign_measured(out, [measure(STATEMENT_NAME, encoded), *measured], key=key, chain=chain, attributes={})
 
 
 def open_checkpoint(file: BinaryIO, *, roots: Sequence[x509.Certificate], at: datetime) -> OpenedCheckpoint:
-    """Accept a checkpoint at the aware time ``at`` or raise BundleRefusedError, whatever the bytes.
+    """Accept a checkpoint at the aware time ``at``, or raise BundleRefusedError or CheckpointRefusedError, whatever
+    the bytes.
 
     1. Everything that ``open_bundle`` checks, with a certificate for answers that leads to one of ``roots``.
     2. No main attributes beyond those that every manifest has.
@@ -117,14 +118,14 @@ def open_checkpoint(file: BinaryIO, *, roots: Sequence[x509.Certificate], at: da
     bundle = open_bundle(file, at=at, roots=roots, purpose=ANSWER_EKU)  # 1
     if not _HEADERS_ALLOWED.issuperset(bundle.main_headers):  # 2
         unexpected = min(set(bundle.main_headers) - _HEADERS_ALLOWED)
-        raise BundleRefusedError(
+        raise CheckpointRefusedError(
             "checkpoint-attributes", f"a checkpoint may not have the main attribute {unexpected}"
         )
     statement = _statement_of(bundle)  # 3
     entries = {name: entry for name, entry in bundle.entries.items() if name != STATEMENT_NAME}
     _check_files({name: entry.size for name, entry in entries.items()})  # 4
     if statement.digests != {name: entry.digest.value.hex() for name, entry in entries.items()}:  # 5
-        raise BundleRefusedError(
+        raise CheckpointRefusedError(
             "checkpoint-statement", "the statement's digests are not those of the checkpoint's files"
         )
     _check_server(bundle.signer, statement, at)  # 6
@@ -132,9 +133,9 @@ def open_checkpoint(file: BinaryIO, *, roots: Sequence[x509.Certificate], at: da
 
 
 def check_count(files: int, size: int) -> None:
-    """Raise BundleRefusedError ``checkpoint-size`` where so many files, or bytes together, are too much."""
+    """Raise CheckpointRefusedError ``checkpoint-size`` where so many files, or bytes together, are too much."""
     if files > limits.FILES or size > limits.BYTES:
-        raise BundleRefusedError(
+        raise CheckpointRefusedError(
             "checkpoint-size",
             f"a checkpoint has at most {limits.FILES} files and {limits.BYTES} bytes; keep less in the folder",
         )
@@ -142,12 +143,14 @@ def check_count(files: int, size: int) -> None:
 
 def _statement_of(bundle: OpenedBundle) -> Statement:
     if STATEMENT_NAME not in bundle.entries:
-        raise BundleRefusedError("checkpoint-statement", f"this is no checkpoint: it has no {STATEMENT_NAME}")
+        raise CheckpointRefusedError(
+            "checkpoint-statement", f"this is no checkpoint: it has no {STATEMENT_NAME}"
+        )
     encoded = bundle.read(STATEMENT_NAME, MAX_RECEIPT_BYTES)
     try:
         return _DECODER.decode(encoded)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BundleRefusedError(
+        raise CheckpointRefusedError(
             "checkpoint-statement", f"the statement is malformed: {shown(str(error))}"
         ) from None
 
@@ -161,7 +164,7 @@ def _check_names(names: Collection[str]) -> None:
     for name in names:
         folder, _, file = name.partition("/")
         if folder != FOLDER or not file or "/" in file:
-            raise BundleRefusedError(
+            raise CheckpointRefusedError(
                 "checkpoint-files", f"a checkpoint may not hold {shown(name)}; its files have no folders"
             )
 
@@ -172,10 +175,10 @@ def _check_server(signer: Signer, statement: Statement, at: datetime) -> None:
     try:
         server = check_answer_chain(chain, chain[-1], at)
     except RefusedError as error:
-        raise BundleRefusedError(
+        raise CheckpointRefusedError(
             "checkpoint-statement", f"no answer key signed it: {error.sentence}"
         ) from None
     if server != statement.cs:
-        raise BundleRefusedError(
+        raise CheckpointRefusedError(
             "checkpoint-statement", "the statement names another compute server than its certificate"
         )
