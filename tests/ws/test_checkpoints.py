@@ -167,7 +167,7 @@ def test_the_next_lease_tells_of_it(site: Site) -> None:
     site.offer()
     site.shell.perform(site.shell.queue.attempt_ended(LUS, FIRST, CS, "returned", "", 0.0))
     site.want()
-    data = jar()
+    data = jar(FIRST, 1)
     (ref,) = site.grants[-1].checkpoints
     assert (ref.task, ref.fence, ref.sequence) == (0, FIRST.fence, 1)
     key = f"{A}.0.{ref.sha256}"
@@ -245,7 +245,7 @@ def test_a_sealed_jobs_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cap", ["CHECKPOINTS_JOB", "CHECKPOINTS_ACCOUNT"])
 def test_a_full_shelf_refuses_by_name(site: Site, cap: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is there counts; the next one of the same task takes its place."""
-    size = len(jar())
+    size = len(jar(FIRST, 1))
     monkeypatch.setattr(limits, cap, size + 10)
     assert site.offer() == "kept"
     site.shell.perform(site.shell.queue.want(LUS, 2, 1, 0.0))
