@@ -33,7 +33,7 @@ class Workbench:
         self.folder = folder
         self.work = folder / "work"
         self._count = 0
-        self._reactor: SelectReactor | None = None
+        self.reactor: SelectReactor | None = None
 
     @property
     def stdout(self) -> Path:
@@ -84,7 +84,7 @@ class Workbench:
 
     def drive(self, scenario: Callable[[Spawner], Coroutine[Deferred[Any], Any, T]]) -> T:
         """The result of ``scenario`` with a fresh spawner, which is closed afterwards. Ends within SCENARIO."""
-        reactor = self._reactor = SelectReactor()
+        reactor = self.reactor = SelectReactor()
         spawner = start_spawner()
         outcome: list[T | Failure] = []
 
@@ -110,9 +110,9 @@ class Workbench:
 
     async def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
         """Return when ``condition`` holds, looking every few milliseconds. Raises TimeoutError."""
-        assert self._reactor is not None
-        deadline = self._reactor.seconds() + seconds
+        assert self.reactor is not None
+        deadline = self.reactor.seconds() + seconds
         while not condition():
-            if self._reactor.seconds() > deadline:
+            if self.reactor.seconds() > deadline:
                 raise TimeoutError(f"not within {seconds} seconds")
-            await sleep(self._reactor, 0.005)
+            await sleep(self.reactor, 0.005)

@@ -39,7 +39,7 @@ PROGRAMS = {
     "fork": "import os, sys\nif os.fork() == 0: print('child'); sys.exit(3)\nprint(os.waitstatus_to_exitcode(os.wait()[1]))",
     "pool": "import multiprocessing as m\nif __name__ == '__main__':\n  with m.get_context('spawn').Pool(1) as p: print(p.map(abs, [-1]))",
     "stdin": "import sys\nprint(repr(sys.stdin.read()))",
-    "main": "import sys, __main__\nprint(__main__.__name__, __file__, sys.argv, sys.path[0], __builtins__, sys.flags[:10])\nprint(sys.stdout.encoding, sys.stdout.errors, open(0).encoding, sys.getfilesystemencoding())",
+    "main": "import sys, __main__\nprint(__main__.__name__, __file__, sys.argv, sys.path[0], __builtins__, sys.flags[:10])\nprint(sys.stdout.encoding, sys.stdout.errors, open(0).encoding.lower(), sys.getfilesystemencoding())",
     "closed-stdout": "import sys\nprint('x')\nsys.stdout.close()",
     "replaced-stdout": "import sys, io\nsys.stdout = io.StringIO()\nprint('nowhere')",
     "buffer": "import sys\nsys.stdout.buffer.write(b'bytes')",
