@@ -4,8 +4,8 @@
 
 Every row is a no-op task, at the door of the spawner: from the request of ``Spawner.run`` to its Ended, output files
 and limits included. *Alone* is the median time of one after the other. *A second* is the rate of that, and for two
-spawners that of both together. The ways take turns, ``--rounds`` times ``--tasks`` each, so that what else the machine
-does hits all of them; rates are medians over the rounds.
+spawners that of both together. The ways take turns, ``--rounds`` times ``--tasks`` each, so that what else the
+machine does hits all of them; rates are medians over the rounds.
 
 The floors do less and say so: *spawn* starts ``/bin/true`` and waits for it, *bwrap* does so in the same cell but
 without a warden, and *fork with numpy* is what a parent outside of all walls, which nobody may have (it would run the
@@ -41,6 +41,9 @@ from rjs.cli.console import print_table, say
 
 Play = Callable[[int], Coroutine[Deferred[Any], Any, list[float]]]
 
+PATIENCE = 1200.0
+"""Seconds until the measurement is given up."""
+
 TRUE = "/bin/true"
 _PARENT = "--parent"
 
@@ -65,7 +68,9 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="rjs-bench-") as folder:
         bench = Workbench(Path(folder))
-        rows = bench.drive(lambda spawner: _measured(bench, spawner, given.tasks, given.rounds))
+        rows = bench.drive(
+            lambda spawner: _measured(bench, spawner, given.tasks, given.rounds), seconds=PATIENCE
+        )
     print_table(["WAY", "ALONE MS", "A SECOND"], rows)
     if shutil.which("podman") is None:
         say("podman is not installed here: not measured")

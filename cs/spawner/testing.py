@@ -82,8 +82,10 @@ class Workbench:
         """How one attempt ends."""
         return self.drive(lambda spawner: spawner.run(request))
 
-    def drive(self, scenario: Callable[[Spawner], Coroutine[Deferred[Any], Any, T]]) -> T:
-        """The result of ``scenario`` with a fresh spawner, which is closed afterwards. Ends within SCENARIO."""
+    def drive(
+        self, scenario: Callable[[Spawner], Coroutine[Deferred[Any], Any, T]], seconds: float = SCENARIO
+    ) -> T:
+        """The result of ``scenario`` with a fresh spawner, which is closed afterwards. Ends within ``seconds``."""
         reactor = self.reactor = SelectReactor()
         spawner = start_spawner()
         outcome: list[T | Failure] = []
@@ -98,7 +100,7 @@ class Workbench:
 
         def started() -> None:
             played = Deferred.fromCoroutine(play())
-            reactor.callLater(SCENARIO, played.cancel)
+            reactor.callLater(seconds, played.cancel)
             played.addErrback(outcome.append)
             played.addBoth(lambda _: reactor.stop())
 
