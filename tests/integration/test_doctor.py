@@ -407,8 +407,9 @@ def test_another_account_is_told_what_it_cannot_see(cluster: Cluster, tmp_path: 
     (tmp_path / "cs").mkdir(mode=0o700)
     with as_nobody():
         assert codes(examine(tmp_path / "cs")[1]) == {"not-seen"}  # not even whose it is
-    for each in (tmp_path, *tmp_path.parents[:2]):
-        each.chmod(0o755)
+    for each in (tmp_path, *tmp_path.parents):
+        if "pytest-of-" in str(each):  # pytest's own, one more where tests run beside each other
+            each.chmod(0o755)
     with as_nobody():
         (found,) = examine(tmp_path / "cs")[1]
         assert found.code == "other-account" and found.commands[0].startswith("sudo -u root rjs doctor /")
