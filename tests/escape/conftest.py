@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from escape_account import Account, ordinary_account
 from escape_yard import WAYS, Way, Yard
@@ -77,6 +78,9 @@ def _gone(account: Account) -> None:
                 process.kill()
             pytest.fail(f"processes are left: {told}")
         time.sleep(0.01)
+    for process in psutil.Process().children():
+        if process.status() == psutil.STATUS_ZOMBIE:
+            os.waitpid(process.pid, os.WNOHANG)
 
 
 def _around(account: Account) -> dict[str, object]:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attrs
@@ -22,6 +22,7 @@ import psutil
 
 import cs
 import rjs
+from cs.spawner.linux import adopt_orphans
 
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 _UNUSED = range(61_184, 65_520)  # systemd's range for services that have no account: nobody else is in it
@@ -72,19 +73,19 @@ class Account:
         )
 
     def processes(self) -> list[psutil.Process]:
-        """All of its living processes but the test's own, oldest first; a zombie does not live."""
+        """All of its living processes below this one, oldest first; a zombie does not live."""
         found = []
-        for process in psutil.process_iter(["uids", "status"]):
-            uids, status = process.info["uids"], process.info["status"]
-            if uids is not None and uids.real == self.uid and status != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        ours = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-        return sorted((each for each in found if each.pid not in ours), key=lambda each: each.pid)
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if process.uids().real == self.uid and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+        return sorted(found, key=lambda each: each.pid)
 
 
 @contextmanager
 def ordinary_account() -> Iterator[Account]:
     """The account, with its folder and interpreter, which are removed afterwards. Raises RuntimeError."""
+    adopt_orphans()  # whatever loses its parents is still below this process
     with tempfile.TemporaryDirectory(prefix="rjs-escape-") as made:
         folder = Path(made).resolve()
         folder.chmod(0o755)

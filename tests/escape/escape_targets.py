@@ -36,16 +36,16 @@ os.unlink("/dev/shm/" + memory)
 def targets(account: Account) -> Iterator[dict[str, Any]]:
     """Everything that ``probes/reach.py`` reaches for, as what it is told. All is gone afterwards."""
     with ExitStack() as held:
-        held.callback(_remove, account)
         yield {
             "folder": str(account.folder / "home"),
-            "secrets": _secrets(account),
+            "secrets": held.enter_context(secrets(account)),
             **held.enter_context(_victim(account)),
             **held.enter_context(_listeners(account)),
         }
 
 
-def _secrets(account: Account) -> dict[str, str]:
+@contextmanager
+def secrets(account: Account) -> Iterator[dict[str, str]]:
     """Files of the account: its own, its server's keys and state, another bundle's attempt at this moment."""
     places = {
         "the home": "home/.ssh/id_ed25519",
@@ -53,16 +53,13 @@ def _secrets(account: Account) -> dict[str, str]:
         "the state": "home/rjs/cs/state.sqlite",
         "another bundle": "work/other/task/job/secret",
     }
-    for name in places.values():
-        path = account.folder / name
-        with account.acting():
+    with account.acting():
+        for name in places.values():
+            path = account.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("the owner's secret")
             path.chmod(0o600)
-    return {what: str(account.folder / name) for what, name in places.items()}
-
-
-def _remove(account: Account) -> None:
+    yield {what: str(account.folder / name) for what, name in places.items()}
     with account.acting():
         remove_tree(account.folder / "home")
 

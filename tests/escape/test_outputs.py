@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from escape_account import Account
-from escape_targets import targets
+from escape_targets import secrets
 from escape_yard import Outcome, Way, Yard, outcome
 
 from cs.workplace import OutputRefusedError
@@ -17,24 +17,24 @@ _SECRET = b"the owner's secret"
 )
 def test_what_is_no_output_is_refused(yard: Yard, account: Account, way: Way, what: str) -> None:
     """A link, a pipe, a socket, a second name, another folder or none: an error with a reason, at once."""
-    with targets(account) as known:
-        done = _left(yard, way, what, known["secrets"]["the token key"])
+    with secrets(account) as known:
+        done = _left(yard, way, what, known["the token key"])
         with account.acting(), pytest.raises((OutputRefusedError, FileNotFoundError)):
             done.place.outputs()
 
 
 def test_the_server_would_have_read_it(yard: Yard, account: Account, way: Way) -> None:
     """The control: from outside, where outputs are collected, the planted link leads to the secret."""
-    with targets(account) as known:
-        done = _left(yard, way, "link", known["secrets"]["the token key"])
+    with secrets(account) as known:
+        done = _left(yard, way, "link", known["the token key"])
         with account.acting():
             assert (done.place.out / "answer").read_bytes() == _SECRET
 
 
 def test_a_name_for_the_systems_files_cannot_be_made(yard: Yard, account: Account, way: Way) -> None:
     """Nor is there any file of the owner's that a link could be made to."""
-    with targets(account) as known:
-        done = _left(yard, way, "name_of_the_systems", known["secrets"]["the token key"])
+    with secrets(account) as known:
+        done = _left(yard, way, "name_of_the_systems", known["the token key"])
     assert done.ended.exit_status == 1
     assert "OSError" in done.stderr
 
