@@ -110,6 +110,39 @@ def test_ten_disturbances_change_the_time_not_the_outcome(cluster: Cluster, tmp_
     cluster.quiet()
 
 
+LEAVING = """
+import signal, sys, time
+from rjs import task
+
+def leave(number, frame):
+    (task.checkpoint_folder / "state").write_text("told to leave")
+    sys.exit(0)
+
+kept = task.checkpoint_folder / "state"
+if kept.exists():
+    (task.output_folder / "state").write_text(kept.read_text())
+else:
+    signal.signal(signal.SIGTERM, leave)
+    task.progress(0.5, "ready")
+    time.sleep(600)
+"""
+
+
+def test_a_confined_task_that_leaves(tmp_path: Path) -> None:
+    """In its cell too a task is told to leave, may write what it reached, and its next attempt finds it."""
+    (tmp_path / "c").mkdir()
+    with running_cluster(tmp_path / "c", ["cs1"], confined=True) as cluster:
+        cs, job = (
+            cluster["cs1"],
+            cluster.ada.place(cluster.ada.pack(write_job(tmp_path / "leaving", LEAVING))),
+        )
+        wait_for(lambda: "ready" in json.dumps(cluster.ada.status(job)), story=cluster.story)
+        stopped(cluster, cs)
+        (answer,) = cluster.ada.answers(job, 1).values()
+        assert answer.files["out/state"] == b"told to leave"
+        wait_for(lambda: not kept(cluster), story=cluster.story)
+
+
 def wait_for_another(cluster: Cluster) -> None:
     """Waits until the WS keeps a checkpoint that it does not keep now."""
     seen = kept(cluster)
