@@ -63,7 +63,7 @@ class Unpacked(FileSystemEventHandler):
 
     def jobs(self) -> set[str]:
         """The jobs, by the first digits of their ids, that were unpacked so far."""
-        return {name.partition("-")[0] for name in self.names}
+        return {name[:16] for name in self.names}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -38,11 +38,12 @@ LARGE = {LARGE}
 {_VALUE}
 
 def say(what):
-    line = f"{{what}} {{time.clock_gettime(time.CLOCK_BOOTTIME):.6f}} {{os.getcwd()}}\\n"
+    line = f"{{what}} {{time.clock_gettime(time.CLOCK_BOOTTIME):.6f}} {{own_name}} {{os.getcwd()}}\\n"
     log = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND)
     os.write(log, line.encode())
     os.close(log)
 
+own_name = os.environ["RJS_NAME"]
 say("start")
 task = int(os.environ["RJS_TASK_INDEX"])
 mark = sys.argv[4] if len(sys.argv) > 4 else ""
@@ -85,7 +86,7 @@ def digest_of(seed: int, task: int) -> str:
 
 
 _LINE = re.compile(
-    r"(start|stop) ([0-9.]+) .*/(\w+)/clusters/\w+/work/([0-9a-f]{16})-(\d+)-(\d+)-(\d+)-(\d+)/job"
+    r"(start|stop) ([0-9.]+) rjs://job/([0-9a-f]{64})/(\d+)/(\d+)\.(\d+)\.(\d+) .*/(\w+)/clusters/\w+/work/.*"
 )
 
 
@@ -94,7 +95,7 @@ def read_log(path: Path, jobs: dict[str, str]) -> Iterator[TaskStarted | TaskSto
     for line in path.read_text().splitlines():
         match = _LINE.fullmatch(line)
         assert match is not None, line
-        what, at, cs, job, *numbers = match.groups()
+        what, at, job, *numbers, cs = match.groups()
         task, *fence = map(int, numbers)
         kind = TaskStarted if what == "start" else TaskStopped
-        yield kind(at=float(at), cs=cs, job=jobs.get(job, job), task=task, fence=Fence(*fence))
+        yield kind(at=float(at), cs=cs, job=jobs.get(job[:16], job[:16]), task=task, fence=Fence(*fence))
