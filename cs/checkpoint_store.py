@@ -98,6 +98,7 @@ class CheckpointStore:
             with part.open("w+b") as file:
                 write(file)
                 file.flush()
+                os.utime(file.fileno(), (now, now))
                 os.fsync(file.fileno())
             crash_point("cs.checkpoint.signed")
             part.replace(self.path(name))
