@@ -57,6 +57,7 @@ def status(folder: Path, as_json: bool) -> None:
     document["revocations"] = _revocations(document["revocations"])
     document["disk"] = document["disk"]["sentence"] or f"{document['disk']['free'] // MIB:,} MiB free"
     document["network"] = network_words(document.get("network", {}))
+    document["lacking"] = "; ".join(document.get("lacking", ())) or None
     luses = document["lookup_servers"].items()
     document["lookup_servers"] = "; ".join(f"{each}: {said or 'no trouble'}" for each, said in luses) or None
     rows = [[key.replace("_", " "), _words(value)] for key, value in document.items() if key != "boot"]
