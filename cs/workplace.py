@@ -107,8 +107,11 @@ class Workplace:
         return [*files, (STDOUT_NAME, self.stdout), (STDERR_NAME, self.stderr)]
 
     def empty(self) -> None:
-        """Remove every file and folder, but the bundle's folder and ``task/``. Raises OSError."""
-        for left in self.path.iterdir() if self.path.exists() else ():
+        """Remove every file and folder, but the bundle's folder and ``task/``, if there are any: an attempt may have
+        been refused before. Raises OSError."""
+        if not self.path.exists():
+            return
+        for left in self.path.iterdir():
             if left != self.task:
                 remove_tree(left)
         empty_folder(self.task)
