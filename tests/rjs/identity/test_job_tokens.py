@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 
 import msgspec
 import pytest
@@ -156,7 +155,7 @@ def test_the_job_asks_for_its_own_name_with_its_own_key(organisation: Organisati
     assert refused(garbage, organisation, now) == "identity.request"
 
 
-@pytest.mark.parametrize("statement", [b"", b"\xc1", b"\x80", b"\x91" * 3000, os.urandom(100)])
+@pytest.mark.parametrize("statement", [b"", b"\xc1", b"\x80", b"\x91" * 3000, bytes(range(256))])
 def test_nonsense_that_was_signed_is_refused(
     organisation: Organisation, now: dt.datetime, statement: bytes
 ) -> None:
