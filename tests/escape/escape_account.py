@@ -124,7 +124,9 @@ def _environment(folder: Path) -> Path:
         str(folder / "bin" / "python"),
         "--disable-pip-version-check",
     ]
-    subprocess.run([*pip, "install", "--quiet", "--no-deps", *wanted], check=True, timeout=100)
+    subprocess.run(
+        [*pip, "install", "--quiet", "--no-deps", "--ignore-installed", *wanted], check=True, timeout=100
+    )
     for path in (folder, *folder.rglob("*")):  # whatever the umask of who runs this
         if not path.is_symlink():
             path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
