@@ -268,6 +268,9 @@ class CheckpointTurns:
             self._voice.say(Fault(error.code, error.sentence, asked.id).line())
         except OSError as error:
             self._voice.say(Fault("disk", f"this machine's disk says: {error.strerror}", asked.id).line())
+        except Exception:  # whatever a job put there must not keep it waiting
+            _log.failure("cannot take a checkpoint")
+            self._voice.say(Fault("internal", "the compute server met a defect of its own", asked.id).line())
         finally:
             now = self._desk.reactor.seconds()
             self._next = now + max(limits.CHECKPOINT_PAUSE, limits.CHECKPOINT_SHARE * (now - began))

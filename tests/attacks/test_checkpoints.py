@@ -388,9 +388,10 @@ def test_nothing_else_of_the_machine_is_taken(
     assert list((tmp_path / "outgoing").iterdir()) == [] == list((tmp_path / "staging").iterdir())
 
 
-def test_a_name_that_cannot_travel(desktop: Desktop) -> None:
+@pytest.mark.parametrize("name", [b"a\\b", b"\xff\xfe", b"con\n", b"a:b"])
+def test_a_name_that_cannot_travel(desktop: Desktop, name: bytes) -> None:
     """It is refused by name, whatever its bytes are."""
-    (desktop.place.checkpoint / "a\\b").touch()
+    (desktop.place.checkpoint / os.fsdecode(name)).touch()
     with pytest.raises(RefusedError, match="checkpoint-name"):
         take(desktop)
 
