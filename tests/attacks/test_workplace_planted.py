@@ -108,6 +108,12 @@ def test_what_is_cleaned_up_is_gone(place: Workplace, trick: Callable[[Workplace
     assert [path for path in place.path.rglob("*") if path != place.task] == []
 
 
+def test_what_was_never_made_is_not_made_by_cleaning_up(tmp_path: Path) -> None:
+    """An attempt that was refused leaves no folder."""
+    Workplace(tmp_path, attempt(1)).empty()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_folders_of_other_bundles_go(place: Workplace) -> None:
     """But those of the last few, whose sandboxes may still wait."""
     jobs = [f"{number:x}" * 64 for number in range(1, 9)]
