@@ -77,6 +77,11 @@ class Cell:
         return self._held[_FOLDERS] if len(self._held) > _FOLDERS else None
 
     @property
+    def ours(self) -> bool:
+        """Nothing but our code and the standard library runs in its warden: the bundle's packages were not loaded."""
+        return not (self.sandbox.preload and self.sandbox.python_paths)
+
+    @property
     def usable(self) -> bool:
         """It lives, and every file that is mounted in it is still the one that has the name."""
         with suppress(OSError):

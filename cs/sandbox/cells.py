@@ -46,8 +46,9 @@ class Cells:
         return self._made(sandbox)
 
     def give_back(self, cell: Cell, now: float) -> None:
-        """It is as it was made, and may wait for another attempt."""
-        if cell.sandbox.fresh:
+        """It is as it was made, and may wait for another attempt, unless others' code runs in its warden, which could
+        change files while the server reads and removes them, and take what nobody measures then."""
+        if cell.sandbox.fresh or not cell.ours:
             self.end(cell)
             return
         cell.idle_since = now

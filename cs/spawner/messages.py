@@ -69,7 +69,8 @@ class Sandbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     network: bool = False
     """Something listens at 127.0.0.1:3128 inside; the socket comes out with Listening."""
     preload: tuple[str, ...] = ()
-    """Modules that the cell imports once, before it forks the first Script; each Script finds them loaded."""
+    """Modules that the cell imports once, before it forks the first Script; each Script finds them loaded. With
+    ``python_paths`` it is a cell for this attempt alone: what was loaded may go on running in its first process."""
     python_paths: tuple[str, ...] = ()
     """Folders inside, appended to ``sys.path`` of the cell and so of each Script."""
 

@@ -170,8 +170,8 @@ class PermissionsTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     network: Annotated[
         tuple[Annotated[str, Meta(max_length=300)], ...],
         Meta(
-            description="Places that the job may reach over the network, each one host and one port; a confined job does "
-            "so through [a proxy](job-network.md). None: no network at all.",
+            description="Places that the job may reach over the network, each one host and one port; a confined job "
+            "does so through [a proxy](job-network.md). None: no network at all.",
             examples=[["data.example.org:443", "192.0.2.7:8080", "[2001:db8::7]:443"]],
             max_length=limits.MAX_NETWORK_PLACES,
             extra={"must": f'a list of at most {limits.MAX_NETWORK_PLACES} texts "host:port"'},
@@ -287,8 +287,9 @@ class PythonTable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         tuple[ModuleName, ...],
         Meta(
             description=(
-                "Modules that are imported once for all tasks that follow each other on a compute server, not by "
-                "each: packages of the lock or of the standard library, not files of the bundle."
+                "Modules that are imported before the task's program starts: packages of the lock or of the standard "
+                "library, not files of the bundle. Without a lock that is done once for all tasks that follow each "
+                "other on a compute server; with one for each, since a sandbox in which packages ran has one task."
             ),
             examples=[["numpy"], ["numpy", "scipy.linalg"]],
             max_length=limits.MAX_PRELOADED,

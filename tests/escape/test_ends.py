@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import signal
 
+import msgspec
 import psutil
 import pytest
 from escape_account import Account
@@ -108,6 +109,19 @@ def test_a_cells_first_process_hears_no_signal(yard: Yard, way: Way) -> None:
             done = outcome(spawner.run(yard.inside(way, place, "signals.py")), place)
             assert signal.SIGKILL in done.told["sent"]
             assert (done.ended.exit_status, done.ended.signal, done.ended.strays) == (7, None, 0)
+
+
+def test_what_was_loaded_in_advance_ends_with_its_task(yard: Yard, account: Account, way: Way) -> None:
+    """A package that a cell's first process loaded runs no more when the end is reported: what the server then reads
+    and removes of the folder, nobody changes."""
+    with yard.spawner() as spawner:
+        place = yard.place()
+        request = yard.inside(way, place, "turned.py")
+        assert request.sandbox is not None
+        turned = msgspec.structs.replace(request.sandbox, preload=("turned",), python_paths=("/work/job",))
+        done = outcome(spawner.run(msgspec.structs.replace(request, sandbox=turned)), place)
+        assert done.told == {"changed by": "the first process"}, (done, done.stderr)
+        assert [process for process in account.processes() if process.num_threads() > 1] == []
 
 
 def _start(yard: Yard, way: Way, spawner: Spawner) -> Started:
