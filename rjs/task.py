@@ -2,7 +2,8 @@
 
 On a compute server only this module and its two neighbours are there, and it loads the standard library alone; what
 a token needs is loaded when one is asked for. Outside of a cluster ``index`` is 0, ``count`` is 1, progress and
-checkpoints go nowhere, and the folders are ``out`` and ``checkpoint`` where the script was started.
+checkpoints go nowhere, and the folders are ``out`` and ``checkpoint`` where the script was started,
+which makes them or finds them there.
 The other end is described in docs/job-tokens.md.
 """
 

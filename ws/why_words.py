@@ -59,7 +59,8 @@ OF_LEASES: Final = {
 """The sentences of tasks that a LUS has."""
 
 _AGAIN: Final = (
-    "the descriptor or the signature may be at fault: mend it, sign again, and submit it: rjs submit PATH"
+    "mend what that names: the program (rjs status JOB shows the end of its stderr), [needs] in job.toml, "
+    "or the signature; then sign it again and submit it: rjs submit PATH"
 )
 _SIGN: Final = "sign it again and submit it: rjs submit PATH"
 
