@@ -46,7 +46,8 @@ class UnnamedFiles:
             try:
                 sizes.update(_held(process.pid))
             except PermissionError:
-                closed.add(process.pid)
+                if not _is_ending(process.pid):
+                    closed.add(process.pid)
             except OSError:
                 continue  # it is gone
         stubborn, self._closed = closed & self._closed, closed
@@ -71,6 +72,15 @@ def _held(pid: int) -> dict[tuple[int, int], int]:
     finally:
         os.close(folder)
     return sizes
+
+
+def _is_ending(pid: int) -> bool:
+    """Whether none of its threads has memory any more: the kernel, which takes a while to free a lot of that, then
+    closes its files, and shows them to nobody meanwhile."""
+    try:
+        return all(path.read_text().startswith("0 ") for path in Path(f"/proc/{pid}/task").glob("*/statm"))
+    except OSError:
+        return True  # it is gone
 
 
 def _device(folder: str) -> int | None:

@@ -106,6 +106,16 @@ def test_threads_have_an_end(yard: Yard, way: Way) -> None:
     assert "can't start new thread" in done.stderr or done.ended.limit is not None
 
 
+def test_who_takes_long_to_end_hides_nothing(yard: Yard, way: Way) -> None:
+    """A process that has a lot of memory to give back shows its descriptors to nobody meanwhile, and may."""
+    with yard.spawner() as spawner:
+        place = yard.place()
+        request = yard.inside(way, place, "hogs.py", "much_to_free", memory=3 * GIB)
+        done = outcome(spawner.run(request), place)
+    assert (done.ended.exit_status, done.ended.limit) == (0, None), done
+    assert done.told == {"much_to_free": "taken"}
+
+
 def test_a_stop_ends_the_deaf(yard: Yard, way: Way) -> None:
     """Asked to end, a job may take its grace, and is killed with all that it hid when that is over."""
     with yard.spawner() as spawner:

@@ -232,6 +232,15 @@ def bomb() -> None:
             time.sleep(0.01)
 
 
+def much_to_free() -> None:
+    """Two GiB, honestly told of, which the kernel is a while about when this ends."""
+    memory = mmap.mmap(-1, 2 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    for start in range(0, 2 << 30, mmap.PAGESIZE):
+        memory[start] = 1
+    tell("much_to_free", "taken")
+    os._exit(0)
+
+
 def threads() -> None:
     """Threads count as the kernel counts them."""
     import threading
