@@ -29,8 +29,9 @@ ASLEEP, BACK, LATE = 4, 12, 39
 
 
 OF_JOBS = {"Queue", "Verdicts", "JobState", "Adoption", "Dispatch", "Watcher", "BundleCache", "OpenedBundle"}
-OF_JOBS |= {"ZipArchive", "Present", "Bundles"}
-"""Classes that hold something of every job while it is remembered, or its bundle kept."""
+OF_JOBS |= {"ZipArchive", "Present", "Bundles", "CheckpointBook", "_Server"}
+"""Classes that hold something of every job while it is remembered, or its bundle kept; ``_Server`` of the last
+``JOBS_TIMED`` ones."""
 
 
 @attrs.define
