@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -31,6 +33,7 @@ def status(folder: Path, as_json: bool) -> None:
     """Show the compute servers that this lookup server knows.
 
     MFLOPS is what each states of itself; RANKED AS is less where its tasks took longer than that speed explains.
+    SANDBOX is how well each confines jobs.
 
     \b
     Example:
@@ -48,7 +51,22 @@ def status(folder: Path, as_json: bool) -> None:
     say(f"certificate {certificate_words(document['certificate'])}")
     say(f"clock: {clock_words(document['clock'])}")
     say(f"task leases: {document['leases']}, of them waiting: {document['waiting']}")
-    columns = ["address", "mflops", "ranked_mflops", "state", "age_ms", "name", "offer", "task"]
-    headings = ["ADDRESS", "MFLOPS", "RANKED AS", "STATE", "AGE ms", "NAME", "OFFERS", "RUNNING TASK"]
-    rows = [{**server, "offer": offer_words(server["offer"])} for server in document["servers"]]
+    columns = ["address", "mflops", "ranked_mflops", "state", "age_ms", "name", "sandbox", "offer", "task"]
+    headings = [
+        "ADDRESS",
+        "MFLOPS",
+        "RANKED AS",
+        "STATE",
+        "AGE ms",
+        "NAME",
+        "SANDBOX",
+        "OFFERS",
+        "RUNNING TASK",
+    ]
+    rows = [{**server, **_offered(server["offer"])} for server in document["servers"]]
     print_table(headings, [[row[column] for column in columns] for row in rows])
+
+
+def _offered(offer: Mapping[str, Any]) -> dict[str, str]:
+    """The cells of the table that are about what a compute server offers."""
+    return {"offer": offer_words(offer), "sandbox": offer.get("sandbox") or "none"}
