@@ -61,14 +61,17 @@ def troubled(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 TASKS = {
     0: "exit status 1\nI am task 0\nline one\nthe end of the story",
-    1: "limit wall_time hit: used ",
-    2: "limit memory hit: used ",
+    1: "killed: used ",
+    2: "killed: used ",
     3: "ended by signal 11",
     4: "its outputs cannot become an answer: output-kind: out/'passwd' is not a plain file of its own",
 }
 
 
-REMEDIES = {1: " s; raise needs.wall_time, or make the tasks shorter", 2: " MiB; raise needs.memory"}
+REMEDIES = {
+    1: " s; raise needs.wall_time, or make the tasks shorter",
+    2: " of 64.0 MiB of memory after ",
+}
 
 
 @pytest.mark.parametrize("task", TASKS)
